@@ -1,0 +1,15 @@
+//! One integer that says what a program can do. Behaviour branches on it, never on a version text.
+//!
+//! It goes both ways in the first messages of a session. A step is never removed from the list, and a
+//! new one gets a line here, the date it was released on, and a test in `tests/golden.rs`.
+//!
+//! | step | date | what it adds |
+//! |---|---|---|
+//! | 1 | 2026-11-24 | enrolment, sessions, clock probes, process and gap and health events, uploads |
+
+/// What this build can do.
+pub const CURRENT: u32 = 1;
+
+/// The oldest agent that this server still speaks with. Older ones are told so by
+/// `Refused { reason: CAPABILITY }`, which every agent understands.
+pub const OLDEST_AGENT: u32 = 1;

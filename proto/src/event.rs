@@ -1,0 +1,439 @@
+//! Checked events: the border behind which telemetry from an endpoint may be believed to have the
+//! shape the contract promises. Its *content* stays hostile: any text may say anything.
+//!
+//! `Event::try_from` refuses what is out of its limits instead of repairing it, so that an agent's bug
+//! shows. Text is not cleaned here; the console does that where it draws.
+
+use std::time::Duration;
+
+use crate::id::{BootId, EventSequence, ProcessKey, RunId};
+use crate::limits::{
+    ARGV_BYTES_MAX, ARGV_COUNT_MAX, EVENT_TIME_AHEAD_MAX, PATH_BYTES_MAX, REASON_BYTES_MAX,
+    SENSORS_MAX, TEXT_BYTES_MAX,
+};
+use crate::telemetry::v1 as wire;
+
+/// What kind of event it is; the words of `events search --kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A process began, changed or ended.
+    Process,
+    /// Events were lost.
+    Gap,
+    /// The agent on itself.
+    Health,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Process, Self::Gap, Self::Health];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Gap => "gap",
+            Self::Health => "health",
+        }
+    }
+
+    /// The kind with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// One bit per kind, for masks that say which kinds a batch holds. Never renumbered.
+    pub fn bit(self) -> u32 {
+        match self {
+            Self::Process => 1,
+            Self::Gap => 1 << 1,
+            Self::Health => 1 << 2,
+        }
+    }
+}
+
+/// Why an event was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// A field that must be there is not.
+    #[error("event {sequence}: {field} is missing")]
+    Missing {
+        /// Its sequence, 0 where that is what is missing.
+        sequence: u64,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field is over its limit.
+    #[error("event {sequence}: {field} has {size}, the limit is {limit}")]
+    TooLarge {
+        /// Its sequence.
+        sequence: u64,
+        /// The field.
+        field: &'static str,
+        /// How much it has.
+        size: usize,
+        /// How much it may have.
+        limit: usize,
+    },
+    /// A field has a value outside its range.
+    #[error("event {sequence}: {field} is out of range")]
+    Range {
+        /// Its sequence.
+        sequence: u64,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// A checked event. Which endpoint and run it is of, the connection and the upload say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Position in the run, at least 1.
+    pub sequence: EventSequence,
+    /// Endpoint's clock, Unix milliseconds, at least 0.
+    pub event_time_ms: i64,
+    /// What happened.
+    pub body: Body,
+}
+
+/// The body by kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// See [`wire::Process`]; activity, pid and parent are present.
+    Process(Box<wire::Process>),
+    /// See [`wire::Gap`]; its times are in order.
+    Gap(wire::Gap),
+    /// See [`wire::Health`].
+    Health(wire::Health),
+}
+
+impl Event {
+    /// Its kind.
+    pub fn kind(&self) -> EventKind {
+        match self.body {
+            Body::Process(_) => EventKind::Process,
+            Body::Gap(_) => EventKind::Gap,
+            Body::Health(_) => EventKind::Health,
+        }
+    }
+
+    /// Checks that its time is not implausibly far ahead of `receive_time_ms`.
+    ///
+    /// # Errors
+    /// [`EventError::Range`].
+    pub fn check_time(&self, receive_time_ms: i64) -> Result<(), EventError> {
+        let ahead = i64::try_from(EVENT_TIME_AHEAD_MAX.as_millis()).unwrap_or(i64::MAX);
+        if self.event_time_ms > receive_time_ms.saturating_add(ahead) {
+            return Err(EventError::Range {
+                sequence: self.sequence.0,
+                field: "event_time_ms",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<wire::Event> for Event {
+    type Error = EventError;
+
+    fn try_from(event: wire::Event) -> Result<Self, EventError> {
+        let check = Check {
+            sequence: event.sequence,
+        };
+        if event.sequence == 0 {
+            return Err(check.missing("sequence"));
+        }
+        check.range(event.event_time_ms >= 0, "event_time_ms")?;
+        let body = match event.body.ok_or_else(|| check.missing("body"))? {
+            wire::event::Body::Process(process) => {
+                check.process(&process)?;
+                Body::Process(Box::new(process))
+            }
+            wire::event::Body::Gap(gap) => {
+                check.gap(&gap)?;
+                Body::Gap(gap)
+            }
+            wire::event::Body::Health(health) => {
+                check.health(&health)?;
+                Body::Health(health)
+            }
+        };
+        Ok(Self {
+            sequence: EventSequence(event.sequence),
+            event_time_ms: event.event_time_ms,
+            body,
+        })
+    }
+}
+
+impl From<Event> for wire::Event {
+    fn from(event: Event) -> Self {
+        let body = match event.body {
+            Body::Process(process) => wire::event::Body::Process(*process),
+            Body::Gap(gap) => wire::event::Body::Gap(gap),
+            Body::Health(health) => wire::event::Body::Health(health),
+        };
+        Self {
+            sequence: event.sequence.0,
+            event_time_ms: event.event_time_ms,
+            body: Some(body),
+        }
+    }
+}
+
+/// The key of the process that an event of this boot speaks of.
+pub fn process_key(boot: BootId, process: &wire::Process) -> ProcessKey {
+    ProcessKey {
+        boot,
+        pid: process.pid,
+        start_ticks: process.start_ticks,
+    }
+}
+
+/// The key of its parent; `None` where the parent is unknown.
+pub fn parent_key(boot: BootId, process: &wire::Process) -> Option<ProcessKey> {
+    let parent = process.parent.as_ref().filter(|parent| parent.pid != 0)?;
+    Some(ProcessKey {
+        boot,
+        pid: parent.pid,
+        start_ticks: parent.start_ticks,
+    })
+}
+
+/// Checks of one event.
+struct Check {
+    sequence: u64,
+}
+
+impl Check {
+    fn missing(&self, field: &'static str) -> EventError {
+        EventError::Missing {
+            sequence: self.sequence,
+            field,
+        }
+    }
+
+    fn range(&self, holds: bool, field: &'static str) -> Result<(), EventError> {
+        if holds {
+            Ok(())
+        } else {
+            Err(EventError::Range {
+                sequence: self.sequence,
+                field,
+            })
+        }
+    }
+
+    fn size(&self, size: usize, limit: usize, field: &'static str) -> Result<(), EventError> {
+        if size <= limit {
+            return Ok(());
+        }
+        Err(EventError::TooLarge {
+            sequence: self.sequence,
+            field,
+            size,
+            limit,
+        })
+    }
+
+    fn process(&self, process: &wire::Process) -> Result<(), EventError> {
+        use wire::{ArgvState, ProcessActivity};
+        let activity = ProcessActivity::try_from(process.activity);
+        self.range(
+            activity.is_ok_and(|activity| activity != ProcessActivity::Unspecified),
+            "process.activity",
+        )?;
+        self.range(
+            ArgvState::try_from(process.argv_state).is_ok(),
+            "process.argv_state",
+        )?;
+        self.range(process.pid != 0, "process.pid")?;
+        self.range(process.start_time_ms >= 0, "process.start_time_ms")?;
+        self.size(process.argv.len(), ARGV_COUNT_MAX, "process.argv")?;
+        // Three bytes for one: U+FFFD stands for each byte that was no UTF-8.
+        let argv_bytes: usize = process.argv.iter().map(String::len).sum();
+        self.size(argv_bytes, ARGV_BYTES_MAX * 3, "process.argv")?;
+        self.size(
+            process.executable.len(),
+            PATH_BYTES_MAX * 3,
+            "process.executable",
+        )?;
+        self.range(
+            matches!(process.executable_sha256.len(), 0 | 32),
+            "process.executable_sha256",
+        )?;
+        if let Some(user) = &process.user {
+            self.size(user.uid.len(), TEXT_BYTES_MAX, "process.user.uid")?;
+            self.size(user.name.len(), TEXT_BYTES_MAX, "process.user.name")?;
+        }
+        if let Some(parent) = &process.parent {
+            self.size(
+                parent.executable.len(),
+                PATH_BYTES_MAX * 3,
+                "process.parent.executable",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn gap(&self, gap: &wire::Gap) -> Result<(), EventError> {
+        let place = wire::GapPlace::try_from(gap.place);
+        self.range(
+            place.is_ok_and(|place| place != wire::GapPlace::Unspecified),
+            "gap.place",
+        )?;
+        let reason = wire::GapReason::try_from(gap.reason);
+        self.range(
+            reason.is_ok_and(|reason| reason != wire::GapReason::Unspecified),
+            "gap.reason",
+        )?;
+        self.size(gap.component.len(), TEXT_BYTES_MAX, "gap.component")?;
+        self.range(
+            gap.from_time_ms >= 0 && gap.from_time_ms <= gap.until_time_ms,
+            "gap.until_time_ms",
+        )?;
+        self.range(
+            gap.run_id.is_empty() || RunId::from_wire(&gap.run_id).is_some(),
+            "gap.run_id",
+        )?;
+        self.range(gap.first_sequence <= gap.last_sequence, "gap.last_sequence")
+    }
+
+    fn health(&self, health: &wire::Health) -> Result<(), EventError> {
+        self.size(health.sensors.len(), SENSORS_MAX, "health.sensors")?;
+        for sensor in &health.sensors {
+            self.size(sensor.name.len(), TEXT_BYTES_MAX, "health.sensors.name")?;
+            self.size(
+                sensor.detail.len(),
+                REASON_BYTES_MAX,
+                "health.sensors.detail",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks a health report that did not come as an event (heartbeats).
+///
+/// # Errors
+/// The first field that is out of its limits.
+pub fn check_health(health: &wire::Health) -> Result<(), EventError> {
+    Check { sequence: 0 }.health(health)
+}
+
+/// The longest that two clocks may differ before an event is refused, for messages.
+pub const fn time_ahead_max() -> Duration {
+    EVENT_TIME_AHEAD_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process() -> wire::Process {
+        wire::Process {
+            activity: wire::ProcessActivity::Start.into(),
+            pid: 42,
+            start_ticks: 7,
+            argv_state: wire::ArgvState::Read.into(),
+            argv: vec!["/bin/true".into()],
+            ..Default::default()
+        }
+    }
+
+    fn event(body: wire::event::Body) -> wire::Event {
+        wire::Event {
+            sequence: 9,
+            event_time_ms: 1_000,
+            body: Some(body),
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut wire::Process)) -> EventError {
+        let mut process = process();
+        change(&mut process);
+        Event::try_from(event(wire::event::Body::Process(process))).unwrap_err()
+    }
+
+    #[test]
+    fn a_good_event_goes_there_and_back() {
+        let wire = event(wire::event::Body::Process(process()));
+        let checked = Event::try_from(wire.clone()).unwrap();
+        assert_eq!(checked.kind(), EventKind::Process);
+        assert_eq!(wire::Event::from(checked), wire);
+    }
+
+    #[test]
+    fn what_is_missing_or_out_of_range_is_refused_by_name() {
+        let no_sequence = wire::Event {
+            sequence: 0,
+            ..event(wire::event::Body::Process(process()))
+        };
+        assert!(Event::try_from(no_sequence).is_err());
+        let no_body = wire::Event {
+            sequence: 1,
+            event_time_ms: 1,
+            body: None,
+        };
+        assert_eq!(
+            Event::try_from(no_body).unwrap_err().to_string(),
+            "event 1: body is missing"
+        );
+        assert!(
+            refused(|p| p.activity = 99)
+                .to_string()
+                .contains("process.activity")
+        );
+        assert!(
+            refused(|p| p.activity = 0)
+                .to_string()
+                .contains("process.activity")
+        );
+        assert!(refused(|p| p.pid = 0).to_string().contains("process.pid"));
+        assert!(
+            refused(|p| p.executable_sha256 = vec![1])
+                .to_string()
+                .contains("sha256")
+        );
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_with_its_limit() {
+        let text = refused(|p| p.argv = vec![String::new(); 513]).to_string();
+        assert_eq!(text, "event 9: process.argv has 513, the limit is 512");
+        assert!(
+            refused(|p| p.argv = vec!["x".repeat(ARGV_BYTES_MAX * 3 + 1)])
+                .to_string()
+                .contains("argv")
+        );
+        assert!(
+            refused(|p| p.user = Some(wire::User {
+                uid: "u".repeat(257),
+                name: String::new()
+            }))
+            .to_string()
+            .contains("user.uid")
+        );
+    }
+
+    #[test]
+    fn a_gap_has_its_times_in_order() {
+        let gap = wire::Gap {
+            place: wire::GapPlace::Sensor.into(),
+            reason: wire::GapReason::Overflow.into(),
+            from_time_ms: 5,
+            until_time_ms: 4,
+            ..Default::default()
+        };
+        assert!(Event::try_from(event(wire::event::Body::Gap(gap))).is_err());
+    }
+
+    #[test]
+    fn a_time_a_year_ahead_is_refused() {
+        let mut late = event(wire::event::Body::Process(process()));
+        late.event_time_ms = 400 * 24 * 3600 * 1000;
+        let late = Event::try_from(late).unwrap();
+        assert!(late.check_time(0).is_err());
+        assert!(late.check_time(40 * 24 * 3600 * 1000).is_ok());
+    }
+}
