@@ -24,15 +24,8 @@ pub mod token;
 /// Generated: how endpoints enrol, report and upload.
 pub mod agent {
     /// Version 1.
-    #[expect(
-        missing_docs,
-        reason = "generated code, documented in the .proto files"
-    )]
-    #[expect(
-        clippy::all,
-        clippy::cast_possible_truncation,
-        reason = "generated code"
-    )]
+    #[expect(missing_docs, clippy::allow_attributes, reason = "generated code")]
+    #[expect(clippy::large_enum_variant, reason = "one hello a session, moved once")]
     pub mod v1 {
         include!("generated/tocsin.agent.v1.rs");
     }
@@ -41,10 +34,7 @@ pub mod agent {
 /// Generated: what consoles ask.
 pub mod console {
     /// Version 1.
-    #[expect(
-        missing_docs,
-        reason = "generated code, documented in the .proto files"
-    )]
+    #[expect(missing_docs, clippy::allow_attributes, reason = "generated code")]
     pub mod v1 {
         include!("generated/tocsin.console.v1.rs");
     }
@@ -53,10 +43,7 @@ pub mod console {
 /// Generated: what endpoints saw.
 pub mod telemetry {
     /// Version 1.
-    #[expect(
-        missing_docs,
-        reason = "generated code, documented in the .proto files"
-    )]
+    #[expect(missing_docs, reason = "generated code")]
     pub mod v1 {
         include!("generated/tocsin.telemetry.v1.rs");
     }
