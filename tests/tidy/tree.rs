@@ -80,11 +80,8 @@ pub(crate) fn files() -> &'static [File] {
 }
 
 /// The file at this path.
-pub(crate) fn file(path: &str) -> &'static File {
-    files()
-        .iter()
-        .find(|file| file.path == path)
-        .unwrap_or_else(|| panic!("{path} is missing"))
+pub(crate) fn file(path: &str) -> Option<&'static File> {
+    files().iter().find(|file| file.path == path)
 }
 
 /// Leaves out what git does: its own folder, and build output wherever it was put.
@@ -110,7 +107,7 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
 #[test]
 fn the_walk_finds_the_project() {
     for path in ["Cargo.toml", "proto/src/lib.rs", "tests/tidy/main.rs"] {
-        assert_eq!(file(path).path, path);
+        assert!(file(path).is_some(), "{path}");
     }
     let generated = files().iter().filter(|file| file.is_generated()).count();
     assert!(generated >= 3, "{generated} generated files");
