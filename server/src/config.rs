@@ -1,0 +1,388 @@
+//! `DIR/config.toml`: what the operator says ([`RawConfig`], all text) and what it means ([`Config`]).
+//!
+//! Every key has a default and stands, with its meaning, in `default_config.toml` beside this file, which
+//! `init` writes and `config print` shows. Unknown keys are errors. Durations are text: a whole number and
+//! `ms`, `s`, `m`, `h` or `d`; sizes a whole number and `KiB`, `MiB` or `GiB`. It is read once, at the start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The default file, with the meaning of every key. `NAMES` stands for the names given to `init`.
+pub(crate) const DEFAULT: &str = include_str!("default_config.toml");
+
+/// Bytes of a configuration file at most.
+const CONFIG_BYTES_MAX: u64 = 64 << 10;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// It cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML of this shape.
+    #[error("understand {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value has no meaning.
+    #[error("{key} = \"{value}\" is not {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $raw:ident { $($field:ident: $ty:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields)]
+        struct $raw {
+            $($field: $ty,)+
+        }
+    };
+}
+
+section! {
+    /// The file as it stands. Missing keys have been filled in from the default file.
+    RawConfig {
+        listen: String,
+        names: Vec<String>,
+        certificate: RawCertificate,
+        limit: RawLimit,
+        session: RawSession,
+        retention: RawRetention,
+    }
+}
+
+section! {
+    /// `[certificate]`
+    RawCertificate {
+        endpoint_lifetime: String,
+        analyst_lifetime: String,
+        server_lifetime: String,
+        ca_lifetime: String,
+        grace: String,
+    }
+}
+
+section! {
+    /// `[limit]`
+    RawLimit {
+        connections: u32,
+        handshakes: u32,
+        handshake_timeout: String,
+        events_per_second: u32,
+    }
+}
+
+section! {
+    /// `[session]`
+    RawSession {
+        heartbeat: String,
+        clock_probe: String,
+        conflict_probe_timeout: String,
+    }
+}
+
+section! {
+    /// `[retention]`
+    RawRetention {
+        events_age: String,
+        events_size: String,
+        mfa_events_age: String,
+    }
+}
+
+/// What the configuration means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Address to listen on; port 0 = any.
+    pub(crate) listen: SocketAddr,
+    /// Host names and addresses of the server's certificate; the first is told to consoles.
+    pub(crate) names: Vec<String>,
+    /// Lives of certificates.
+    pub(crate) certificate: CertificateConfig,
+    /// Limits.
+    pub(crate) limit: LimitConfig,
+    /// Sessions of agents.
+    pub(crate) session: SessionConfig,
+    /// How long what is kept.
+    pub(crate) retention: RetentionConfig,
+}
+
+/// Lives of certificates. Each is renewed at two thirds of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CertificateConfig {
+    /// An endpoint's.
+    pub(crate) endpoint_lifetime: Duration,
+    /// An analyst's; renewed by hand (`analyst renew`).
+    pub(crate) analyst_lifetime: Duration,
+    /// The server's.
+    pub(crate) server_lifetime: Duration,
+    /// The CA's; its key stays.
+    pub(crate) ca_lifetime: Duration,
+    /// How long after its end an endpoint's certificate may still be renewed.
+    pub(crate) grace: Duration,
+}
+
+/// Limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LimitConfig {
+    /// Open connections.
+    pub(crate) connections: u32,
+    /// Handshakes at once; the others wait in the kernel's queue.
+    pub(crate) handshakes: u32,
+    /// A handshake that takes longer is given up.
+    pub(crate) handshake_timeout: Duration,
+    /// Events of one endpoint; beyond it the server takes its time.
+    pub(crate) events_per_second: u32,
+}
+
+/// Sessions of agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionConfig {
+    /// How often an agent reports its health.
+    pub(crate) heartbeat: Duration,
+    /// How often an endpoint's clock is asked for.
+    pub(crate) clock_probe: Duration,
+    /// How long the connected run has to answer when another one with its key appears.
+    pub(crate) conflict_probe_timeout: Duration,
+}
+
+/// How long what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RetentionConfig {
+    /// Events of endpoints.
+    pub(crate) events_age: Duration,
+    /// Bytes of stored events; the oldest go first.
+    pub(crate) events_size: u64,
+    /// MFA events, counted from their import; at least 90 days.
+    pub(crate) mfa_events_age: Duration,
+}
+
+/// MFA events stay at least that long: the contract with scripts that import old records.
+const MFA_EVENTS_AGE_MIN: Duration = Duration::from_secs(90 * 24 * 3600);
+
+impl Config {
+    /// Reads a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&read(path)?, path)
+    }
+
+    /// Reads a text; `path` is for messages.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::from_raw(&raw(text, path)?)
+    }
+
+    fn from_raw(raw: &RawConfig) -> Result<Self, ConfigError> {
+        let listen = raw.listen.parse().map_err(|_| ConfigError::Value {
+            key: "listen",
+            value: raw.listen.clone(),
+            expected: "ADDRESS:PORT, as 0.0.0.0:7443 or [::]:7443",
+        })?;
+        if raw.names.is_empty() {
+            return Err(ConfigError::Value {
+                key: "names",
+                value: String::new(),
+                expected: "a list of at least one host name or address",
+            });
+        }
+        Ok(Self {
+            listen,
+            names: raw.names.clone(),
+            certificate: raw.certificate.mean()?,
+            limit: raw.limit.mean()?,
+            session: raw.session.mean()?,
+            retention: raw.retention.mean()?,
+        })
+    }
+}
+
+impl RawCertificate {
+    fn mean(&self) -> Result<CertificateConfig, ConfigError> {
+        Ok(CertificateConfig {
+            endpoint_lifetime: lifetime("certificate.endpoint_lifetime", &self.endpoint_lifetime)?,
+            analyst_lifetime: lifetime("certificate.analyst_lifetime", &self.analyst_lifetime)?,
+            server_lifetime: lifetime("certificate.server_lifetime", &self.server_lifetime)?,
+            ca_lifetime: lifetime("certificate.ca_lifetime", &self.ca_lifetime)?,
+            grace: duration("certificate.grace", &self.grace)?,
+        })
+    }
+}
+
+impl RawLimit {
+    fn mean(&self) -> Result<LimitConfig, ConfigError> {
+        Ok(LimitConfig {
+            connections: count("limit.connections", self.connections)?,
+            handshakes: count("limit.handshakes", self.handshakes)?,
+            handshake_timeout: interval("limit.handshake_timeout", &self.handshake_timeout)?,
+            events_per_second: count("limit.events_per_second", self.events_per_second)?,
+        })
+    }
+}
+
+impl RawSession {
+    fn mean(&self) -> Result<SessionConfig, ConfigError> {
+        Ok(SessionConfig {
+            heartbeat: interval("session.heartbeat", &self.heartbeat)?,
+            clock_probe: interval("session.clock_probe", &self.clock_probe)?,
+            conflict_probe_timeout: interval(
+                "session.conflict_probe_timeout",
+                &self.conflict_probe_timeout,
+            )?,
+        })
+    }
+}
+
+impl RawRetention {
+    fn mean(&self) -> Result<RetentionConfig, ConfigError> {
+        let mfa_events_age = interval("retention.mfa_events_age", &self.mfa_events_age)?;
+        if mfa_events_age < MFA_EVENTS_AGE_MIN {
+            return Err(ConfigError::Value {
+                key: "retention.mfa_events_age",
+                value: self.mfa_events_age.clone(),
+                expected: "at least 90d",
+            });
+        }
+        Ok(RetentionConfig {
+            events_age: interval("retention.events_age", &self.events_age)?,
+            events_size: size("retention.events_size", &self.events_size)?,
+            mfa_events_age,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    use std::io::Read;
+    let wrap = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX).read_to_string(&mut text))
+        .map_err(wrap)?;
+    Ok(text)
+}
+
+/// The file over the default file.
+fn raw(text: &str, path: &Path) -> Result<RawConfig, ConfigError> {
+    let wrap = |source| ConfigError::Parse {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let mut table: toml::Table = toml::from_str(DEFAULT).map_err(wrap)?;
+    let said: toml::Table = toml::from_str(text).map_err(wrap)?;
+    for (key, value) in said {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(section)), toml::Value::Table(said)) => section.extend(said),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+    table.try_into().map_err(wrap)
+}
+
+/// A duration as it stands in files and on command lines: "30d", "20s", "500ms".
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn duration(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    // A century: beyond it calendars, not configurations, decide.
+    const MAX: Duration = Duration::from_secs(36_500 * 24 * 3600);
+    parse_duration(text)
+        .filter(|duration| *duration <= MAX)
+        .ok_or_else(|| ConfigError::Value {
+            key,
+            value: text.to_owned(),
+            expected: "a duration as 30d, 12h, 5m, 20s or 500ms, of at most 36500d",
+        })
+}
+
+/// A duration that must not be zero.
+fn interval(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    let interval = duration(key, text)?;
+    if interval.is_zero() {
+        return Err(ConfigError::Value {
+            key,
+            value: text.to_owned(),
+            expected: "longer than nothing",
+        });
+    }
+    Ok(interval)
+}
+
+/// A certificate's life: certificates count in whole seconds.
+fn lifetime(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    let lifetime = duration(key, text)?;
+    if lifetime < Duration::from_secs(3) {
+        return Err(ConfigError::Value {
+            key,
+            value: text.to_owned(),
+            expected: "at least 3s",
+        });
+    }
+    Ok(lifetime)
+}
+
+fn count(key: &'static str, value: u32) -> Result<u32, ConfigError> {
+    if value == 0 {
+        return Err(ConfigError::Value {
+            key,
+            value: value.to_string(),
+            expected: "at least 1",
+        });
+    }
+    Ok(value)
+}
+
+fn size(key: &'static str, text: &str) -> Result<u64, ConfigError> {
+    let parse = || {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at_checked(digits)?;
+        let number: u64 = number.parse().ok()?;
+        let unit = match unit {
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        number.checked_mul(unit).filter(|bytes| *bytes > 0)
+    };
+    parse().ok_or_else(|| ConfigError::Value {
+        key,
+        value: text.to_owned(),
+        expected: "a size as 512MiB or 20GiB",
+    })
+}

@@ -1,0 +1,296 @@
+//! Who is calling, and what they may do: one table, and whatever is not in it is refused.
+//!
+//! The handshake has verified that a certificate is from our CA and that the peer holds its key. Whose key
+//! it is, the store says, at every call: a revoked or unknown key may do nothing. No name in a
+//! certificate, header or message counts.
+//!
+//! | who | may |
+//! |---|---|
+//! | no certificate | `Enroll` |
+//! | endpoint, certificate expired but within its grace period | `Enroll`, `RenewCertificate` |
+//! | endpoint | all of `AgentService`, `Enroll` (anew) |
+//! | viewer | read incidents, endpoints, identities, events, feeds |
+//! | analyst | also work on incidents, tag, link, import, read and verify the audit log |
+//! | responder | also act on endpoints: revoke |
+//! | admin | everything |
+//!
+//! Every handler begins with [`Auth::authorize`]. A refusal is in the audit log before the caller learns of it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use tocsin_proto::id::EndpointId;
+use tonic::{Request, Status};
+
+use super::status::ErrorCode;
+use crate::audit::{ActorKind, Audit};
+use crate::clock::now_ms;
+use crate::listener::Peer;
+use crate::store::StateStore;
+use crate::store::trust::Holder;
+
+/// What an analyst may do; each role may all that the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Role {
+    /// Reads.
+    Viewer,
+    /// Works on incidents.
+    Analyst,
+    /// Acts on endpoints.
+    Responder,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    const ALL: [Self; 4] = [Self::Viewer, Self::Analyst, Self::Responder, Self::Admin];
+
+    /// Its word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Analyst => "analyst",
+            Self::Responder => "responder",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role with this word.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Who may call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admits {
+    /// A peer without a certificate, or an endpoint that enrols anew.
+    Enrolling,
+    /// An endpoint, also within the grace period of its certificate.
+    Renewing,
+    /// An endpoint.
+    Endpoint,
+    /// An analyst of at least this role.
+    Role(Role),
+}
+
+macro_rules! methods {
+    ($($name:ident: $path:literal, $action:literal, $admits:expr;)+) => {
+        /// Every method of every service. The row says who may call it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Method { $(#[doc = $path] $name),+ }
+
+        impl Method {
+            /// Every method.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// `package.Service/Method`.
+            #[cfg(test)]
+            pub(crate) fn path(self) -> &'static str {
+                match self { $(Self::$name => $path),+ }
+            }
+
+            /// Its name in the audit log.
+            pub(crate) fn action(self) -> &'static str {
+                match self { $(Self::$name => $action),+ }
+            }
+
+            /// Who may call it.
+            pub(crate) fn admits(self) -> Admits {
+                match self { $(Self::$name => $admits),+ }
+            }
+        }
+    };
+}
+
+const VIEWER: Admits = Admits::Role(Role::Viewer);
+const ANALYST: Admits = Admits::Role(Role::Analyst);
+const RESPONDER: Admits = Admits::Role(Role::Responder);
+
+methods! {
+    Enroll: "tocsin.agent.v1.EnrollmentService/Enroll", "endpoints.enroll", Admits::Enrolling;
+    RenewCertificate: "tocsin.agent.v1.AgentService/RenewCertificate", "endpoints.renew", Admits::Renewing;
+    Session: "tocsin.agent.v1.AgentService/Session", "endpoints.session", Admits::Endpoint;
+    UploadEvents: "tocsin.agent.v1.AgentService/UploadEvents", "endpoints.upload", Admits::Endpoint;
+
+    GetServer: "tocsin.console.v1.ConsoleService/GetServer", "server.show", VIEWER;
+    ListIncidents: "tocsin.console.v1.ConsoleService/ListIncidents", "incidents.list", VIEWER;
+    GetIncident: "tocsin.console.v1.ConsoleService/GetIncident", "incidents.show", VIEWER;
+    WatchIncidents: "tocsin.console.v1.ConsoleService/WatchIncidents", "incidents.watch", VIEWER;
+    AssignIncident: "tocsin.console.v1.ConsoleService/AssignIncident", "incidents.assign", ANALYST;
+    SetIncidentState: "tocsin.console.v1.ConsoleService/SetIncidentState", "incidents.state", ANALYST;
+    SetIncidentVerdict: "tocsin.console.v1.ConsoleService/SetIncidentVerdict", "incidents.verdict", ANALYST;
+    AddIncidentNote: "tocsin.console.v1.ConsoleService/AddIncidentNote", "incidents.note", ANALYST;
+    ListEndpoints: "tocsin.console.v1.ConsoleService/ListEndpoints", "endpoints.list", VIEWER;
+    GetEndpoint: "tocsin.console.v1.ConsoleService/GetEndpoint", "endpoints.show", VIEWER;
+    ListProcesses: "tocsin.console.v1.ConsoleService/ListProcesses", "endpoints.processes", VIEWER;
+    TagEndpoint: "tocsin.console.v1.ConsoleService/TagEndpoint", "endpoints.tag", ANALYST;
+    RevokeEndpoint: "tocsin.console.v1.ConsoleService/RevokeEndpoint", "endpoints.revoke", RESPONDER;
+    ListIdentities: "tocsin.console.v1.ConsoleService/ListIdentities", "identities.list", VIEWER;
+    GetIdentity: "tocsin.console.v1.ConsoleService/GetIdentity", "identities.show", VIEWER;
+    LinkIdentity: "tocsin.console.v1.ConsoleService/LinkIdentity", "identities.link", ANALYST;
+    SearchEvents: "tocsin.console.v1.ConsoleService/SearchEvents", "events.search", VIEWER;
+    ListFeeds: "tocsin.console.v1.ConsoleService/ListFeeds", "feeds.list", VIEWER;
+    ImportFeed: "tocsin.console.v1.ConsoleService/ImportFeed", "feeds.import", ANALYST;
+    ListAudit: "tocsin.console.v1.ConsoleService/ListAudit", "audit.list", ANALYST;
+    VerifyAudit: "tocsin.console.v1.ConsoleService/VerifyAudit", "audit.verify", ANALYST;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// No certificate, or one whose key nobody holds (any more).
+    Nobody,
+    /// An endpoint.
+    Endpoint(EndpointId),
+    /// An analyst.
+    Analyst {
+        /// Name.
+        name: String,
+        /// Role now.
+        role: Role,
+    },
+}
+
+/// A caller whom [`Auth::authorize`] has let through.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Who.
+    pub(crate) who: Who,
+    /// Over which connection.
+    pub(crate) peer: Peer,
+}
+
+impl Caller {
+    /// The endpoint, where it is one.
+    pub(crate) fn endpoint(&self) -> Option<EndpointId> {
+        match self.who {
+            Who::Endpoint(id) => Some(id),
+            Who::Nobody | Who::Analyst { .. } => None,
+        }
+    }
+
+    /// Name of the analyst; empty where it is none.
+    pub(crate) fn analyst(&self) -> &str {
+        match &self.who {
+            Who::Analyst { name, .. } => name,
+            Who::Nobody | Who::Endpoint(_) => "",
+        }
+    }
+
+    /// Who it is in the audit log.
+    pub(crate) fn actor(&self) -> (ActorKind, String) {
+        match &self.who {
+            Who::Nobody => (ActorKind::Unknown, self.peer.address.ip().to_string()),
+            Who::Endpoint(id) => (ActorKind::Endpoint, id.to_string()),
+            Who::Analyst { name, .. } => (ActorKind::Analyst, name.clone()),
+        }
+    }
+}
+
+/// Decides. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Auth {
+    store: Arc<dyn StateStore>,
+    audit: Audit,
+}
+
+impl Auth {
+    /// Over a store.
+    pub(crate) fn new(store: Arc<dyn StateStore>, audit: Audit) -> Self {
+        Self { store, audit }
+    }
+
+    /// Says who is calling, where they may call this method. The first line of every handler.
+    pub(crate) fn authorize<'s, T>(
+        &'s self,
+        request: &Request<T>,
+        method: Method,
+    ) -> impl Future<Output = Result<Caller, Status>> + Send + use<'s, T> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        async move {
+            // Without the connection's facts nobody can be told apart: deny.
+            let peer = peer.ok_or_else(|| ErrorCode::NotKnown.status("connection is not known"))?;
+            self.decide(peer, method).await
+        }
+    }
+
+    async fn decide(&self, peer: Peer, method: Method) -> Result<Caller, Status> {
+        let now = now_ms();
+        let (who, revoked) = self.identify(&peer, now).await?;
+        let expired = peer.key.as_ref().is_some_and(|key| key.expired(now));
+        let caller = Caller { who, peer };
+        let refusal = if revoked {
+            Some((ErrorCode::NotPermitted, "this key was revoked"))
+        } else {
+            refusal(&caller, expired, method)
+        };
+        let Some((code, why)) = refusal else {
+            return Ok(caller);
+        };
+        tracing::warn!(peer = %caller.peer.address, method = method.action(), why, "a call was refused");
+        self.audit.refused(&caller, method, why).await?;
+        Err(code.status(why))
+    }
+
+    async fn identify(&self, peer: &Peer, now: i64) -> Result<(Who, bool), Status> {
+        let Some(key) = &peer.key else {
+            return Ok((Who::Nobody, false));
+        };
+        let Some(holder) = self.store.key_holder(&key.pin, now).await? else {
+            return Ok((Who::Nobody, false));
+        };
+        let who = match holder.who {
+            Holder::Endpoint(id) => Who::Endpoint(id),
+            Holder::Analyst { name, role } => Who::Analyst { name, role },
+        };
+        Ok((who, holder.revoked))
+    }
+}
+
+/// Why a caller may not call a method; `None` where it may.
+fn refusal(caller: &Caller, expired: bool, method: Method) -> Option<(ErrorCode, &'static str)> {
+    use ErrorCode::{NotKnown, NotPermitted};
+    match (method.admits(), &caller.who) {
+        (Admits::Enrolling, Who::Nobody | Who::Endpoint(_)) => None,
+        (Admits::Renewing, Who::Endpoint(_)) => None,
+        (Admits::Endpoint, Who::Endpoint(_)) if expired => Some((
+            NotKnown,
+            "this certificate has expired: it may only be renewed",
+        )),
+        (Admits::Endpoint, Who::Endpoint(_)) => None,
+        (Admits::Role(_), Who::Analyst { .. }) if expired => Some((
+            NotKnown,
+            "this profile's certificate has expired: have it renewed ('tocsin-server analyst renew')",
+        )),
+        (Admits::Role(least), Who::Analyst { role, .. }) if *role >= least => None,
+        (Admits::Role(Role::Analyst), Who::Analyst { .. }) => {
+            Some((NotPermitted, "this needs the role analyst"))
+        }
+        (Admits::Role(Role::Responder), Who::Analyst { .. }) => {
+            Some((NotPermitted, "this needs the role responder"))
+        }
+        (Admits::Role(_), Who::Analyst { .. }) => {
+            Some((NotPermitted, "this needs the role admin"))
+        }
+        (Admits::Role(_), Who::Endpoint(_)) => {
+            Some((NotPermitted, "an endpoint may not do what analysts do"))
+        }
+        (_, Who::Analyst { .. }) => {
+            Some((NotPermitted, "an analyst may not do what endpoints do"))
+        }
+        (_, Who::Nobody) if caller.peer.key.is_some() => Some((
+            NotKnown,
+            "this certificate's key is not known here: enrol anew, or have the profile renewed",
+        )),
+        (_, Who::Nobody) => Some((NotKnown, "this needs a certificate: enrol first")),
+    }
+}

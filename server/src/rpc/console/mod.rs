@@ -1,0 +1,1 @@
+//! `ConsoleService`: what analysts ask.

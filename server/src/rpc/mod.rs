@@ -1,0 +1,89 @@
+//! gRPC: handlers that say who may ([`auth`]), check what was sent, and hand over. A service's methods are
+//! one line each; a method's work is in its own file.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tocsin_proto::agent::v1 as wire;
+use tocsin_proto::agent::v1::agent_service_server::AgentService;
+use tocsin_proto::agent::v1::enrollment_service_server::EnrollmentService;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::session::Registry;
+use crate::store::StateStore;
+use crate::store::telemetry::TelemetryStore;
+
+pub(crate) mod auth;
+pub(crate) mod console;
+pub(crate) mod status;
+pub(crate) mod upload;
+
+/// A stream of replies.
+pub(crate) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+
+/// All that handlers use; made once by `app.rs`.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// What the operator says.
+    pub(crate) config: Arc<Config>,
+    /// Who may.
+    pub(crate) auth: auth::Auth,
+    /// Recorded before it happens.
+    pub(crate) audit: Audit,
+    /// State.
+    pub(crate) state: Arc<dyn StateStore>,
+    /// Telemetry.
+    pub(crate) telemetry: Arc<dyn TelemetryStore>,
+    /// Connected agents.
+    pub(crate) registry: Arc<Registry>,
+    /// Cancelled when the server stops: long streams end themselves.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// The services of agents.
+#[derive(Debug, Clone)]
+pub(crate) struct Agents(pub(crate) Arc<Context>);
+
+#[async_trait::async_trait]
+impl EnrollmentService for Agents {
+    async fn enroll(
+        &self,
+        request: Request<wire::EnrollRequest>,
+    ) -> Result<Response<wire::EnrollResponse>, Status> {
+        self.0.auth.authorize(&request, auth::Method::Enroll).await?;
+        Err(Status::unimplemented("enroll"))
+    }
+}
+
+#[async_trait::async_trait]
+impl AgentService for Agents {
+    type SessionStream = Replies<wire::SessionResponse>;
+    type UploadEventsStream = Replies<wire::UploadEventsResponse>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.0.auth.authorize(&request, auth::Method::Session).await?;
+        Err(Status::unimplemented("session"))
+    }
+
+    async fn upload_events(
+        &self,
+        request: Request<Streaming<wire::UploadEventsRequest>>,
+    ) -> Result<Response<Self::UploadEventsStream>, Status> {
+        upload::upload(&self.0, request).await
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<wire::RenewCertificateRequest>,
+    ) -> Result<Response<wire::RenewCertificateResponse>, Status> {
+        self.0.auth.authorize(&request, auth::Method::RenewCertificate).await?;
+        Err(Status::unimplemented("renew"))
+    }
+}

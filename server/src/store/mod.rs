@@ -1,0 +1,70 @@
+//! What the server keeps, behind traits so that an engine is one folder.
+//!
+//! ```text
+//! StateStore = TrustStore   analysts, endpoints, tokens, audit log, presence   (trust.rs)
+//!            + CaseStore    MFA events, identities, incidents                  (case.rs)
+//! TelemetryStore            event batches and what is read from them           (telemetry.rs)
+//! ```
+//!
+//! A method that returns `Ok` has committed. What one method does is one transaction; where it takes an
+//! [`AuditEntry`](crate::audit::AuditEntry), the entry is in that same transaction: no change without
+//! its row, no row without its change.
+
+pub(crate) mod case;
+pub(crate) mod sqlite;
+pub(crate) mod telemetry;
+pub(crate) mod trust;
+
+use case::CaseStore;
+use trust::TrustStore;
+
+/// All state but telemetry.
+pub(crate) trait StateStore: TrustStore + CaseStore {}
+
+impl<T: TrustStore + CaseStore> StateStore for T {}
+
+/// Why a store did not do it. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// There is no such thing.
+    #[error("there is no {what} '{id}'")]
+    NotFound {
+        /// "endpoint", "incident", ...
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+    },
+    /// More than one fits.
+    #[error("'{id}' fits more than one {what}: give more of its id")]
+    Ambiguous {
+        /// "endpoint", "incident", ...
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+    },
+    /// It exists already, or its state does not allow this.
+    #[error("{what} '{id}' {why}")]
+    State {
+        /// "analyst", "endpoint", ...
+        what: &'static str,
+        /// Which one.
+        id: String,
+        /// What stands against it and what to do, as the end of a sentence.
+        why: &'static str,
+    },
+    /// Something stored cannot be read back: damage, or a newer program's.
+    #[error("stored {what} is not readable")]
+    Damaged {
+        /// What it should have been.
+        what: &'static str,
+    },
+    /// The engine failed.
+    #[error("{action}")]
+    Engine {
+        /// What was attempted on what.
+        action: &'static str,
+        /// What the engine said.
+        #[source]
+        source: sqlite::EngineError,
+    },
+}

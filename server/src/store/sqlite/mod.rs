@@ -1,0 +1,151 @@
+//! SQLite: two files in the data directory, one writer each, several readers.
+//!
+//! WAL with `synchronous = FULL`: what a method has returned `Ok` for survives a loss of power. Several
+//! processes may have the files open (the commands that run beside a server); a writer waits for another
+//! for at most [`BUSY_TIMEOUT`]. This folder is the only place that knows sqlx and SQL.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use tokio::sync::Mutex;
+
+use super::StoreError;
+
+mod case;
+mod telemetry;
+mod trust;
+
+/// How long a writer waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections for reading, per file.
+const READERS_MAX: u32 = 4;
+
+static STATE: Migrator = sqlx::migrate!("migrations/sqlite/state");
+static TELEMETRY: Migrator = sqlx::migrate!("migrations/sqlite/telemetry");
+
+/// What SQLite or its driver said.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct EngineError(EngineCause);
+
+#[derive(Debug, thiserror::Error)]
+enum EngineCause {
+    #[error(transparent)]
+    Query(#[from] sqlx::Error),
+    #[error(transparent)]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+/// Turns an engine's error into [`StoreError::Engine`]: `.map_err(engine("read the endpoints"))`.
+fn engine<E>(action: &'static str) -> impl FnOnce(E) -> StoreError
+where
+    EngineCause: From<E>,
+{
+    move |error| StoreError::Engine {
+        action,
+        source: EngineError(error.into()),
+    }
+}
+
+/// A column of exactly `N` bytes.
+fn blob<const N: usize, I>(row: &SqliteRow, column: I, what: &'static str) -> Result<[u8; N], StoreError>
+where
+    I: sqlx::ColumnIndex<SqliteRow>,
+{
+    row.try_get::<&[u8], _>(column)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(StoreError::Damaged { what })
+}
+
+/// One database file: a single connection that writes, several that read.
+#[derive(Debug, Clone)]
+struct Database {
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Database {
+    /// Opens a file, makes it where it is missing, and brings it up to date.
+    async fn open(path: &Path, migrator: &Migrator) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = pool(1, options.clone().create_if_missing(true)).await?;
+        migrator
+            .run(&writer)
+            .await
+            .map_err(engine("bring the database up to date"))?;
+        let reader = pool(READERS_MAX, options.read_only(true)).await?;
+        Ok(Self { writer, reader })
+    }
+
+    /// A transaction that holds the file's write lock from the start, also against other processes.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(engine("begin a transaction"))
+    }
+
+    /// Closes it; what was committed stays.
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(BUSY_TIMEOUT * 3)
+        .connect_with(options)
+        .await
+        .map_err(engine("open the database"))
+}
+
+/// `state.db`. Implements [`StateStore`](super::StateStore): the trust half in `trust.rs`, the case half in `case.rs`.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteState(Database);
+
+impl SqliteState {
+    /// Opens the file.
+    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+        Database::open(path, &STATE).await.map(Self)
+    }
+
+    /// Closes it.
+    pub(crate) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// `telemetry.db`. Implements [`TelemetryStore`](super::telemetry::TelemetryStore).
+#[derive(Debug)]
+pub(crate) struct SqliteTelemetry {
+    file: Database,
+    runs: Mutex<telemetry::Runs>,
+}
+
+impl SqliteTelemetry {
+    /// Opens the file.
+    pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            file: Database::open(path, &TELEMETRY).await?,
+            runs: Mutex::default(),
+        })
+    }
+
+    /// Closes it.
+    pub(crate) async fn close(&self) {
+        self.file.close().await;
+    }
+}

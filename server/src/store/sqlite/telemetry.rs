@@ -1,0 +1,121 @@
+//! `telemetry.db`: one row a batch.
+//!
+//! The server is the only process that writes this file. Numbers of endpoints and runs and the marks of runs are
+//! therefore kept in memory ([`Runs`]); the statement that moves a mark still names the value it moves from, so that
+//! a wrong memory fails the transaction instead of storing an event twice.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use tocsin_proto::id::{EndpointId, EventId, RunId};
+
+use super::SqliteTelemetry;
+use crate::store::StoreError;
+use crate::store::telemetry::{
+    Appended, BatchCursor, BatchQuery, EndpointTotals, NewBatch, ProcessSnapshot, RunRow,
+    StoredBatch, TelemetryStore,
+};
+
+mod append;
+mod list;
+mod read;
+mod retain;
+
+/// Runs whose numbers and marks are kept in memory; beyond it all are forgotten and read again.
+const RUNS_MAX: usize = 64 << 10;
+
+/// What is known of runs without asking the file.
+#[derive(Debug, Default)]
+pub(super) struct Runs(HashMap<(EndpointId, RunId), RunState>);
+
+/// A run as stored.
+#[derive(Debug, Clone, Copy)]
+struct RunState {
+    no: i64,
+    endpoint_no: i64,
+    mark: u64,
+    event_time_max_ms: i64,
+}
+
+#[async_trait]
+impl TelemetryStore for SqliteTelemetry {
+    async fn append(&self, batches: &[NewBatch]) -> Result<Vec<Appended>, StoreError> {
+        append::append(self, batches).await
+    }
+
+    async fn last_number(&self) -> Result<i64, StoreError> {
+        list::last_number(&self.file).await
+    }
+
+    async fn list_batches(
+        &self,
+        query: &BatchQuery,
+        after: Option<BatchCursor>,
+        limit: u32,
+    ) -> Result<Vec<StoredBatch>, StoreError> {
+        list::list_batches(&self.file, query, after, limit).await
+    }
+
+    async fn run_batches(
+        &self,
+        endpoint: EndpointId,
+        run: RunId,
+        after_sequence: u64,
+        kinds: u32,
+        limit: u32,
+    ) -> Result<Vec<StoredBatch>, StoreError> {
+        let of = (endpoint, run);
+        list::run_batches(&self.file, of, after_sequence, kinds, limit).await
+    }
+
+    async fn batch_of(&self, event: EventId) -> Result<Option<StoredBatch>, StoreError> {
+        list::batch_of(&self.file, event).await
+    }
+
+    async fn payloads(&self, numbers: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+        read::payloads(&self.file, numbers).await
+    }
+
+    async fn latest_run(&self, endpoint: EndpointId) -> Result<Option<RunRow>, StoreError> {
+        read::latest_run(&self.file, endpoint).await
+    }
+
+    async fn totals(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointTotals>, StoreError> {
+        read::totals(&self.file, endpoints).await
+    }
+
+    async fn process_snapshot(
+        &self,
+        endpoint: EndpointId,
+        run: RunId,
+    ) -> Result<Option<ProcessSnapshot>, StoreError> {
+        read::process_snapshot(&self.file, endpoint, run).await
+    }
+
+    async fn keep_process_snapshot(
+        &self,
+        endpoint: EndpointId,
+        run: RunId,
+        snapshot: &ProcessSnapshot,
+    ) -> Result<(), StoreError> {
+        retain::keep_process_snapshot(&self.file, endpoint, run, snapshot).await
+    }
+
+    async fn bytes_used(&self) -> Result<u64, StoreError> {
+        retain::bytes_used(&self.file).await
+    }
+
+    async fn remove_oldest(&self, received_before_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        retain::remove_oldest(&self.file, received_before_ms, limit).await
+    }
+}
+
+/// A sequence or count as SQLite holds it.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The reverse; what is negative was never written by us.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,241 @@
+//! The write path: many batches in one transaction.
+
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use tocsin_proto::id::{EndpointId, RunId};
+
+use super::{RUNS_MAX, RunState, Runs, signed, unsigned};
+use crate::store::sqlite::{SqliteTelemetry, engine};
+use crate::store::telemetry::{Appended, NamedLoss, NewBatch, hole, trim};
+use crate::store::StoreError;
+
+const ACTION: &str = "store event batches";
+
+/// See [`TelemetryStore::append`](crate::store::telemetry::TelemetryStore::append).
+pub(super) async fn append(
+    store: &SqliteTelemetry,
+    batches: &[NewBatch],
+) -> Result<Vec<Appended>, StoreError> {
+    // Held until the commit: the memory and the file change together.
+    let mut runs = store.runs.lock().await;
+    let result = write(store, &mut runs, batches).await;
+    if result.is_err() || runs.0.len() > RUNS_MAX {
+        // Nothing was committed: the marks in memory may be ahead of the file.
+        runs.0.clear();
+    }
+    result
+}
+
+async fn write(
+    store: &SqliteTelemetry,
+    runs: &mut Runs,
+    batches: &[NewBatch],
+) -> Result<Vec<Appended>, StoreError> {
+    let begin = store.file.writer.begin_with("BEGIN IMMEDIATE");
+    let mut transaction = begin.await.map_err(engine(ACTION))?;
+    let mut results = Vec::with_capacity(batches.len());
+    for batch in batches {
+        results.push(one(&mut transaction, runs, batch).await?);
+    }
+    transaction.commit().await.map_err(engine(ACTION))?;
+    Ok(results)
+}
+
+async fn one(
+    transaction: &mut Transaction<'_, Sqlite>,
+    runs: &mut Runs,
+    batch: &NewBatch,
+) -> Result<Appended, StoreError> {
+    let run = run_state(transaction, runs, batch).await?;
+    let head = &batch.head;
+    if head.last_sequence <= run.mark {
+        return Ok(Appended::Repeated);
+    }
+    let damaged = |_| StoreError::Damaged {
+        what: "event batch",
+    };
+    let mut events = 0;
+    let mut appended = Appended::Stored;
+    if head.first_sequence <= run.mark {
+        let rest = trim(batch, run.mark).map_err(damaged)?;
+        insert(transaction, &run, &rest, false).await?;
+        events += rest.head.events;
+        appended = Appended::Trimmed;
+    } else {
+        let missing = run.mark + 1;
+        if missing < head.first_sequence && !is_named(batch, missing) {
+            let gap = hole(batch, missing, run.event_time_max_ms).map_err(damaged)?;
+            insert(transaction, &run, &gap, true).await?;
+            events += gap.head.events;
+        }
+        insert(transaction, &run, batch, false).await?;
+        events += head.events;
+    }
+    let run = move_mark(transaction, &run, batch, events).await?;
+    runs.0.insert((head.endpoint, head.run), run);
+    for loss in &batch.named {
+        forget_holes(transaction, runs, head.endpoint, loss).await?;
+    }
+    Ok(appended)
+}
+
+/// The batch itself says that what is missing before it was lost, and where.
+fn is_named(batch: &NewBatch, missing: u64) -> bool {
+    batch.named.iter().any(|loss| {
+        loss.run == batch.head.run
+            && loss.first_sequence <= missing
+            && loss.last_sequence >= batch.head.first_sequence - 1
+    })
+}
+
+async fn run_state(
+    connection: &mut SqliteConnection,
+    runs: &Runs,
+    batch: &NewBatch,
+) -> Result<RunState, StoreError> {
+    let head = &batch.head;
+    if let Some(run) = runs.0.get(&(head.endpoint, head.run)) {
+        return Ok(*run);
+    }
+    if let Some(run) = find_run(connection, head.endpoint, head.run).await? {
+        return Ok(run);
+    }
+    sqlx::query("INSERT INTO endpoint (id) VALUES (?) ON CONFLICT DO NOTHING")
+        .bind(head.endpoint.as_bytes().as_slice())
+        .execute(&mut *connection)
+        .await
+        .map_err(engine(ACTION))?;
+    sqlx::query(
+        "INSERT INTO run (endpoint_no, id, boot_id, committed_through, events, event_time_max_ms, receive_time_ms) \
+         SELECT no, ?, ?, 0, 0, 0, ? FROM endpoint WHERE id = ?",
+    )
+    .bind(head.run.as_bytes().as_slice())
+    .bind(batch.boot.as_bytes().as_slice())
+    .bind(head.receive_time_ms)
+    .bind(head.endpoint.as_bytes().as_slice())
+    .execute(&mut *connection)
+    .await
+    .map_err(engine(ACTION))?;
+    find_run(connection, head.endpoint, head.run)
+        .await?
+        .ok_or(StoreError::Damaged { what: "run" })
+}
+
+async fn find_run(
+    connection: &mut SqliteConnection,
+    endpoint: EndpointId,
+    run: RunId,
+) -> Result<Option<RunState>, StoreError> {
+    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT run.no, endpoint_no, committed_through, event_time_max_ms \
+         FROM run JOIN endpoint ON endpoint.no = endpoint_no WHERE endpoint.id = ? AND run.id = ?",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .bind(run.as_bytes().as_slice())
+    .fetch_optional(connection)
+    .await
+    .map_err(engine(ACTION))?;
+    Ok(row.map(|(no, endpoint_no, mark, event_time_max_ms)| RunState {
+        no,
+        endpoint_no,
+        mark: unsigned(mark),
+        event_time_max_ms,
+    }))
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    run: &RunState,
+    batch: &NewBatch,
+    is_hole: bool,
+) -> Result<(), StoreError> {
+    let head = &batch.head;
+    sqlx::query(
+        "INSERT INTO batch (run_no, endpoint_no, first_sequence, last_sequence, events, event_time_min_ms, \
+         event_time_max_ms, kinds, receive_time_ms, hole, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(run.no)
+    .bind(run.endpoint_no)
+    .bind(signed(head.first_sequence))
+    .bind(signed(head.last_sequence))
+    .bind(head.events)
+    .bind(head.event_time_min_ms)
+    .bind(head.event_time_max_ms)
+    .bind(head.kinds)
+    .bind(head.receive_time_ms)
+    .bind(is_hole)
+    .bind(batch.payload.as_slice())
+    .execute(connection)
+    .await
+    .map_err(engine(ACTION))?;
+    Ok(())
+}
+
+/// Moves the mark to the end of the batch, from where it is known to be.
+async fn move_mark(
+    connection: &mut SqliteConnection,
+    run: &RunState,
+    batch: &NewBatch,
+    events: u32,
+) -> Result<RunState, StoreError> {
+    let head = &batch.head;
+    let event_time_max_ms = run.event_time_max_ms.max(head.event_time_max_ms);
+    let moved = sqlx::query(
+        "UPDATE run SET committed_through = ?, events = events + ?, event_time_max_ms = ?, receive_time_ms = ? \
+         WHERE no = ? AND committed_through = ?",
+    )
+    .bind(signed(head.last_sequence))
+    .bind(events)
+    .bind(event_time_max_ms)
+    .bind(head.receive_time_ms)
+    .bind(run.no)
+    .bind(signed(run.mark))
+    .execute(connection)
+    .await
+    .map_err(engine(ACTION))?;
+    if moved.rows_affected() != 1 {
+        return Err(StoreError::Damaged {
+            what: "mark of a run",
+        });
+    }
+    Ok(RunState {
+        mark: head.last_sequence,
+        event_time_max_ms,
+        ..*run
+    })
+}
+
+/// The endpoint has said what was lost, and why: the server's own gaps for it would count it twice.
+async fn forget_holes(
+    connection: &mut SqliteConnection,
+    runs: &Runs,
+    endpoint: EndpointId,
+    loss: &NamedLoss,
+) -> Result<(), StoreError> {
+    let run = match runs.0.get(&(endpoint, loss.run)) {
+        Some(run) => Some(*run),
+        None => find_run(connection, endpoint, loss.run).await?,
+    };
+    let Some(run) = run else {
+        return Ok(());
+    };
+    let removed = sqlx::query(
+        "DELETE FROM batch WHERE run_no = ? AND hole = 1 AND first_sequence BETWEEN ? AND ? AND last_sequence <= ?",
+    )
+    .bind(run.no)
+    .bind(signed(loss.first_sequence))
+    .bind(signed(loss.last_sequence))
+    .bind(signed(loss.last_sequence))
+    .execute(&mut *connection)
+    .await
+    .map_err(engine(ACTION))?
+    .rows_affected();
+    if removed > 0 {
+        sqlx::query("UPDATE run SET events = max(events - ?, 0) WHERE no = ?")
+            .bind(signed(removed))
+            .bind(run.no)
+            .execute(&mut *connection)
+            .await
+            .map_err(engine(ACTION))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Bytes of batches, and what is known of runs and endpoints.
+
+use sqlx::{QueryBuilder, Sqlite};
+use tocsin_proto::id::{BootId, EndpointId, RunId};
+
+use super::unsigned;
+use crate::store::StoreError;
+use crate::store::sqlite::{Database, engine};
+use crate::store::telemetry::{EndpointTotals, ProcessSnapshot, RunRow};
+
+/// See [`TelemetryStore::payloads`](crate::store::telemetry::TelemetryStore::payloads).
+pub(super) async fn payloads(
+    file: &Database,
+    numbers: &[i64],
+) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT no, payload FROM batch WHERE no IN (");
+    let mut list = sql.separated(", ");
+    for number in numbers {
+        list.push_bind(*number);
+    }
+    sql.push(")");
+    sql.build_query_as()
+        .persistent(false)
+        .fetch_all(&file.reader)
+        .await
+        .map_err(engine("read event batches"))
+}
+
+/// See [`TelemetryStore::latest_run`](crate::store::telemetry::TelemetryStore::latest_run).
+pub(super) async fn latest_run(
+    file: &Database,
+    endpoint: EndpointId,
+) -> Result<Option<RunRow>, StoreError> {
+    let row: Option<(Vec<u8>, Vec<u8>, i64, i64)> = sqlx::query_as(
+        "SELECT id, boot_id, committed_through, event_time_max_ms FROM run \
+         WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?) ORDER BY no DESC LIMIT 1",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .fetch_optional(&file.reader)
+    .await
+    .map_err(engine("read the runs of an endpoint"))?;
+    let Some((run, boot, mark, event_time_max_ms)) = row else {
+        return Ok(None);
+    };
+    let damaged = || StoreError::Damaged { what: "run" };
+    Ok(Some(RunRow {
+        endpoint,
+        run: RunId::from_wire(&run).ok_or_else(damaged)?,
+        boot: BootId::from_wire(&boot).ok_or_else(damaged)?,
+        committed_through: unsigned(mark),
+        event_time_max_ms,
+    }))
+}
+
+/// See [`TelemetryStore::totals`](crate::store::telemetry::TelemetryStore::totals).
+pub(super) async fn totals(
+    file: &Database,
+    endpoints: &[EndpointId],
+) -> Result<Vec<EndpointTotals>, StoreError> {
+    let mut totals = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        let (events, event_time_max_ms, receive_time_ms): (i64, i64, i64) = sqlx::query_as(
+            "SELECT coalesce(sum(events), 0), coalesce(max(event_time_max_ms), 0), coalesce(max(receive_time_ms), 0) \
+             FROM run WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?)",
+        )
+        .bind(endpoint.as_bytes().as_slice())
+        .fetch_one(&file.reader)
+        .await
+        .map_err(engine("count an endpoint's events"))?;
+        totals.push(EndpointTotals {
+            events: unsigned(events),
+            event_time_max_ms,
+            receive_time_ms,
+        });
+    }
+    Ok(totals)
+}
+
+/// See [`TelemetryStore::process_snapshot`](crate::store::telemetry::TelemetryStore::process_snapshot).
+pub(super) async fn process_snapshot(
+    file: &Database,
+    endpoint: EndpointId,
+    run: RunId,
+) -> Result<Option<ProcessSnapshot>, StoreError> {
+    let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT through_sequence, process_snapshot.event_time_max_ms, payload FROM process_snapshot \
+         JOIN run ON run.no = run_no JOIN endpoint ON endpoint.no = endpoint_no \
+         WHERE endpoint.id = ? AND run.id = ?",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .bind(run.as_bytes().as_slice())
+    .fetch_optional(&file.reader)
+    .await
+    .map_err(engine("read a process table"))?;
+    Ok(row.map(|(through, event_time_max_ms, payload)| ProcessSnapshot {
+        through_sequence: unsigned(through),
+        event_time_max_ms,
+        payload,
+    }))
+}

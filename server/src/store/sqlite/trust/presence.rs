@@ -1,0 +1,136 @@
+//! When which endpoint was connected.
+
+use prost::Message;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, SqlitePool};
+use tocsin_proto::id::{EndpointId, RunId};
+
+use super::super::{Database, blob, engine};
+use crate::store::StoreError;
+use crate::store::trust::{PresenceChange, PresenceRow};
+
+const WRITE: &str = "note who is connected";
+
+/// Writes what changed, in one transaction.
+pub(super) async fn write(
+    database: &Database,
+    changes: &[PresenceChange],
+) -> Result<(), StoreError> {
+    let mut transaction = database.begin().await?;
+    for change in changes {
+        write_one(&mut transaction, change).await?;
+    }
+    transaction.commit().await.map_err(engine(WRITE))
+}
+
+async fn write_one(
+    connection: &mut SqliteConnection,
+    change: &PresenceChange,
+) -> Result<(), StoreError> {
+    let id = change.endpoint.as_bytes().as_slice();
+    let presence = &change.presence;
+    sqlx::query(
+        "INSERT INTO presence (endpoint, connected_time_ms, run, seen_time_ms, ended, address) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET \
+         seen_time_ms = excluded.seen_time_ms, ended = excluded.ended",
+    )
+    .bind(id)
+    .bind(presence.connected_time_ms)
+    .bind(presence.run.as_bytes().as_slice())
+    .bind(presence.seen_time_ms)
+    .bind(presence.ended)
+    .bind(&presence.address)
+    .execute(&mut *connection)
+    .await
+    .map_err(engine(WRITE))?;
+    sqlx::query("UPDATE endpoint SET last_seen_time_ms = max(last_seen_time_ms, ?) WHERE id = ?")
+        .bind(presence.seen_time_ms)
+        .bind(id)
+        .execute(&mut *connection)
+        .await
+        .map_err(engine(WRITE))?;
+    if let Some(facts) = &change.hello {
+        sqlx::query(
+            "UPDATE endpoint SET hostname = ?, machine = ?, agent_version = ?, capability = ?, \
+             run = ?, address = ? WHERE id = ?",
+        )
+        .bind(&facts.machine.hostname)
+        .bind(facts.machine.encode_to_vec())
+        .bind(&facts.agent_version)
+        .bind(facts.capability)
+        .bind(presence.run.as_bytes().as_slice())
+        .bind(&presence.address)
+        .bind(id)
+        .execute(&mut *connection)
+        .await
+        .map_err(engine(WRITE))?;
+    }
+    if let Some(skew) = &change.clock_skew {
+        sqlx::query(
+            "UPDATE endpoint SET skew_min_ms = ?, skew_max_ms = ?, skew_measured_time_ms = ? \
+             WHERE id = ?",
+        )
+        .bind(skew.min_ms)
+        .bind(skew.max_ms)
+        .bind(skew.measured_time_ms)
+        .bind(id)
+        .execute(&mut *connection)
+        .await
+        .map_err(engine(WRITE))?;
+    }
+    if let Some((time_ms, health)) = &change.health {
+        sqlx::query("UPDATE endpoint SET health = ?, health_time_ms = ? WHERE id = ?")
+            .bind(health.encode_to_vec())
+            .bind(time_ms)
+            .bind(id)
+            .execute(&mut *connection)
+            .await
+            .map_err(engine(WRITE))?;
+    }
+    Ok(())
+}
+
+/// Ends what a former run of the server left open: known is only until when it was seen.
+pub(super) async fn end_all(database: &Database) -> Result<(), StoreError> {
+    sqlx::query("UPDATE presence SET ended = 1 WHERE ended = 0")
+        .execute(&database.writer)
+        .await
+        .map(drop)
+        .map_err(engine(WRITE))
+}
+
+/// Stretches that touch an interval.
+pub(super) async fn between(
+    reader: &SqlitePool,
+    id: EndpointId,
+    (from_time_ms, until_time_ms): (i64, i64),
+    limit: u32,
+) -> Result<Vec<PresenceRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT run, address, connected_time_ms, seen_time_ms, ended FROM presence \
+         WHERE endpoint = ? AND connected_time_ms <= ? AND seen_time_ms >= ? \
+         ORDER BY connected_time_ms LIMIT ?",
+    )
+    .bind(id.as_bytes().as_slice())
+    .bind(until_time_ms)
+    .bind(from_time_ms)
+    .bind(limit)
+    .fetch_all(reader)
+    .await
+    .map_err(engine("read when an endpoint was connected"))?;
+    rows.iter().map(presence_row).collect()
+}
+
+fn presence_row(row: &SqliteRow) -> Result<PresenceRow, StoreError> {
+    let run = RunId::from_bytes(blob(row, 0, "run id")?);
+    let read = || -> Result<PresenceRow, sqlx::Error> {
+        Ok(PresenceRow {
+            run,
+            address: row.try_get(1)?,
+            connected_time_ms: row.try_get(2)?,
+            seen_time_ms: row.try_get(3)?,
+            ended: row.try_get(4)?,
+        })
+    };
+    read().map_err(engine("read when an endpoint was connected"))
+}
