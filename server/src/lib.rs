@@ -14,6 +14,7 @@ mod app;
 mod audit;
 mod clock;
 mod config;
+mod ingest;
 mod listener;
 mod rpc;
 mod session;

@@ -40,7 +40,8 @@ CREATE TABLE batch (
 CREATE UNIQUE INDEX batch_by_sequence ON batch (run_no, first_sequence);
 CREATE INDEX batch_by_newest ON batch (event_time_max_ms);
 CREATE INDEX batch_by_oldest ON batch (event_time_min_ms);
-CREATE INDEX batch_of_endpoint ON batch (endpoint_no, event_time_max_ms);
+CREATE INDEX batch_of_endpoint_by_newest ON batch (endpoint_no, event_time_max_ms);
+CREATE INDEX batch_of_endpoint_by_oldest ON batch (endpoint_no, event_time_min_ms);
 
 -- Few batches span more than a minute. Those that do are found apart, so that a look at one minute need not look at
 -- every newer batch for one that reaches back.

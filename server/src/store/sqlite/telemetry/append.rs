@@ -15,34 +15,43 @@ pub(super) async fn append(
     store: &SqliteTelemetry,
     batches: &[NewBatch],
 ) -> Result<Vec<Appended>, StoreError> {
-    // Held until the commit: the memory and the file change together.
-    let mut runs = store.runs.lock().await;
-    let result = write(store, &mut runs, batches).await;
-    if result.is_err() || runs.0.len() > RUNS_MAX {
-        // Nothing was committed: the marks in memory may be ahead of the file.
-        runs.0.clear();
-    }
-    result
-}
-
-async fn write(
-    store: &SqliteTelemetry,
-    runs: &mut Runs,
-    batches: &[NewBatch],
-) -> Result<Vec<Appended>, StoreError> {
+    // Held until the commit: the memory changes with the file or not at all.
+    let mut known = store.runs.lock().await;
     let begin = store.file.writer.begin_with("BEGIN IMMEDIATE");
     let mut transaction = begin.await.map_err(engine(ACTION))?;
+    let mut runs = Touched {
+        known: &known,
+        changed: Runs::default(),
+    };
     let mut results = Vec::with_capacity(batches.len());
     for batch in batches {
-        results.push(one(&mut transaction, runs, batch).await?);
+        results.push(one(&mut transaction, &mut runs, batch).await?);
     }
+    let changed = runs.changed;
     transaction.commit().await.map_err(engine(ACTION))?;
+    if known.0.len() > RUNS_MAX {
+        known.0.clear();
+    }
+    known.0.extend(changed.0);
     Ok(results)
+}
+
+/// Runs as this transaction sees them.
+struct Touched<'a> {
+    known: &'a Runs,
+    changed: Runs,
+}
+
+impl Touched<'_> {
+    fn get(&self, key: (EndpointId, RunId)) -> Option<RunState> {
+        let changed = self.changed.0.get(&key);
+        changed.or_else(|| self.known.0.get(&key)).copied()
+    }
 }
 
 async fn one(
     transaction: &mut Transaction<'_, Sqlite>,
-    runs: &mut Runs,
+    runs: &mut Touched<'_>,
     batch: &NewBatch,
 ) -> Result<Appended, StoreError> {
     let run = run_state(transaction, runs, batch).await?;
@@ -71,7 +80,7 @@ async fn one(
         events += head.events;
     }
     let run = move_mark(transaction, &run, batch, events).await?;
-    runs.0.insert((head.endpoint, head.run), run);
+    runs.changed.0.insert((head.endpoint, head.run), run);
     for loss in &batch.named {
         forget_holes(transaction, runs, head.endpoint, loss).await?;
     }
@@ -89,12 +98,12 @@ fn is_named(batch: &NewBatch, missing: u64) -> bool {
 
 async fn run_state(
     connection: &mut SqliteConnection,
-    runs: &Runs,
+    runs: &Touched<'_>,
     batch: &NewBatch,
 ) -> Result<RunState, StoreError> {
     let head = &batch.head;
-    if let Some(run) = runs.0.get(&(head.endpoint, head.run)) {
-        return Ok(*run);
+    if let Some(run) = runs.get((head.endpoint, head.run)) {
+        return Ok(run);
     }
     if let Some(run) = find_run(connection, head.endpoint, head.run).await? {
         return Ok(run);
@@ -207,12 +216,12 @@ async fn move_mark(
 /// The endpoint has said what was lost, and why: the server's own gaps for it would count it twice.
 async fn forget_holes(
     connection: &mut SqliteConnection,
-    runs: &Runs,
+    runs: &Touched<'_>,
     endpoint: EndpointId,
     loss: &NamedLoss,
 ) -> Result<(), StoreError> {
-    let run = match runs.0.get(&(endpoint, loss.run)) {
-        Some(run) => Some(*run),
+    let run = match runs.get((endpoint, loss.run)) {
+        Some(run) => Some(run),
         None => find_run(connection, endpoint, loss.run).await?,
     };
     let Some(run) = run else {

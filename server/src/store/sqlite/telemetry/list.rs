@@ -16,9 +16,10 @@ const ACTION: &str = "list event batches";
 /// What "wide" means in the index `batch_wide`.
 const WIDE_MS: i64 = 60_000;
 
+/// CROSS JOIN: the batch is found first, whatever SQLite thinks of the others.
 const COLUMNS: &str = "SELECT batch.no, endpoint.id AS endpoint_id, run.id AS run_id, first_sequence, last_sequence, \
      batch.events, event_time_min_ms, batch.event_time_max_ms, kinds, batch.receive_time_ms, length(payload) AS bytes \
-     FROM batch JOIN run ON run.no = run_no JOIN endpoint ON endpoint.no = batch.endpoint_no WHERE ";
+     FROM batch CROSS JOIN run ON run.no = run_no CROSS JOIN endpoint ON endpoint.no = batch.endpoint_no WHERE ";
 
 /// A row of [`COLUMNS`].
 struct Listed(StoredBatch);

@@ -1,0 +1,139 @@
+//! Telemetry in: validate, quota, dedupe, store, acknowledge.
+//!
+//! ```text
+//! rpc/upload --request--> lane (one stream an endpoint, its quota)
+//!                          -> check (here, on the stream's own task: many in parallel)
+//!                          -> writer (one task: dedupe and commit of many endpoints' batches)
+//!                          -> reply: committed, may be acknowledged
+//! ```
+//!
+//! - What is acknowledged is on disk; what is on disk is there once, however often it was sent.
+//! - Over the quota nothing is lost: the stream is read more slowly.
+//! - Every queue on the way is bounded in batches and in bytes.
+
+mod check;
+mod quota;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tocsin_proto::agent::v1::UploadEventsRequest;
+use tocsin_proto::id::EndpointId;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+
+use crate::store::telemetry::TelemetryStore;
+
+pub(crate) use check::{Arrival, Violation};
+pub(crate) use quota::RATE_MIN;
+pub(crate) use writer::{CommitError, Reply};
+
+/// Lanes that are kept without asking whether they are still needed.
+const LANES_IDLE_MAX: usize = 4096;
+
+/// Why an upload was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IngestError {
+    /// The caller broke the protocol.
+    #[error("upload refused")]
+    Violation(#[from] Violation),
+    /// The store or the server's end.
+    #[error("upload not committed")]
+    Commit(#[from] CommitError),
+}
+
+/// One endpoint's way in.
+#[derive(Debug)]
+struct LaneState {
+    bucket: quota::Bucket,
+}
+
+/// The right to upload for one endpoint; there is one at a time.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    state: OwnedMutexGuard<LaneState>,
+    endpoint: EndpointId,
+}
+
+/// Takes uploads.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    writer: writer::Writer,
+    lanes: Mutex<HashMap<EndpointId, Arc<tokio::sync::Mutex<LaneState>>>>,
+    events_per_second_max: u32,
+}
+
+impl Ingest {
+    /// Ingest into this store, and the work of its writer, which the caller runs until it ends: that is when this
+    /// value is gone and everything is answered.
+    pub(crate) fn new(
+        store: Arc<dyn TelemetryStore>,
+        events_per_second_max: u32,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (writer, work) = writer::Writer::new(store);
+        let ingest = Self {
+            writer,
+            lanes: Mutex::default(),
+            events_per_second_max,
+        };
+        (ingest, work)
+    }
+
+    /// Waits until no other stream uploads for this endpoint.
+    pub(crate) async fn lane(&self, endpoint: EndpointId) -> Lane {
+        let lane = self.lane_of(endpoint, Instant::now());
+        Lane {
+            state: lane.lock_owned().await,
+            endpoint,
+        }
+    }
+
+    fn lane_of(&self, endpoint: EndpointId, now: Instant) -> Arc<tokio::sync::Mutex<LaneState>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() >= LANES_IDLE_MAX {
+            lanes.retain(|_, lane| match lane.try_lock() {
+                Ok(mut state) => Arc::strong_count(lane) > 1 || !state.bucket.is_full(now),
+                Err(_) => true,
+            });
+        }
+        let new = || {
+            let bucket = quota::Bucket::new(self.events_per_second_max, now);
+            Arc::new(tokio::sync::Mutex::new(LaneState { bucket }))
+        };
+        Arc::clone(lanes.entry(endpoint).or_insert_with(new))
+    }
+
+    /// Checks an upload and queues it. Answers what to wait for before it is acknowledged, and how long to wait
+    /// before the next one is read.
+    ///
+    /// # Errors
+    /// [`IngestError`]; the stream ends with it.
+    pub(crate) async fn take(
+        &self,
+        lane: &mut Lane,
+        request: UploadEventsRequest,
+        receive_time_ms: i64,
+    ) -> Result<(Reply, Duration), IngestError> {
+        let arrival = Arrival {
+            endpoint: lane.endpoint,
+            receive_time_ms,
+        };
+        let checked = check::check(arrival, request)?;
+        if checked.dropped > 0 {
+            tracing::warn!(
+                endpoint = %lane.endpoint,
+                run = %checked.batch.head.run,
+                dropped = checked.dropped,
+                "invalid events dropped; a gap stands for them"
+            );
+        }
+        let events = checked.batch.head.events.saturating_add(
+            u32::try_from(checked.dropped).unwrap_or(u32::MAX),
+        );
+        let delay = lane.state.bucket.take(events, Instant::now());
+        let reply = self.writer.queue(checked.batch).await?;
+        Ok((reply, delay))
+    }
+}
