@@ -1,1 +1,27 @@
-//! placeholder
+//! What flow tests, the demo and the fleet simulator share: real programs in a place of their own.
+//!
+//! ```text
+//! Sandbox            a temporary folder; what was started in it ends with it
+//!   Server           tocsin-server: init, run, kill, run again
+//!   Agent            tocsin-agent: enroll, run, kill, run again, a copy of its state
+//!   Console          tocsin: one command, its JSON and its exit code
+//! Network            network namespaces with a cable each (root only)
+//! endpoint, rpc      a simulated endpoint, and analysts' calls, over the real protocol
+//! okta               records in the shapes of Okta's System Log
+//! ```
+//!
+//! Programs are built once per test program and by nobody else ([`program`]). Nothing here sleeps to be
+//! sure: what takes time is polled for, with a limit ([`wait`]). Servers listen on 127.0.0.1 or in a
+//! namespace, on ports below 32768 that are found by trying.
+
+pub mod agent;
+pub mod console;
+pub mod endpoint;
+pub mod network;
+pub mod okta;
+pub mod process;
+pub mod program;
+pub mod rpc;
+pub mod sandbox;
+pub mod server;
+pub mod wait;

@@ -1,0 +1,186 @@
+//! A real `tocsin-agent` with a state folder of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::console::Console;
+use crate::process::Process;
+use crate::program::Programs;
+use crate::sandbox::{Place, Sandbox};
+use crate::server::{Server, run};
+use crate::wait::{eventually, until};
+
+/// How long an agent may take until the server has it; it backs off between its tries.
+const ONLINE_LIMIT: Duration = Duration::from_secs(60);
+
+/// An agent with its state. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Agent<'a> {
+    place: Place<'a>,
+    state: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+impl<'a> Agent<'a> {
+    /// A state folder; `config` is its configuration file.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn new(sandbox: &Sandbox, place: Place<'a>, config: &str) -> Result<Self> {
+        let state = sandbox.fresh("agent");
+        fs::create_dir(&state).with_context(|| format!("make {}", state.display()))?;
+        if !config.is_empty() {
+            fs::write(state.join("agent.toml"), config)?;
+        }
+        Ok(Self {
+            place,
+            log: state.with_extension("log"),
+            state,
+            process: None,
+        })
+    }
+
+    /// A new agent that is enrolled and runs.
+    ///
+    /// # Errors
+    /// Where either fails.
+    pub fn start(sandbox: &Sandbox, place: Place<'a>, server: &Server<'_>) -> Result<Self> {
+        let mut agent = Self::new(sandbox, place, "")?;
+        agent.enroll(server, &server.token(1)?)?;
+        agent.run()?;
+        Ok(agent)
+    }
+
+    /// `enroll`.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn enroll(&self, server: &Server<'_>, token: &str) -> Result<()> {
+        let mut command = self.place.command(&Programs::get()?.agent());
+        command
+            .args(["enroll", "--server", &server.address().to_string()])
+            .args(["--token", token, "--state"])
+            .arg(&self.state);
+        run(&mut command)?;
+        Ok(())
+    }
+
+    /// `run`, in the background.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn run(&mut self) -> Result<()> {
+        let mut command = self.place.command(&Programs::get()?.agent());
+        command.args(["run", "--state"]).arg(&self.state);
+        self.process = Some(Process::start("tocsin-agent", &mut command, &self.log)?);
+        Ok(())
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// Where it is not running.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process
+            .take()
+            .context("the agent is not running")?
+            .kill()
+    }
+
+    /// SIGTERM, and waits for its end.
+    ///
+    /// # Errors
+    /// Where it is not running, or ends with an error.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the agent is not running")?;
+        let status = process.terminate()?;
+        ensure!(
+            status.success(),
+            "the agent ended with {status}:\n{}",
+            process.log_end()
+        );
+        Ok(())
+    }
+
+    /// The running program.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("the agent is not running")
+    }
+
+    /// Its state folder.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// An agent that is not running with a copy of this one's state: what a cloned machine is.
+    ///
+    /// # Errors
+    /// Where it cannot be copied.
+    pub fn cloned(&self, sandbox: &Sandbox) -> Result<Self> {
+        let state = sandbox.fresh("agent");
+        run(Command::new("cp").arg("-a").arg(&self.state).arg(&state))?;
+        Ok(Self {
+            place: self.place,
+            log: state.with_extension("log"),
+            state,
+            process: None,
+        })
+    }
+
+    /// `status -o json`.
+    ///
+    /// # Errors
+    /// Where it prints no JSON.
+    pub fn status(&self) -> Result<Value> {
+        let mut command = self.place.command(&Programs::get()?.agent());
+        command
+            .args(["status", "-o", "json", "--state"])
+            .arg(&self.state);
+        let text = run(&mut command)?;
+        serde_json::from_str(&text).with_context(|| format!("read the agent's status: {text}"))
+    }
+
+    /// The endpoint's id, as enrolment left it.
+    ///
+    /// # Errors
+    /// Where it is not enrolled.
+    pub fn id(&self) -> Result<String> {
+        let status = self.status()?;
+        let id = status["endpoint"].as_str().filter(|id| !id.is_empty());
+        Ok(id
+            .with_context(|| format!("find the endpoint in {status}"))?
+            .to_owned())
+    }
+
+    /// Waits until the server says that this agent is online; its row.
+    ///
+    /// # Errors
+    /// Where it does not come, or the agent ends.
+    pub fn online(&mut self, console: &Console<'_>) -> Result<Value> {
+        let id = self.id()?;
+        eventually("the agent is online", ONLINE_LIMIT, || {
+            self.process()?.check_running()?;
+            let row = console.json(&["endpoints", "show", &id])?;
+            Ok((row["connected"] == true).then_some(row))
+        })
+    }
+
+    /// Waits until the spool is empty: all that was packed so far is acknowledged.
+    ///
+    /// # Errors
+    /// Where that does not come within `limit`.
+    pub fn drained(&self, limit: Duration) -> Result<()> {
+        until("the spool is empty", limit, || {
+            Ok(self.status()?["spool_events"] == 0)
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! One test's own place: a temporary folder, and the logs of what ran in it when the test fails.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::network::Namespace;
+use crate::process::log_end;
+
+/// A temporary folder with the state and the logs of programs.
+#[derive(Debug)]
+pub struct Sandbox {
+    folder: tempfile::TempDir,
+    names: AtomicUsize,
+}
+
+impl Sandbox {
+    /// A new, empty one.
+    ///
+    /// # Errors
+    /// Where no temporary folder can be made.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("tocsin-")
+            .tempdir()
+            .context("make a temporary folder")?;
+        Ok(Self {
+            folder,
+            names: AtomicUsize::new(0),
+        })
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path in it that nobody has yet: `NAME-1`, `NAME-2`, ...
+    pub fn fresh(&self, name: &str) -> PathBuf {
+        let number = self.names.fetch_add(1, Ordering::Relaxed) + 1;
+        self.path().join(format!("{name}-{number}"))
+    }
+
+    /// Writes a file of its own.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.fresh(name);
+        fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Shows the ends of all logs on standard error.
+    pub fn show_logs(&self) {
+        let mut out = std::io::stderr().lock();
+        for entry in fs::read_dir(self.path()).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let _shown = writeln!(out, "--- {}\n{}", path.display(), log_end(&path));
+            }
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
+    }
+}
+
+/// Runs a test in a sandbox. Where it fails, the logs are shown.
+#[track_caller]
+pub fn flow(test: impl FnOnce(&Sandbox) -> Result<()>) {
+    let sandbox = Sandbox::new();
+    let failed = match &sandbox {
+        Ok(sandbox) => test(sandbox).err(),
+        Err(error) => Some(anyhow::anyhow!("{error:#}")),
+    };
+    if let (Some(_), Ok(sandbox)) = (&failed, &sandbox) {
+        sandbox.show_logs();
+    }
+    let failed = failed.map(|error| format!("{error:?}"));
+    assert!(failed.is_none(), "{}", failed.unwrap_or_default());
+}
+
+/// Where a program runs: on this machine, or in a network namespace.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Place<'a> {
+    /// This machine.
+    #[default]
+    Here,
+    /// A namespace of a [`crate::network::Network`].
+    Inside(&'a Namespace),
+}
+
+impl Place<'_> {
+    /// A command that runs `program` there. Its pid is the program's own.
+    pub fn command(self, program: &Path) -> std::process::Command {
+        match self {
+            Self::Here => std::process::Command::new(program),
+            Self::Inside(namespace) => namespace.command(program),
+        }
+    }
+
+    /// The address at which a program that runs there is reached.
+    pub fn address(self) -> std::net::IpAddr {
+        match self {
+            Self::Here => std::net::Ipv4Addr::LOCALHOST.into(),
+            Self::Inside(namespace) => namespace.address(),
+        }
+    }
+}
+
+/// Whether this is root; otherwise says that `what` is skipped, in the words that a reader looks for.
+pub fn is_root_or_skips(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        // Not through the test harness's capture: who runs the tests should see it.
+        let _shown = writeln!(std::io::stderr().lock(), "skipped: needs root: {what}");
+    }
+    root
+}
