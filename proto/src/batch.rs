@@ -63,6 +63,22 @@ pub fn pack(batch: &EventBatch) -> Result<Vec<u8>, BatchError> {
 /// # Errors
 /// Every [`BatchError`]; nothing is unpacked that states more than the limit.
 pub fn unpack(packed: &[u8]) -> Result<EventBatch, BatchError> {
+    let bytes = unpack_bytes(packed)?;
+    let batch = EventBatch::decode(bytes.as_slice())?;
+    if batch.events.len() > BATCH_EVENTS_MAX {
+        return Err(BatchError::TooLarge {
+            events: batch.events.len(),
+            bytes: bytes.len(),
+        });
+    }
+    Ok(batch)
+}
+
+/// The encoded `EventBatch` in a packed one, for readers that decode only what they need.
+///
+/// # Errors
+/// Every [`BatchError`] but [`BatchError::Decode`].
+pub fn unpack_bytes(packed: &[u8]) -> Result<Vec<u8>, BatchError> {
     let compression = |source| BatchError::Compression {
         bytes: packed.len(),
         source,
@@ -79,15 +95,7 @@ pub fn unpack(packed: &[u8]) -> Result<EventBatch, BatchError> {
         .and_then(|size| usize::try_from(size).ok())
         .filter(|size| *size <= BATCH_BYTES_MAX)
         .ok_or(BatchError::Size)?;
-    let bytes = zstd::bulk::decompress(packed, stated).map_err(compression)?;
-    let batch = EventBatch::decode(bytes.as_slice())?;
-    if batch.events.len() > BATCH_EVENTS_MAX {
-        return Err(BatchError::TooLarge {
-            events: batch.events.len(),
-            bytes: bytes.len(),
-        });
-    }
-    Ok(batch)
+    zstd::bulk::decompress(packed, stated).map_err(compression)
 }
 
 #[cfg(test)]
