@@ -12,10 +12,14 @@
 
 mod app;
 mod audit;
+mod ca;
 mod clock;
 mod config;
+mod data_dir;
 mod ingest;
 mod listener;
 mod rpc;
+mod search;
 mod session;
 mod store;
+mod task;

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::audit::Audit;
 use crate::config::Config;
+use crate::ingest::Ingest;
 use crate::session::Registry;
 use crate::store::StateStore;
 use crate::store::telemetry::TelemetryStore;
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) state: Arc<dyn StateStore>,
     /// Telemetry.
     pub(crate) telemetry: Arc<dyn TelemetryStore>,
+    /// Takes uploads.
+    pub(crate) ingest: Ingest,
     /// Connected agents.
     pub(crate) registry: Arc<Registry>,
     /// Cancelled when the server stops: long streams end themselves.

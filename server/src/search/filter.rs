@@ -1,0 +1,270 @@
+//! Which events match. Pure.
+//!
+//! Text is compared without regard to case: for ASCII text byte by byte, else by Unicode's lower case. A batch whose
+//! bytes do not hold the text at all is passed over without being decoded.
+
+use memchr::memmem;
+use prost::Message;
+use tocsin_proto::event::EventKind;
+use tocsin_proto::telemetry::v1::{Gap, Health, Process};
+
+use super::decode::RawEvent;
+
+/// Which events.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    /// At or after.
+    pub(crate) since_time_ms: i64,
+    /// At or before.
+    pub(crate) until_time_ms: i64,
+    /// [`EventKind::bit`] of the kinds; 0 = any.
+    pub(crate) kinds: u32,
+    /// Name or uid of the account of a process, whole, without regard to ASCII case.
+    pub(crate) user: Option<String>,
+    /// In argv (also across arguments, which a blank parts), paths, hashes or names.
+    pub(crate) text: Option<Text>,
+}
+
+impl Filter {
+    /// Every event.
+    pub(crate) fn all() -> Self {
+        Self {
+            since_time_ms: i64::MIN,
+            until_time_ms: i64::MAX,
+            kinds: 0,
+            user: None,
+            text: None,
+        }
+    }
+
+    /// Whether an encoded batch may hold a match; `false` is certain.
+    pub(super) fn may_match(&self, batch: &[u8]) -> bool {
+        self.text.as_ref().is_none_or(|text| text.may_be_in(batch))
+    }
+
+    /// Whether an event matches.
+    pub(super) fn matches(&self, event: &RawEvent) -> bool {
+        let time_ms = event.event_time_ms;
+        if time_ms < self.since_time_ms || time_ms > self.until_time_ms {
+            return false;
+        }
+        if self.kinds != 0 && kind(event).is_none_or(|kind| self.kinds & kind.bit() == 0) {
+            return false;
+        }
+        if self.user.is_none() && self.text.is_none() {
+            return true;
+        }
+        if let Some(bytes) = &event.process {
+            return Process::decode(bytes.as_ref()).is_ok_and(|process| self.process(&process));
+        }
+        if self.user.is_some() {
+            return false;
+        }
+        let Some(text) = &self.text else {
+            return true;
+        };
+        if let Some(bytes) = &event.gap {
+            return Gap::decode(bytes.as_ref()).is_ok_and(|gap| text.is_in(&gap.component));
+        }
+        let health = event.health.as_ref().map(|bytes| Health::decode(bytes.as_ref()));
+        health.is_some_and(|health| {
+            health.is_ok_and(|health| {
+                let mut sensors = health.sensors.iter();
+                sensors.any(|sensor| text.is_in(&sensor.name) || text.is_in(&sensor.detail))
+            })
+        })
+    }
+
+    fn process(&self, process: &Process) -> bool {
+        if let Some(wanted) = &self.user {
+            let is_user = process.user.as_ref().is_some_and(|user| {
+                user.name.eq_ignore_ascii_case(wanted) || user.uid.eq_ignore_ascii_case(wanted)
+            });
+            if !is_user {
+                return false;
+            }
+        }
+        self.text.as_ref().is_none_or(|text| text.is_in_process(process))
+    }
+}
+
+/// The kind of an event whose body is not decoded.
+fn kind(event: &RawEvent) -> Option<EventKind> {
+    if event.process.is_some() {
+        return Some(EventKind::Process);
+    }
+    if event.gap.is_some() {
+        return Some(EventKind::Gap);
+    }
+    event.health.as_ref().map(|_| EventKind::Health)
+}
+
+/// A text to look for.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    lower: String,
+    /// Its longest piece without blanks: it lies within one argument, so it is in the bytes as it stands.
+    piece: Vec<u8>,
+    /// It may be part of a hash, which is stored as bytes: those bytes, for either half-byte it may begin with.
+    hash_pieces: Option<[Vec<u8>; 2]>,
+}
+
+impl Text {
+    /// `None` where there is nothing to look for.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return None;
+        }
+        let lower = text.to_lowercase();
+        let longest = lower.split_whitespace().max_by_key(|piece| piece.len());
+        let piece = longest.unwrap_or_default().as_bytes().to_vec();
+        let hash_pieces = hash_pieces(&lower);
+        Some(Self {
+            lower,
+            piece,
+            hash_pieces,
+        })
+    }
+
+    fn may_be_in(&self, batch: &[u8]) -> bool {
+        // Lower case of other letters may have another length: then only decoding tells.
+        if !self.piece.is_ascii() || self.piece.is_empty() {
+            return true;
+        }
+        if let Some(pieces) = &self.hash_pieces {
+            let mut pieces = pieces.iter();
+            if pieces.any(|piece| piece.is_empty() || memmem::find(batch, piece).is_some()) {
+                return true;
+            }
+        }
+        let lower = batch.to_ascii_lowercase();
+        memmem::find(&lower, &self.piece).is_some()
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        if self.lower.is_ascii() {
+            let lower = text.to_ascii_lowercase();
+            return memmem::find(lower.as_bytes(), self.lower.as_bytes()).is_some();
+        }
+        text.to_lowercase().contains(&self.lower)
+    }
+
+    fn is_in_process(&self, process: &Process) -> bool {
+        let user = process.user.as_ref();
+        let parent = process.parent.as_ref();
+        self.is_in(&process.executable)
+            || self.is_in(&process.argv.join(" "))
+            || user.is_some_and(|user| self.is_in(&user.name))
+            || parent.is_some_and(|parent| self.is_in(&parent.executable))
+            || (self.hash_pieces.is_some()
+                && self.is_in(&data_encoding::HEXLOWER.encode(&process.executable_sha256)))
+    }
+}
+
+/// Whole bytes in a piece of a hash, if it begins with a byte's first half, and if with its second.
+fn hash_pieces(lower: &str) -> Option<[Vec<u8>; 2]> {
+    let is_hex = lower.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_hex || lower.len() > 64 {
+        return None;
+    }
+    let bytes = |text: &str| {
+        let even = text.get(..text.len() / 2 * 2).unwrap_or_default();
+        data_encoding::HEXLOWER.decode(even.as_bytes()).unwrap_or_default()
+    };
+    Some([bytes(lower), bytes(lower.get(1..).unwrap_or_default())])
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_proto::telemetry::v1::User;
+
+    use super::*;
+
+    fn process() -> Process {
+        Process {
+            argv: vec!["/usr/bin/Curl".into(), "-o".into(), "Täst".into()],
+            executable: "/opt/tools/curl".into(),
+            executable_sha256: (0..32).map(|n| 0xa0 + n).collect(),
+            user: Some(User {
+                uid: "1000".into(),
+                name: "dana".into(),
+            }),
+            ..Process::default()
+        }
+    }
+
+    fn event(process: &Process) -> RawEvent {
+        RawEvent {
+            sequence: 1,
+            event_time_ms: 100,
+            process: Some(process.encode_to_vec().into()),
+            gap: None,
+            health: None,
+        }
+    }
+
+    fn finds(text: &str) -> bool {
+        let filter = Filter {
+            text: Text::new(text),
+            ..Filter::all()
+        };
+        let matches = filter.matches(&event(&process()));
+        let may = filter.may_match(&process().encode_to_vec());
+        assert!(may || !matches, "'{text}' is there, but its batch is passed over");
+        matches
+    }
+
+    #[test]
+    fn text_is_found_without_regard_to_case() {
+        for text in ["curl", "CURL", "/usr/bin/curl -O", "dana", "/opt/", "TÄST", "-o tä"] {
+            assert!(finds(text), "{text}");
+        }
+        for text in ["wget", "curl  -o", "danaa"] {
+            assert!(!finds(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_hash_is_found_from_any_digit() {
+        for text in ["a0a1a2", "0a1a2a", "A", "abaca", "bf"] {
+            assert!(finds(text), "{text}");
+        }
+        assert!(!finds("a0a2"));
+    }
+
+    #[test]
+    fn what_cannot_match_is_not_decoded() {
+        let filter = Filter {
+            text: Text::new("wget"),
+            ..Filter::all()
+        };
+        assert!(!filter.may_match(&process().encode_to_vec()));
+    }
+
+    #[test]
+    fn a_user_is_a_whole_name_or_uid() {
+        let matches = |user: &str| {
+            let filter = Filter {
+                user: Some(user.into()),
+                ..Filter::all()
+            };
+            filter.matches(&event(&process()))
+        };
+        assert!(matches("dana") && matches("Dana") && matches("1000"));
+        assert!(!matches("dan") && !matches("100"));
+    }
+
+    #[test]
+    fn times_are_inclusive() {
+        let matches = |since_time_ms, until_time_ms| {
+            let filter = Filter {
+                since_time_ms,
+                until_time_ms,
+                ..Filter::all()
+            };
+            filter.matches(&event(&process()))
+        };
+        assert!(matches(100, 100));
+        assert!(!matches(101, 200) && !matches(0, 99));
+    }
+}
