@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::rpc::auth::Auth;
+use crate::rpc::console::SEARCHES_MAX;
 use crate::rpc::Context;
 use crate::session::Registry;
 use crate::store::StateStore;
@@ -35,6 +37,7 @@ pub(crate) fn context(
         state,
         telemetry,
         ingest,
+        searches: Semaphore::new(SEARCHES_MAX),
         registry: Arc::new(Registry::default()),
         stopping,
     };

@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) telemetry: Arc<dyn TelemetryStore>,
     /// Takes uploads.
     pub(crate) ingest: Ingest,
+    /// Searches that run; the others wait.
+    pub(crate) searches: tokio::sync::Semaphore,
     /// Connected agents.
     pub(crate) registry: Arc<Registry>,
     /// Cancelled when the server stops: long streams end themselves.

@@ -23,8 +23,8 @@ use tokio::sync::mpsc;
 use crate::store::StoreError;
 use crate::store::telemetry::{BatchCursor, BatchQuery, StoredBatch, TelemetryStore};
 
-pub(crate) use decode::Found;
-pub(crate) use filter::Filter;
+pub(crate) use decode::{Found, find};
+pub(crate) use filter::{Filter, Text};
 use merge::Merge;
 
 /// Bytes of matching events that one search holds while it puts them in order.

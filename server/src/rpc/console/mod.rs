@@ -1,1 +1,191 @@
-//! `ConsoleService`: what analysts ask.
+//! `ConsoleService`: what analysts ask. One line a method; its work is in the file of its subject, and begins
+//! with asking who may.
+
+use std::sync::Arc;
+
+use tocsin_proto::console::v1 as wire;
+use tocsin_proto::console::v1::console_service_server::ConsoleService;
+use tocsin_proto::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Context, Replies};
+
+mod audit;
+mod endpoint;
+mod event;
+mod feed;
+mod identity;
+mod incident;
+mod process;
+mod server;
+
+pub(crate) use event::{SEARCHES_MAX, place_word, reason_word, sensor_word};
+
+/// The service of consoles.
+#[derive(Debug, Clone)]
+pub(crate) struct Consoles(pub(crate) Arc<Context>);
+
+/// What a method answers.
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Rows of a page, from what was asked for.
+fn page_size(asked: u32) -> u32 {
+    match asked {
+        0 => PAGE_SIZE_DEFAULT,
+        asked => asked.min(PAGE_SIZE_MAX),
+    }
+}
+
+#[async_trait::async_trait]
+impl ConsoleService for Consoles {
+    type WatchIncidentsStream = Replies<wire::IncidentSummary>;
+    type SearchEventsStream = Replies<wire::SearchEventsResponse>;
+    type ImportFeedStream = Replies<wire::ImportFeedResponse>;
+
+    async fn get_server(
+        &self,
+        request: Request<wire::GetServerRequest>,
+    ) -> Answer<wire::GetServerResponse> {
+        server::get(&self.0, request).await
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<wire::ListIncidentsRequest>,
+    ) -> Answer<wire::ListIncidentsResponse> {
+        incident::list(&self.0, request).await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<wire::GetIncidentRequest>,
+    ) -> Answer<wire::Incident> {
+        incident::get(&self.0, request).await
+    }
+
+    async fn watch_incidents(
+        &self,
+        request: Request<wire::WatchIncidentsRequest>,
+    ) -> Answer<Self::WatchIncidentsStream> {
+        incident::watch(&self.0, request).await
+    }
+
+    async fn assign_incident(
+        &self,
+        request: Request<wire::AssignIncidentRequest>,
+    ) -> Answer<wire::IncidentSummary> {
+        incident::assign(&self.0, request).await
+    }
+
+    async fn set_incident_state(
+        &self,
+        request: Request<wire::SetIncidentStateRequest>,
+    ) -> Answer<wire::IncidentSummary> {
+        incident::set_state(&self.0, request).await
+    }
+
+    async fn set_incident_verdict(
+        &self,
+        request: Request<wire::SetIncidentVerdictRequest>,
+    ) -> Answer<wire::IncidentSummary> {
+        incident::set_verdict(&self.0, request).await
+    }
+
+    async fn add_incident_note(
+        &self,
+        request: Request<wire::AddIncidentNoteRequest>,
+    ) -> Answer<wire::IncidentSummary> {
+        incident::add_note(&self.0, request).await
+    }
+
+    async fn list_endpoints(
+        &self,
+        request: Request<wire::ListEndpointsRequest>,
+    ) -> Answer<wire::ListEndpointsResponse> {
+        endpoint::list(&self.0, request).await
+    }
+
+    async fn get_endpoint(
+        &self,
+        request: Request<wire::GetEndpointRequest>,
+    ) -> Answer<wire::Endpoint> {
+        endpoint::get(&self.0, request).await
+    }
+
+    async fn list_processes(
+        &self,
+        request: Request<wire::ListProcessesRequest>,
+    ) -> Answer<wire::ListProcessesResponse> {
+        process::list(&self.0, request).await
+    }
+
+    async fn tag_endpoint(
+        &self,
+        request: Request<wire::TagEndpointRequest>,
+    ) -> Answer<wire::Endpoint> {
+        endpoint::tag(&self.0, request).await
+    }
+
+    async fn revoke_endpoint(
+        &self,
+        request: Request<wire::RevokeEndpointRequest>,
+    ) -> Answer<wire::Endpoint> {
+        endpoint::revoke(&self.0, request).await
+    }
+
+    async fn list_identities(
+        &self,
+        request: Request<wire::ListIdentitiesRequest>,
+    ) -> Answer<wire::ListIdentitiesResponse> {
+        identity::list(&self.0, request).await
+    }
+
+    async fn get_identity(
+        &self,
+        request: Request<wire::GetIdentityRequest>,
+    ) -> Answer<wire::Identity> {
+        identity::get(&self.0, request).await
+    }
+
+    async fn link_identity(
+        &self,
+        request: Request<wire::LinkIdentityRequest>,
+    ) -> Answer<wire::Identity> {
+        identity::link(&self.0, request).await
+    }
+
+    async fn search_events(
+        &self,
+        request: Request<wire::SearchEventsRequest>,
+    ) -> Answer<Self::SearchEventsStream> {
+        event::search(&self.0, request).await
+    }
+
+    async fn list_feeds(
+        &self,
+        request: Request<wire::ListFeedsRequest>,
+    ) -> Answer<wire::ListFeedsResponse> {
+        feed::list(&self.0, request).await
+    }
+
+    async fn import_feed(
+        &self,
+        request: Request<Streaming<wire::ImportFeedRequest>>,
+    ) -> Answer<Self::ImportFeedStream> {
+        feed::import(&self.0, request).await
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<wire::ListAuditRequest>,
+    ) -> Answer<wire::ListAuditResponse> {
+        audit::list(&self.0, request).await
+    }
+
+    async fn verify_audit(
+        &self,
+        request: Request<wire::VerifyAuditRequest>,
+    ) -> Answer<wire::AuditVerification> {
+        audit::verify(&self.0, request).await
+    }
+}
