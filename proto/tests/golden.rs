@@ -415,6 +415,13 @@ fn incident() -> console::Incident {
             event_ids: vec![MfaEventId::derive(&[b"a"]).to_string()],
             basis_detail: "no figures are published".into(),
         }],
+        ..surroundings()
+    }
+}
+
+/// The rest of it.
+fn surroundings() -> console::Incident {
+    console::Incident {
         endpoints: vec![console::EndpointRef {
             id: EndpointId::from_public_key(b"key").to_string(),
             hostname: "dana-laptop".into(),
@@ -447,6 +454,7 @@ fn incident() -> console::Incident {
             actor: "tocsin".into(),
             what: "opened".into(),
         }],
+        ..Default::default()
     }
 }
 

@@ -40,7 +40,7 @@ impl<'a> Agent<'a> {
         }
         Ok(Self {
             place,
-            log: state.with_extension("log"),
+            log: sandbox.fresh("agent.log"),
             state,
             process: None,
         })
@@ -130,7 +130,7 @@ impl<'a> Agent<'a> {
         run(Command::new("cp").arg("-a").arg(&self.state).arg(&state))?;
         Ok(Self {
             place: self.place,
-            log: state.with_extension("log"),
+            log: sandbox.fresh("agent.log"),
             state,
             process: None,
         })

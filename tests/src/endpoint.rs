@@ -13,6 +13,7 @@ use tocsin_proto::agent::v1 as wire;
 use tocsin_proto::agent::v1::agent_service_client::AgentServiceClient;
 use tocsin_proto::agent::v1::enrollment_service_client::EnrollmentServiceClient;
 use tocsin_proto::capability;
+use tocsin_proto::id::RunId;
 use tocsin_proto::limits::UPLOAD_BATCHES_IN_FLIGHT_MAX;
 use tocsin_proto::tls::{self, ClientIdentity};
 use tocsin_proto::token::EnrollmentToken;
@@ -285,7 +286,7 @@ impl Upload {
 
 /// 16 random bytes: a run nobody had before.
 pub fn fresh_run() -> [u8; 16] {
-    rand::random()
+    *RunId::from_random(rand::random()).as_bytes()
 }
 
 /// The wall clock, Unix milliseconds.

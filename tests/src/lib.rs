@@ -25,3 +25,4 @@ pub mod rpc;
 pub mod sandbox;
 pub mod server;
 pub mod wait;
+pub mod workload;

@@ -38,10 +38,10 @@ impl Sandbox {
         self.folder.path()
     }
 
-    /// A path in it that nobody has yet: `NAME-1`, `NAME-2`, ...
+    /// A path in it that nobody has yet: `1-NAME`, `2-NAME`, ...
     pub fn fresh(&self, name: &str) -> PathBuf {
         let number = self.names.fetch_add(1, Ordering::Relaxed) + 1;
-        self.path().join(format!("{name}-{number}"))
+        self.path().join(format!("{number}-{name}"))
     }
 
     /// Writes a file of its own.

@@ -31,6 +31,8 @@ pub struct Setup<'a> {
     pub place: Place<'a>,
     /// Tables of its configuration file, as TOML.
     pub config: &'a str,
+    /// Its data folder, which must not exist yet; one in the sandbox otherwise.
+    pub data: Option<&'a Path>,
 }
 
 /// A server with its data. Dropped, it is killed.
@@ -57,7 +59,9 @@ impl<'a> Server<'a> {
     /// # Errors
     /// Where either fails.
     pub fn start_with(sandbox: &Sandbox, setup: Setup<'a>) -> Result<Self> {
-        let data = sandbox.fresh("server");
+        let data = setup
+            .data
+            .map_or_else(|| sandbox.fresh("server"), Path::to_owned);
         let host = setup.place.address().to_string();
         run(Command::new(Programs::get()?.server())
             .args(["init", "--name", &host, "--data"])
@@ -66,7 +70,7 @@ impl<'a> Server<'a> {
         fs::write(data.join("config.toml"), config)?;
         let mut server = Self {
             place: setup.place,
-            log: data.with_extension("log"),
+            log: sandbox.fresh("server.log"),
             data,
             address: SocketAddr::new(setup.place.address(), 0),
             process: None,

@@ -1,0 +1,91 @@
+//! What is measured from outside: the server's CPU time and memory, its files, the limits of this program.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{SysconfVar, sysconf};
+
+/// Descriptors that neither program needs for agents: files, logs, listeners, the runtime.
+const DESCRIPTORS_BESIDE: u64 = 256;
+
+/// Reads the server's counters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerMeter {
+    pid: u32,
+}
+
+impl ServerMeter {
+    pub(crate) fn new(pid: u32) -> Self {
+        Self { pid }
+    }
+
+    /// CPU time so far, user and system.
+    pub(crate) fn cpu(self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))
+            .context("read the server's CPU time")?;
+        // Behind the name in parentheses, which may hold anything: utime and stime are fields 14 and 15.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u64>)
+            .sum::<Result<u64, _>>()?;
+        let per_second = sysconf(SysconfVar::CLK_TCK)?.context("clock ticks a second")?;
+        Ok(Duration::from_millis(
+            ticks * 1000 / u64::try_from(per_second)?,
+        ))
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn resident_bytes(self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))
+            .context("read the server's memory")?;
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB"))
+            .context("find VmRSS")?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
+    }
+}
+
+/// Bytes of the telemetry database with its write-ahead log.
+pub(crate) fn stored_bytes(data: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(data).with_context(|| format!("read {}", data.display()))? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("telemetry.db")
+        {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+/// Raises the limit of open files to what `agents` need, here and in what is started from here.
+pub(crate) fn descriptors_for(agents: usize) -> Result<()> {
+    let needed = agents as u64 + DESCRIPTORS_BESIDE;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    ensure!(
+        needed <= hard,
+        "{agents} agents need {needed} open files, and this account may open {hard}: raise it ('ulimit -Hn') or simulate fewer"
+    );
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raise the limit of open files")?;
+    let ports = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let ports: Vec<u64> = ports.split_whitespace().flat_map(str::parse).collect();
+    if let [first, last] = ports[..] {
+        let free = last.saturating_sub(first);
+        ensure!(
+            (agents as u64) < free,
+            "{agents} agents need as many local ports, and this machine gives {free} (net.ipv4.ip_local_port_range)"
+        );
+    }
+    Ok(())
+}
