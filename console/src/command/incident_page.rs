@@ -1,0 +1,343 @@
+//! The page of `incidents show`, in the order in which an analyst asks: how bad, who and when, why,
+//! what speaks against it, what happened step by step, what is not known, what to do.
+//!
+//! Weights are log-odds with their sign; belief is a band in words. Provenance is told as a claim about
+//! traffic, never about what a person did.
+
+use std::collections::BTreeMap;
+
+use tocsin_proto::console::v1::{
+    Attempt, AttemptResult, Basis, BeliefBand, Confidence, Evidence, Incident, IncidentState,
+    Provenance, ProvenanceVerdict, Severity, Stage, SubjectKind, Verdict,
+};
+
+use super::incidents::{assignee, subject};
+use crate::output::page::Page;
+use crate::output::style::Style;
+use crate::output::table::{Cell, Column};
+use crate::time::{self, Length};
+
+/// Attempts that are shown; JSON has all.
+const ATTEMPTS_MAX: usize = 100;
+
+const ATTEMPT_COLUMNS: &[Column] = &[
+    Column::whole("TIME (UTC)"),
+    Column::whole("RESULT"),
+    Column::text("AFTER", 6).optional(5),
+    Column::text("FACTOR", 4).optional(3),
+    Column::text("FROM", 15),
+    Column::text("APPLICATION", 10).optional(2),
+    Column::text("PROVIDER", 4).optional(4),
+    Column::text("PROVENANCE", 18),
+];
+
+const STAGE_COLUMNS: &[Column] = &[
+    Column::whole("STAGE"),
+    Column::whole("SINCE (UTC)"),
+    Column::whole("ATT&CK"),
+];
+
+/// Writes the page.
+pub(super) fn describe(incident: &Incident, page: &mut Page) {
+    head(incident, page);
+    evidence(incident, page);
+    attempts(incident, page);
+    stages(&incident.stages, page);
+    missing(incident, page);
+    actions(incident, page);
+    history(incident, page);
+}
+
+fn head(incident: &Incident, page: &mut Page) {
+    let severity = super::value::<Severity>(incident.severity);
+    page.paragraph(&incident.title, Style::Heading);
+    let said = format!(
+        "{}, score {}",
+        super::word::<Severity>(incident.severity),
+        incident.score
+    );
+    page.field_styled("Severity", &said, severity.into());
+    let band = super::word::<BeliefBand>(incident.belief);
+    if !band.is_empty() {
+        let said = format!("{band} an attack (weights {})", incident.weights_version);
+        page.field("Belief", &said);
+    }
+    let verdict = super::word::<Verdict>(incident.verdict);
+    let said = format!(
+        "{}, {}, {}",
+        super::word::<IncidentState>(incident.state),
+        if verdict.is_empty() {
+            "no verdict"
+        } else {
+            &verdict
+        },
+        assignee(&incident.assignee)
+    );
+    page.field("State", &said);
+    page.field("Who", &who(incident));
+    page.field("When", &when(incident));
+    let endpoints = incident.endpoints.iter();
+    let endpoints: Vec<_> = endpoints
+        .map(|endpoint| format!("{} ({})", endpoint.hostname, super::short(&endpoint.id)))
+        .collect();
+    let endpoints = match endpoints.is_empty() {
+        true => "none is linked to this person".to_owned(),
+        false => endpoints.join(", "),
+    };
+    page.field("Endpoints", &endpoints);
+    page.field("Id", &incident.id);
+    page.field("Former ids", &incident.aliases.join(", "));
+    let related = incident.related_incidents.iter();
+    let related: Vec<_> = related
+        .map(|related| format!("{} ({})", super::short(&related.id), related.relation))
+        .collect();
+    page.field("Related", &related.join(", "));
+}
+
+fn who(incident: &Incident) -> String {
+    let Some(person) = &incident.subject else {
+        return String::new();
+    };
+    let accounts = person.accounts.iter();
+    let accounts: Vec<_> = accounts
+        .map(|account| format!("{} {}", account.provider, account.login))
+        .collect();
+    let name = subject(Some(person));
+    let kind = match super::value::<SubjectKind>(person.kind) {
+        SubjectKind::Campaign => "campaign: ",
+        SubjectKind::Person | SubjectKind::Unspecified => "",
+    };
+    let accounts = accounts.join(", ");
+    let mut said = match accounts.ends_with(&name) {
+        true => format!("{kind}{accounts}"),
+        false => format!("{kind}{name}: {accounts}"),
+    };
+    if !person.identity.is_empty() {
+        said += &format!(" (identity {})", super::short(&person.identity));
+    }
+    said
+}
+
+fn when(incident: &Incident) -> String {
+    let (first, last) = (incident.first_event_time_ms, incident.last_event_time_ms);
+    format!(
+        "{} to {} UTC ({}); {}",
+        time::second(first),
+        time::second(last),
+        Length::between(first, last),
+        super::count(incident.attempts.len() as u64, "sign-in attempt")
+    )
+}
+
+fn evidence(incident: &Incident, page: &mut Page) {
+    let (against, speaks): (Vec<_>, Vec<_>) = incident
+        .evidence
+        .iter()
+        .partition(|evidence| evidence.weight < 0.0);
+    page.section("Why: what speaks for an attack");
+    pieces(&speaks, page);
+    page.section("What speaks against it");
+    pieces(&against, page);
+}
+
+/// Evidence by family, the weightiest family and piece first.
+fn pieces(evidence: &[&Evidence], page: &mut Page) {
+    if evidence.is_empty() {
+        page.item("-", "nothing known");
+    }
+    let mut families: BTreeMap<&str, Vec<&Evidence>> = BTreeMap::new();
+    for piece in evidence {
+        families.entry(&piece.family).or_default().push(piece);
+    }
+    let heaviest = |pieces: &[&Evidence]| {
+        pieces
+            .iter()
+            .map(|piece| piece.weight.abs())
+            .fold(0.0, f64::max)
+    };
+    let mut families: Vec<_> = families.into_iter().collect();
+    families.sort_by(|(_, a), (_, b)| heaviest(b).total_cmp(&heaviest(a)));
+    for (family, mut pieces) in families {
+        pieces.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
+        for piece in pieces {
+            let basis = super::word::<Basis>(piece.basis);
+            let detail = match piece.basis_detail.as_str() {
+                "" => basis,
+                detail => format!("{basis}: {detail}"),
+            };
+            let mark = format!("{:+.1}", piece.weight);
+            let said = format!("{family}: {} [{}; {detail}]", piece.summary, piece.kind);
+            page.item(&mark, &said);
+        }
+    }
+}
+
+fn attempts(incident: &Incident, page: &mut Page) {
+    if incident.attempts.is_empty() {
+        return;
+    }
+    page.section(&format!("Attempts ({})", incident.attempts.len()));
+    let shown = incident.attempts.iter().take(ATTEMPTS_MAX);
+    let rows = shown.map(|attempt| attempt_cells(attempt, incident));
+    page.table(ATTEMPT_COLUMNS, rows.collect());
+    if let Some(more) = incident.attempts.len().checked_sub(ATTEMPTS_MAX + 1) {
+        page.item("", &format!("and {} more; -o json shows all", more + 1));
+    }
+    provenance(incident, page);
+}
+
+fn attempt_cells(attempt: &Attempt, incident: &Incident) -> Vec<Cell> {
+    let after = match attempt.result_time_ms {
+        0 => String::new(),
+        result_time_ms => Length::between(attempt.time_ms, result_time_ms).to_string(),
+    };
+    let from = match attempt.source_place.as_str() {
+        "" => attempt.source_ip.clone(),
+        place => format!("{} {place}", attempt.source_ip),
+    };
+    let style = match super::value::<AttemptResult>(attempt.result) {
+        AttemptResult::Approved => Style::High,
+        AttemptResult::FraudReported => Style::Medium,
+        _ => Style::Plain,
+    };
+    vec![
+        time::second(attempt.time_ms).into(),
+        Cell::styled(super::word::<AttemptResult>(attempt.result), style),
+        after.into(),
+        attempt.factor.as_str().into(),
+        from.into(),
+        attempt.application.as_str().into(),
+        attempt.provider.as_str().into(),
+        claim(attempt.provenance.as_ref(), incident).into(),
+    ]
+}
+
+/// Where an attempt's traffic was seen, in a few words.
+fn claim(provenance: Option<&Provenance>, incident: &Incident) -> String {
+    let Some(provenance) = provenance else {
+        return String::new();
+    };
+    let mut said = super::word::<ProvenanceVerdict>(provenance.verdict);
+    if !provenance.endpoint.is_empty() {
+        let mut known = incident.endpoints.iter();
+        let endpoint = known.find(|endpoint| endpoint.id == provenance.endpoint);
+        let name = endpoint.map_or(super::short(&provenance.endpoint), |known| &known.hostname);
+        said += &format!(" on {name}");
+    }
+    match super::value::<Confidence>(provenance.confidence) {
+        Confidence::None | Confidence::Unspecified => said,
+        _ => format!(
+            "{said}, {}",
+            super::word::<Confidence>(provenance.confidence)
+        ),
+    }
+}
+
+/// The reasons behind the column, each once with the number of attempts it holds for.
+fn provenance(incident: &Incident, page: &mut Page) {
+    let mut reasons: BTreeMap<(&str, String), u64> = BTreeMap::new();
+    for attempt in &incident.attempts {
+        let Some(provenance) = &attempt.provenance else {
+            continue;
+        };
+        for reason in &provenance.reasons {
+            let verdict = super::word::<ProvenanceVerdict>(provenance.verdict);
+            *reasons.entry((reason, verdict)).or_default() += 1;
+        }
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    page.section("Provenance: where the sign-ins' traffic was seen");
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    for ((reason, verdict), n) in reasons {
+        let attempts = super::count(n, "attempt");
+        page.item("-", &format!("{verdict} ({attempts}): {reason}"));
+    }
+}
+
+fn stages(stages: &[Stage], page: &mut Page) {
+    if stages.is_empty() {
+        return;
+    }
+    page.section("Stages reached");
+    let rows = stages.iter().map(|stage| {
+        let technique = match stage.attack_version.as_str() {
+            "" => stage.technique.clone(),
+            version => format!("{} (v{version})", stage.technique),
+        };
+        vec![
+            stage.name.replace('_', " ").into(),
+            time::second(stage.first_event_time_ms).into(),
+            technique.into(),
+        ]
+    });
+    page.table(STAGE_COLUMNS, rows.collect());
+}
+
+fn missing(incident: &Incident, page: &mut Page) {
+    page.section("What is missing or late");
+    if incident.gaps.is_empty() && incident.freshness.is_empty() {
+        page.item("-", "nothing known");
+    }
+    for gap in &incident.gaps {
+        let (from, until) = (
+            time::second(gap.from_time_ms),
+            time::second(gap.until_time_ms),
+        );
+        let span = match (from.as_str(), until.as_str()) {
+            ("", "") => String::new(),
+            (from, "") => format!(" (since {from})"),
+            ("", until) => format!(" (until {until})"),
+            (from, until) => format!(" ({from} to {until})"),
+        };
+        page.item("-", &format!("{}{span}", gap.what));
+    }
+    for freshness in &incident.freshness {
+        let behind = Length {
+            ms: freshness.behind_ms,
+        };
+        page.item("-", &format!("feed {} is {behind} behind", freshness.feed));
+    }
+}
+
+fn actions(incident: &Incident, page: &mut Page) {
+    if incident.recommended_actions.is_empty() {
+        return;
+    }
+    page.section("Do next, in this order");
+    for (at, action) in incident.recommended_actions.iter().enumerate() {
+        let what = action.action.replace('_', " ");
+        let said = match action.reason.as_str() {
+            "" => what,
+            reason => format!("{what}: {reason}"),
+        };
+        page.item(&format!("{}.", at + 1), &said);
+    }
+}
+
+fn history(incident: &Incident, page: &mut Page) {
+    if !incident.notes.is_empty() {
+        page.section("Notes");
+    }
+    for note in &incident.notes {
+        let said = format!(
+            "{} {}: {}",
+            time::minute(note.time_ms),
+            note.author,
+            note.text
+        );
+        page.item("-", &said);
+    }
+    if !incident.activity.is_empty() {
+        page.section("Activity");
+    }
+    for activity in &incident.activity {
+        let when = time::minute(activity.time_ms);
+        page.item(
+            "-",
+            &format!("{when} {}: {}", activity.actor, activity.what),
+        );
+    }
+}
