@@ -28,16 +28,13 @@ pub struct Agent<'a> {
 }
 
 impl<'a> Agent<'a> {
-    /// A state folder; `config` is its configuration file.
+    /// An agent with an empty state folder.
     ///
     /// # Errors
     /// Where it cannot be made.
-    pub fn new(sandbox: &Sandbox, place: Place<'a>, config: &str) -> Result<Self> {
+    pub fn new(sandbox: &Sandbox, place: Place<'a>) -> Result<Self> {
         let state = sandbox.fresh("agent");
         fs::create_dir(&state).with_context(|| format!("make {}", state.display()))?;
-        if !config.is_empty() {
-            fs::write(state.join("agent.toml"), config)?;
-        }
         Ok(Self {
             place,
             log: sandbox.fresh("agent.log"),
@@ -51,7 +48,7 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// Where either fails.
     pub fn start(sandbox: &Sandbox, place: Place<'a>, server: &Server<'_>) -> Result<Self> {
-        let mut agent = Self::new(sandbox, place, "")?;
+        let mut agent = Self::new(sandbox, place)?;
         agent.enroll(server, &server.token(1)?)?;
         agent.run()?;
         Ok(agent)
@@ -172,6 +169,21 @@ impl<'a> Agent<'a> {
             let row = console.json(&["endpoints", "show", &id])?;
             Ok((row["connected"] == true).then_some(row))
         })
+    }
+
+    /// [`Agent::online`], and waits until this sensor runs: from then on it sees everything.
+    ///
+    /// # Errors
+    /// As [`Agent::online`].
+    pub fn sensing(&mut self, console: &Console<'_>, sensor: &str) -> Result<Value> {
+        let row = self.online(console)?;
+        until("the sensor runs", ONLINE_LIMIT, || {
+            self.process()?.check_running()?;
+            let status = self.status()?;
+            let mut sensors = status["sensors"].as_array().into_iter().flatten();
+            Ok(sensors.any(|found| found["name"] == sensor && found["state"] == "running"))
+        })?;
+        Ok(row)
     }
 
     /// Waits until the spool is empty: all that was packed so far is acknowledged.

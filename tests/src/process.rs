@@ -1,8 +1,10 @@
 //! A program that was started here: its log, its end, and that it never outlives its owner.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -42,11 +44,13 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        Ok(Self {
+        let process = Self {
             child,
             name: name.to_owned(),
             log: log.to_owned(),
-        })
+        };
+        running().insert(process.pid());
+        Ok(process)
     }
 
     /// Its pid.
@@ -118,9 +122,27 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        running().remove(&self.pid());
         // Both fail only where it has ended already.
         let _ended = self.child.kill();
         let _status = self.child.wait();
+    }
+}
+
+/// Pids of what was started and is not dropped yet.
+fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+    static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+    // A set of numbers is whole, whoever panicked while holding it.
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills everything that still runs: for a program that was told to end and drops nothing.
+pub fn kill_all() {
+    for pid in std::mem::take(&mut *running()) {
+        if let Ok(pid) = i32::try_from(pid) {
+            // It may have ended by itself.
+            let _ended = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 

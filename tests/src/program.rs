@@ -5,7 +5,7 @@
 //! dependencies already built, and its lock lets several test programs do this at once.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
@@ -22,8 +22,20 @@ impl Programs {
     /// # Errors
     /// Where they cannot be built.
     pub fn get() -> Result<&'static Self> {
+        Self::get_with(Stdio::piped)
+    }
+
+    /// [`Programs::get`] that shows on standard error what is built.
+    ///
+    /// # Errors
+    /// Where they cannot be built.
+    pub fn get_loudly() -> Result<&'static Self> {
+        Self::get_with(Stdio::inherit)
+    }
+
+    fn get_with(progress: fn() -> Stdio) -> Result<&'static Self> {
         static PROGRAMS: OnceLock<Result<Programs, String>> = OnceLock::new();
-        let found = PROGRAMS.get_or_init(|| find().map_err(|error| format!("{error:#}")));
+        let found = PROGRAMS.get_or_init(|| find(progress()).map_err(|error| format!("{error:#}")));
         found.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
     }
 
@@ -48,12 +60,12 @@ impl Programs {
     }
 }
 
-fn find() -> Result<Programs> {
+fn find(progress: Stdio) -> Result<Programs> {
     let programs = match std::env::var_os("TOCSIN_BIN_DIR") {
         Some(folder) => Programs {
             folder: folder.into(),
         },
-        None => build()?,
+        None => build(progress)?,
     };
     for program in [programs.server(), programs.agent(), programs.console()] {
         if !program.is_file() {
@@ -64,7 +76,7 @@ fn find() -> Result<Programs> {
 }
 
 /// `TARGET/PROFILE/[deps/]THIS` tells target folder and profile.
-fn build() -> Result<Programs> {
+fn build(progress: Stdio) -> Result<Programs> {
     let this = std::env::current_exe().context("find this program")?;
     let folder = this
         .ancestors()
@@ -79,17 +91,13 @@ fn build() -> Result<Programs> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = Command::new(cargo)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args([
-            "build",
-            "--quiet",
-            "--workspace",
-            "--bins",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--workspace", "--bins", "--profile", profile])
         .arg("--target-dir")
         .arg(target)
-        .output()
+        .stdin(Stdio::null())
+        .stderr(progress)
+        .spawn()
+        .and_then(Child::wait_with_output)
         .context("run cargo build")?;
     if !done.status.success() {
         bail!("cargo build:\n{}", String::from_utf8_lossy(&done.stderr));

@@ -1,9 +1,11 @@
 //! One test's own place: a temporary folder, and the logs of what ran in it when the test fails.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -27,10 +29,19 @@ impl Sandbox {
             .prefix("tocsin-")
             .tempdir()
             .context("make a temporary folder")?;
+        folders().insert(folder.path().to_owned());
         Ok(Self {
             folder,
             names: AtomicUsize::new(0),
         })
+    }
+
+    /// Removes every sandbox of this program: for one that was told to end and drops nothing.
+    pub fn remove_all() {
+        for folder in std::mem::take(&mut *folders()) {
+            // Nothing is left to do about one that cannot be removed.
+            let _removed = fs::remove_dir_all(folder);
+        }
     }
 
     /// Its folder.
@@ -66,8 +77,16 @@ impl Sandbox {
     }
 }
 
+/// Folders of sandboxes that are not dropped yet.
+fn folders() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    static FOLDERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    // A set of paths is whole, whoever panicked while holding it.
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        folders().remove(self.path());
         if std::thread::panicking() {
             self.show_logs();
         }

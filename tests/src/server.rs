@@ -195,6 +195,19 @@ impl<'a> Server<'a> {
         Ok(Console::new(self.place, out))
     }
 
+    /// Takes an analyst's access away, beside the running server.
+    ///
+    /// # Errors
+    /// Where that fails.
+    pub fn revoke_analyst(&self, name: &str) -> Result<()> {
+        let mut command = Command::new(Programs::get()?.server());
+        command
+            .args(["analyst", "revoke", name, "--data"])
+            .arg(&self.data);
+        run(&mut command)?;
+        Ok(())
+    }
+
     /// A new enrolment token.
     ///
     /// # Errors

@@ -1,0 +1,226 @@
+//! Processes of real machines, each in a network namespace of its own, seen from a fourth.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tocsin_tests::agent::Agent;
+use tocsin_tests::console::Console;
+use tocsin_tests::network::Network;
+use tocsin_tests::sandbox::{Place, flow, is_root_or_skips};
+use tocsin_tests::server::{Server, Setup};
+use tocsin_tests::wait::eventually;
+
+use crate::{LIMIT, text};
+
+/// Processes that live a millisecond or two.
+const SHORT: usize = 200;
+
+/// Processes that live a second or two.
+const LONG: usize = 2_000;
+
+/// Starts `count` short processes one after another; their parent is the shell, whose pid is the child's.
+fn short_processes(place: Place<'_>, count: usize) -> Result<Child> {
+    let script = "i=0; while [ $i -lt $1 ]; do /bin/true; i=$((i+1)); done";
+    shell(place, script, count)
+}
+
+/// Starts `count` processes that live for two seconds, 500 at a time, each with an argument of its own.
+fn long_processes(place: Place<'_>, count: usize) -> Result<Child> {
+    let script = "i=0; while [ $i -lt $1 ]; do sleep 2 0.000$i & i=$((i+1)); [ $((i % 500)) -eq 0 ] && wait; done; wait";
+    shell(place, script, count)
+}
+
+fn shell(place: Place<'_>, script: &str, count: usize) -> Result<Child> {
+    let mut command: Command = place.command(Path::new("/bin/sh"));
+    command
+        .args(["-c", script, "storm", &count.to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .context("start a storm of processes")
+}
+
+/// Stored process events of an endpoint.
+pub(crate) fn processes(console: &Console<'_>, endpoint: &str) -> Result<Vec<Value>> {
+    console.rows(&[
+        "events",
+        "search",
+        "--endpoint",
+        endpoint,
+        "--kind",
+        "process",
+    ])
+}
+
+/// Keys of processes with this activity whose parent has this pid.
+fn keys(rows: &[Value], activity: &str, parent: u32) -> Vec<String> {
+    rows.iter()
+        .filter(|row| row["activity"] == activity && row["process"]["parent"]["pid"] == parent)
+        .filter_map(|row| row["process"]["key"].as_str().map(ToOwned::to_owned))
+        .collect()
+}
+
+#[test]
+fn every_short_process_is_seen_to_start_and_to_exit_with_its_parent() {
+    if !is_root_or_skips("process events in network namespaces") {
+        return;
+    }
+    flow(|sandbox| {
+        let network = Network::new()?;
+        let (at_server, at_a) = (network.namespace()?, network.namespace()?);
+        let (at_b, at_desk) = (network.namespace()?, network.namespace()?);
+        let place = Place::Inside(&at_server);
+        let server = Server::start_with(
+            sandbox,
+            Setup {
+                place,
+                ..Default::default()
+            },
+        )?;
+        let console = server.admin().at(Place::Inside(&at_desk));
+        let mut agents = Vec::new();
+        for namespace in [&at_a, &at_b] {
+            let mut agent = Agent::start(sandbox, Place::Inside(namespace), &server)?;
+            let row = agent.sensing(&console, "process/proc_connector")?;
+            agents.push((agent, text(&row, "id")?.to_owned(), namespace));
+        }
+        let mut parents = Vec::new();
+        for (_, id, namespace) in &agents {
+            let storm = short_processes(Place::Inside(namespace), SHORT)?;
+            parents.push((id, storm.id()));
+            let status = wait(storm)?;
+            ensure!(status.success(), "the storm ended with {status}");
+        }
+        for (id, parent) in &parents {
+            let rows = eventually("every exit is stored", LIMIT, || {
+                let rows = processes(&console, id)?;
+                Ok((keys(&rows, "exit", *parent).len() >= SHORT).then_some(rows))
+            })?;
+            for activity in ["start", "exit"] {
+                let keys = keys(&rows, activity, *parent);
+                let distinct: BTreeSet<&String> = keys.iter().collect();
+                ensure!(keys.len() == SHORT, "{} times {activity}", keys.len());
+                ensure!(
+                    distinct.len() == SHORT,
+                    "{} distinct {activity}",
+                    distinct.len()
+                );
+            }
+            let foreign = parents.iter().filter(|(other, _)| other != id);
+            for (_, parent) in foreign {
+                let seen = keys(&rows, "start", *parent).len();
+                ensure!(
+                    seen == 0,
+                    "{id} reports {seen} processes of the other machine"
+                );
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn two_thousand_longer_processes_are_seen_with_all_their_arguments() {
+    if !is_root_or_skips("process events in network namespaces") {
+        return;
+    }
+    flow(|sandbox| {
+        let network = Network::new()?;
+        let (at_server, at_agent) = (network.namespace()?, network.namespace()?);
+        let place = Place::Inside(&at_server);
+        let server = Server::start_with(
+            sandbox,
+            Setup {
+                place,
+                ..Default::default()
+            },
+        )?;
+        let console = server.admin();
+        let mut agent = Agent::start(sandbox, Place::Inside(&at_agent), &server)?;
+        let row = agent.sensing(&console, "process/proc_connector")?;
+        let storm = long_processes(Place::Inside(&at_agent), LONG)?;
+        let parent = storm.id();
+        ensure!(wait(storm)?.success(), "the storm failed");
+        let rows = eventually("every exit is stored", LIMIT, || {
+            let rows = processes(&console, text(&row, "id")?)?;
+            Ok((keys(&rows, "exit", parent).len() >= LONG).then_some(rows))
+        })?;
+        let arguments = arguments(&rows, parent);
+        ensure!(
+            arguments.len() == LONG,
+            "{} of {LONG} have their arguments",
+            arguments.len()
+        );
+        Ok(())
+    });
+}
+
+/// The distinct arguments of sleepers that this parent started.
+pub(crate) fn arguments(rows: &[Value], parent: u32) -> BTreeSet<String> {
+    rows.iter()
+        .map(|row| (&row["activity"], &row["process"]))
+        .filter(|(activity, process)| {
+            let is_start = **activity == "start" || **activity == "exec";
+            is_start && process["parent"]["pid"] == parent && process["argv_state"] == "read"
+        })
+        .filter(|(_, process)| process["argv"][0] == "sleep" && process["argv"][1] == "2")
+        .filter_map(|(_, process)| process["argv"][2].as_str().map(ToOwned::to_owned))
+        .collect()
+}
+
+/// Waits for a storm that this test started.
+pub(crate) fn wait(mut storm: Child) -> Result<std::process::ExitStatus> {
+    Ok(storm.wait()?)
+}
+
+/// Starts long processes for other tests.
+pub(crate) fn sleepers(place: Place<'_>, count: usize) -> Result<Child> {
+    long_processes(place, count)
+}
+
+#[test]
+fn a_process_of_this_machine_is_stored_with_its_arguments_user_and_parent() {
+    flow(|sandbox| {
+        let server = Server::start(sandbox)?;
+        let console = server.admin();
+        let mut agent = Agent::start(sandbox, Place::Here, &server)?;
+        let endpoint = agent.online(&console)?;
+        let id = text(&endpoint, "id")?;
+        let marker = format!("0.{:07}", std::process::id());
+        let mut sleeper = Command::new("sleep").args(["60", &marker]).spawn()?;
+        let search = ["events", "search", "--endpoint", id, "--text", &marker];
+        let seen = eventually("the process is stored", LIMIT, || {
+            let rows = console.rows(&search)?;
+            let mut rows = rows.into_iter();
+            Ok(rows.find(|row| {
+                row["process"]["pid"] == sleeper.id() && row["process"]["argv"][0] == "sleep"
+            }))
+        })?;
+        let listed = console.json(&["endpoints", "processes", id])?;
+        sleeper.kill()?;
+        sleeper.wait()?;
+        let process = &seen["process"];
+        ensure!(process["argv"][2] == marker.as_str(), "{seen}");
+        ensure!(process["parent"]["pid"] == std::process::id(), "{seen}");
+        ensure!(
+            process["uid"] == nix::unistd::geteuid().to_string(),
+            "{seen}"
+        );
+        ensure!(text(process, "executable")?.ends_with("/sleep"), "{seen}");
+        ensure!(text(process, "executable_sha256")?.len() == 64, "{seen}");
+        let runs = crate::rows(&listed)?
+            .iter()
+            .any(|row| row["pid"] == sleeper.id());
+        ensure!(runs, "it is not among the processes that run");
+        let key = text(process, "key")?.to_owned();
+        eventually("its exit is stored", LIMIT, || {
+            let exits = processes(&console, id)?;
+            let mut exits = exits.iter().filter(|row| row["activity"] == "exit");
+            Ok(exits
+                .any(|row| row["process"]["key"] == key.as_str())
+                .then_some(()))
+        })
+    });
+}
