@@ -1,45 +1,353 @@
 //! The only file that knows all parts: builds them, joins them, stops them in order.
+//!
+//! ```text
+//! start  lock, certificates, stores, tasks, listener, address into the profile, accept
+//! stop   no more connections; sessions and watches end themselves; uploads get their last acknowledgements;
+//!        what is still open after SHUTDOWN_GRACE is cut; tasks write what they hold; stores close
+//! ```
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tocsin_proto::agent::v1::agent_service_server::AgentServiceServer;
+use tocsin_proto::agent::v1::enrollment_service_server::EnrollmentServiceServer;
+use tocsin_proto::console::v1::console_service_server::ConsoleServiceServer;
+use tocsin_proto::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_BYTES_MAX};
+use tocsin_proto::profile::{Profile, ProfileError};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditEntry};
+use crate::ca::Authority;
+use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::Config;
+use crate::data_dir::{self, DataDir, DataDirError};
 use crate::ingest::Ingest;
+use crate::listener::{Acceptor, Connection, Connections, tls_config};
+use crate::revocation::Revocations;
 use crate::rpc::auth::Auth;
-use crate::rpc::console::SEARCHES_MAX;
-use crate::rpc::Context;
-use crate::session::Registry;
-use crate::store::StateStore;
+use crate::rpc::console::{Consoles, SEARCHES_MAX};
+use crate::rpc::enroll::Enroller;
+use crate::rpc::{Agents, Context};
+use crate::session::{Registry, presence};
+use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::telemetry::TelemetryStore;
+use crate::store::trust::TrustStore;
+use crate::store::{StateStore, StoreError};
 use crate::task::{Tasks, retention};
 
-/// Joins the parts that handlers use, and starts the tasks beside them. The tasks end after the context is dropped
-/// and `stopping` is cancelled.
-pub(crate) fn context(
-    config: Config,
+/// The setting in which the server's address is kept for the profiles of analysts.
+pub(crate) const ADDRESS_SETTING: &str = "server_address";
+
+/// Open calls have that long to end by themselves.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Bytes that a peer may have on the way to us before we have read them: per call, and per connection. Enough for all
+/// batches that an agent may have in flight at an ordinary size; it is all that a connection can make us hold.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
+
+/// Calls of one connection at once.
+const STREAMS_MAX: u32 = 64;
+
+/// Bytes of the headers of one call.
+const HEADER_BYTES_MAX: u32 = 8 << 10;
+
+/// Bytes of a request to enrol.
+const ENROLL_BYTES_MAX: usize = 16 << 10;
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The data directory cannot be used.
+    #[error("use the data directory")]
+    Data(#[from] DataDirError),
+    /// Certificates.
+    #[error("prepare certificates")]
+    Certificate(#[from] CertificateError),
+    /// A database.
+    #[error("open the databases")]
+    Store(#[from] StoreError),
+    /// TLS.
+    #[error("prepare TLS")]
+    Tls(#[from] rustls::Error),
+    /// The address is taken or is not ours.
+    #[error("listen on {address}: choose another with --listen")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The profile that is to be told the address is damaged.
+    #[error("write the address into admin.profile")]
+    Profile(#[from] ProfileError),
+    /// Signals.
+    #[error("wait for signals")]
+    Signal(#[source] io::Error),
+    /// gRPC.
+    #[error("serve")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// The stores of a data directory.
+#[derive(Debug)]
+struct Stores {
+    state: Arc<SqliteState>,
+    telemetry: Arc<SqliteTelemetry>,
+}
+
+impl Stores {
+    async fn open(data: &DataDir) -> Result<Self, StoreError> {
+        Ok(Self {
+            state: Arc::new(SqliteState::open_existing(&data.state()).await?),
+            telemetry: Arc::new(SqliteTelemetry::open_existing(&data.telemetry()).await?),
+        })
+    }
+
+    async fn close(&self) {
+        self.telemetry.close().await;
+        self.state.close().await;
+    }
+}
+
+/// Runs a server until a signal ends it.
+pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> {
+    let _lock = data.lock()?;
+    raise_file_limit();
+    let config = Arc::new(config);
+    let authority = Arc::new(certificate::open_authority(data)?);
+    let certificates = Certificates::open(data, config.clone(), authority.clone())?;
+    let tls = tls_config(authority.certificate(), certificates.identity(), &config)?;
+    let stores = Stores::open(data).await?;
+    stores.state.end_presence().await?;
+
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = listener.map_err(|source| RunError::Listen {
+        address: config.listen,
+        source,
+    })?;
+    let signal = signal().map_err(RunError::Signal)?;
+    publish_address(data, &config, stores.state.as_ref(), address.port()).await?;
+    let entry = AuditEntry::server("server.start", &address.to_string(), env!("CARGO_PKG_VERSION"));
+    stores.state.append_audit(&entry).await?;
+
+    let stopping = CancellationToken::new();
+    let connections = Arc::new(Connections::default());
+    let acceptor = Acceptor {
+        listener,
+        tls: Arc::new(tls),
+        limit: config.limit,
+        connections: connections.clone(),
+        stopping: stopping.clone(),
+    };
+    let parts = Parts {
+        config,
+        authority,
+        connections: connections.clone(),
+        state: stores.state.clone(),
+        telemetry: stores.telemetry.clone(),
+        stopping: stopping.clone(),
+    };
+    let (context, mut tasks) = parts.join();
+    tasks.spawn("certificate", certificates.run(stopping.clone()));
+    let served = CancellationToken::new();
+    let cutter = stop_on(signal, stopping.clone(), connections);
+    tasks.spawn("stop", {
+        let served = served.clone();
+        async move {
+            served.run_until_cancelled(cutter).await;
+        }
+    });
+
+    let accepted = acceptor.start();
+    tracing::info!("listening on {address}");
+    let result = serve(context, accepted, stopping.clone()).await;
+    served.cancel();
+    stopping.cancel();
+    tasks.join().await;
+    let entry = AuditEntry::server("server.stop", &address.to_string(), "");
+    stores.state.append_audit(&entry).await?;
+    stores.close().await;
+    tracing::info!("stopped");
+    result
+}
+
+/// What the context is made of.
+struct Parts {
+    config: Arc<Config>,
+    authority: Arc<Authority>,
+    connections: Arc<Connections>,
     state: Arc<dyn StateStore>,
     telemetry: Arc<dyn TelemetryStore>,
     stopping: CancellationToken,
-) -> (Context, Tasks) {
-    let mut tasks = Tasks::default();
-    let (ingest, writer) = Ingest::new(telemetry.clone(), config.limit.events_per_second);
-    tasks.spawn("ingest", writer);
-    let retain = retention::run(telemetry.clone(), config.retention, stopping.clone());
-    tasks.spawn("retention", retain);
-    let audit = Audit::new(state.clone());
-    let context = Context {
-        config: Arc::new(config),
-        auth: Auth::new(state.clone(), audit.clone()),
-        audit,
-        state,
-        telemetry,
-        ingest,
-        searches: Semaphore::new(SEARCHES_MAX),
-        registry: Arc::new(Registry::default()),
-        stopping,
+}
+
+impl Parts {
+    /// Joins the parts that handlers use, and starts the tasks beside them. The tasks end after the context is dropped
+    /// and `stopping` is cancelled.
+    fn join(self) -> (Context, Tasks) {
+        let mut tasks = Tasks::default();
+        let config = self.config;
+        let (ingest, writer) =
+            Ingest::new(self.telemetry.clone(), config.limit.events_per_second);
+        tasks.spawn("ingest", writer);
+        let retain = retention::run(
+            self.telemetry.clone(),
+            config.retention,
+            self.stopping.clone(),
+        );
+        tasks.spawn("retention", retain);
+        let registry = Arc::new(Registry::default());
+        let presence = presence::run(
+            registry.clone(),
+            self.state.clone(),
+            self.stopping.clone(),
+        );
+        tasks.spawn("presence", presence);
+        let revocations = Arc::new(Revocations::new(self.state.clone(), self.connections));
+        let cut = revocations
+            .clone()
+            .run(config.certificate.grace, self.stopping.clone());
+        tasks.spawn("revocation", cut);
+        let audit = Audit::new(self.state.clone());
+        let context = Context {
+            config,
+            auth: Auth::new(self.state.clone(), audit.clone()),
+            audit,
+            state: self.state,
+            telemetry: self.telemetry,
+            ingest,
+            searches: Semaphore::new(SEARCHES_MAX),
+            authority: self.authority,
+            enroller: Enroller::default(),
+            revocations,
+            registry,
+            stopping: self.stopping,
+        };
+        (context, tasks)
+    }
+}
+
+/// Serves until `stopping`, and then until the last connection is closed.
+async fn serve(
+    context: Context,
+    accepted: mpsc::Receiver<Connection>,
+    stopping: CancellationToken,
+) -> Result<(), RunError> {
+    let context = Arc::new(context);
+    let agents = Agents(context.clone());
+    let enrollment = EnrollmentServiceServer::new(agents.clone())
+        .max_decoding_message_size(ENROLL_BYTES_MAX);
+    let agents = AgentServiceServer::new(agents).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let consoles =
+        ConsoleServiceServer::new(Consoles(context)).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(enrollment)
+        .add_service(agents)
+        .add_service(consoles)
+        .serve_with_incoming_shutdown(
+            ReceiverStream::new(accepted).map(Ok::<_, io::Error>),
+            stopping.cancelled_owned(),
+        )
+        .await?;
+    Ok(())
+}
+
+/// Stops the server on a signal: first politely, after a while for good.
+async fn stop_on(
+    signal: impl Future<Output = ()> + Send,
+    stopping: CancellationToken,
+    connections: Arc<Connections>,
+) {
+    signal.await;
+    tracing::info!("stopping");
+    stopping.cancel();
+    tokio::time::sleep(SHUTDOWN_GRACE).await;
+    let cut = connections.cut_all();
+    tracing::debug!(cut, "connections were still open");
+}
+
+/// Completes on SIGTERM or SIGINT. They are listened to from the call on.
+#[cfg(unix)]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Completes on Ctrl-C.
+#[cfg(not(unix))]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        // Without the signal the server runs until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
+}
+
+/// Tells consoles where the server is: the administrator's by its profile, those of others when theirs is made.
+async fn publish_address(
+    data: &DataDir,
+    config: &Config,
+    state: &dyn TrustStore,
+    port: u16,
+) -> Result<(), RunError> {
+    let Some(name) = config.names.first() else {
+        return Ok(());
     };
-    (context, tasks)
+    let address = if name.contains(':') {
+        format!("[{name}]:{port}")
+    } else {
+        format!("{name}:{port}")
+    };
+    state.set_setting(ADDRESS_SETTING, &address).await?;
+    let path = data.admin_profile();
+    let Some(text) = data_dir::read(&path)? else {
+        tracing::info!("admin.profile is gone: its new place must be told {address}");
+        return Ok(());
+    };
+    let mut profile = Profile::from_toml(&text)?;
+    if profile.servers != [address.as_str()] {
+        profile.servers = vec![address];
+        if let Ok(text) = profile.to_toml() {
+            data_dir::write(&path, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every connection is a file: takes as many as the system allows this user.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let raised = getrlimit(Resource::RLIMIT_NOFILE)
+            .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+        if let Err(error) = raised {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
 }

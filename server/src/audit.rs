@@ -13,20 +13,17 @@
 //! refused. Refusals are bounded: a caller who is refused all the time fills neither the disk nor the
 //! log, see [`REFUSALS_PER_MINUTE_MAX`].
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use crate::clock::now_ms;
+use crate::per_minute::PerMinute;
 use crate::rpc::auth::{Caller, Method};
 use crate::store::{StateStore, StoreError};
 
 /// Refusals of one actor that are written one by one in a minute; the last of them says that more followed.
 const REFUSALS_PER_MINUTE_MAX: u32 = 20;
-
-/// Actors whose refusals are told apart in a minute; all others count as one.
-const REFUSED_ACTORS_MAX: usize = 1024;
 
 /// Bytes of a target or detail that are kept; foreign text may be long.
 const TEXT_BYTES_MAX: usize = 2048;
@@ -244,7 +241,7 @@ impl Verifier {
 #[derive(Debug, Clone)]
 pub(crate) struct Audit {
     store: Arc<dyn StateStore>,
-    refusals: Arc<Mutex<Refusals>>,
+    refusals: Arc<Mutex<PerMinute>>,
 }
 
 impl Audit {
@@ -281,7 +278,7 @@ impl Audit {
             .refusals
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .count(entry.time_ms, &entry.actor);
+            .count(&entry.actor, entry.time_ms);
         if count > REFUSALS_PER_MINUTE_MAX {
             return Ok(());
         }
@@ -289,29 +286,5 @@ impl Audit {
             entry.detail.push_str(" (more in this minute are not recorded)");
         }
         self.store.append_audit(&entry).await
-    }
-}
-
-/// Refusals of this minute by actor.
-#[derive(Debug, Default)]
-struct Refusals {
-    minute: i64,
-    counts: HashMap<String, u32>,
-}
-
-impl Refusals {
-    fn count(&mut self, time_ms: i64, actor: &str) -> u32 {
-        let minute = time_ms / 60_000;
-        if self.minute != minute {
-            self.minute = minute;
-            self.counts.clear();
-        }
-        let known = self.counts.contains_key(actor) || self.counts.len() < REFUSED_ACTORS_MAX;
-        let count = self
-            .counts
-            .entry(if known { actor.to_owned() } else { String::new() })
-            .or_default();
-        *count = count.saturating_add(1);
-        *count
     }
 }

@@ -216,6 +216,14 @@ impl Config {
     }
 }
 
+/// Every key as it is in force in a file.
+pub(crate) fn effective(path: &Path) -> Result<String, ConfigError> {
+    let raw = raw(&read(path)?, path)?;
+    Config::from_raw(&raw)?;
+    // Text, numbers and lists of text are always TOML.
+    Ok(toml::to_string(&raw).unwrap_or_default())
+}
+
 impl RawCertificate {
     fn mean(&self) -> Result<CertificateConfig, ConfigError> {
         Ok(CertificateConfig {

@@ -13,11 +13,15 @@
 mod app;
 mod audit;
 mod ca;
+mod certificate;
 mod clock;
+pub mod command;
 mod config;
 mod data_dir;
 mod ingest;
 mod listener;
+mod per_minute;
+mod revocation;
 mod rpc;
 mod search;
 mod session;

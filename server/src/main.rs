@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The `tocsin-server` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tocsin_server::command::main()
+}

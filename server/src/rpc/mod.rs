@@ -12,14 +12,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::audit::Audit;
+use crate::ca::Authority;
 use crate::config::Config;
 use crate::ingest::Ingest;
+use crate::revocation::Revocations;
 use crate::session::Registry;
 use crate::store::StateStore;
 use crate::store::telemetry::TelemetryStore;
 
 pub(crate) mod auth;
 pub(crate) mod console;
+pub(crate) mod enroll;
+pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod upload;
 
@@ -43,6 +47,12 @@ pub(crate) struct Context {
     pub(crate) ingest: Ingest,
     /// Searches that run; the others wait.
     pub(crate) searches: tokio::sync::Semaphore,
+    /// Makes certificates.
+    pub(crate) authority: Arc<Authority>,
+    /// Bounds of enrolment.
+    pub(crate) enroller: enroll::Enroller,
+    /// Cuts revoked keys off.
+    pub(crate) revocations: Arc<Revocations>,
     /// Connected agents.
     pub(crate) registry: Arc<Registry>,
     /// Cancelled when the server stops: long streams end themselves.
@@ -59,8 +69,7 @@ impl EnrollmentService for Agents {
         &self,
         request: Request<wire::EnrollRequest>,
     ) -> Result<Response<wire::EnrollResponse>, Status> {
-        self.0.auth.authorize(&request, auth::Method::Enroll).await?;
-        Err(Status::unimplemented("enroll"))
+        enroll::enroll(&self.0, request).await
     }
 }
 
@@ -73,8 +82,7 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<wire::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        self.0.auth.authorize(&request, auth::Method::Session).await?;
-        Err(Status::unimplemented("session"))
+        session::session(&self.0, request).await
     }
 
     async fn upload_events(
@@ -88,7 +96,6 @@ impl AgentService for Agents {
         &self,
         request: Request<wire::RenewCertificateRequest>,
     ) -> Result<Response<wire::RenewCertificateResponse>, Status> {
-        self.0.auth.authorize(&request, auth::Method::RenewCertificate).await?;
-        Err(Status::unimplemented("renew"))
+        enroll::renew(&self.0, request).await
     }
 }

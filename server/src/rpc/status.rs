@@ -7,6 +7,7 @@ use std::error::Error;
 
 use tonic::{Code, Status};
 
+use crate::ca::CaError;
 use crate::store::StoreError;
 use crate::store::trust::EnrollError;
 
@@ -52,13 +53,16 @@ impl ErrorCode {
     }
 }
 
-/// An error and its causes as one line.
+/// An error and its causes as one line. Where a library's error repeats its cause, it is said once.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text
@@ -94,6 +98,16 @@ impl From<EnrollError> for Status {
             EnrollError::TokenUnknown | EnrollError::KeyRefused => ErrorCode::NotPermitted,
             EnrollError::TokenExpired | EnrollError::TokenUsedUp => ErrorCode::State,
             EnrollError::Store(error) => return error.into(),
+        };
+        status(code, &error)
+    }
+}
+
+impl From<CaError> for Status {
+    fn from(error: CaError) -> Self {
+        let code = match &error {
+            CaError::Request { .. } => ErrorCode::Invalid,
+            CaError::Stored { .. } | CaError::Make { .. } => ErrorCode::Internal,
         };
         status(code, &error)
     }

@@ -1,12 +1,38 @@
 //! Which agents are connected, and the only way to reach one.
+//!
+//! ```text
+//! hello -> admit: nobody there        -> welcome
+//!                 the same run        -> welcome, its former session ends
+//!                 another run         -> probe it: answers     -> refused, both shown as in conflict
+//!                                                  is silent   -> welcome, the silent one is cut
+//! ```
+//!
+//! At most one session per endpoint. What is learned in sessions is kept in memory and written to the store
+//! in groups (`presence.rs`). Each session has one bounded queue towards its agent.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tocsin_proto::agent::v1::{SessionResponse, Welcome, session_response};
 use tocsin_proto::id::{EndpointId, RunId};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::Peer;
+use crate::store::StoreError;
+use crate::store::trust::{ConflictRow, PresenceChange, TrustStore};
+
+mod clock_skew;
+mod hello;
+mod live;
+pub(crate) mod presence;
+
+pub(crate) use hello::{CheckedHello, HelloError};
+pub(crate) use live::{Live, Session};
+
+/// Messages that wait for an agent to read them. An agent that does not is slow, not short of messages.
+pub(crate) const OUTBOX_MAX: usize = 8;
 
 /// What an open session allows its connection to do.
 #[derive(Debug, Clone)]
@@ -19,19 +45,161 @@ pub(crate) struct Admission {
     pub(crate) ended: CancellationToken,
 }
 
+/// Why a session is not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdmitError {
+    /// Another run with this key is connected and answers.
+    #[error(
+        "another agent with this key is connected and answers: this machine or the other is a copy; enroll this one anew"
+    )]
+    Conflict,
+    /// Another session of this endpoint is being admitted.
+    #[error("another connection of this endpoint is being admitted")]
+    Busy,
+    /// The conflict could not be noted.
+    #[error("note a conflict")]
+    Store(#[from] StoreError),
+}
+
 /// Connected agents by endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    sessions: Mutex<HashMap<u64, Admission>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<EndpointId, Arc<Session>>,
+    by_connection: HashMap<u64, EndpointId>,
+    admitting: HashSet<EndpointId>,
+    /// Of sessions that have ended, not written yet.
+    ended: Vec<PresenceChange>,
+}
+
+/// Who asks to be admitted.
+#[derive(Debug)]
+pub(crate) struct Applicant {
+    /// Over which connection.
+    pub(crate) peer: Peer,
+    /// As which endpoint.
+    pub(crate) endpoint: EndpointId,
+    /// With which words.
+    pub(crate) hello: CheckedHello,
+    /// Where messages to it go.
+    pub(crate) outbox: mpsc::Sender<SessionResponse>,
+    /// The first of them.
+    pub(crate) welcome: Welcome,
+    /// Now.
+    pub(crate) time_ms: i64,
 }
 
 impl Registry {
     /// The open session of this connection, where it has one. Uploads are admitted by it.
     pub(crate) fn admitted(&self, peer: &Peer) -> Option<Admission> {
-        self.sessions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&peer.connection)
-            .cloned()
+        let inner = self.inner();
+        let endpoint = inner.by_connection.get(&peer.connection)?;
+        let session = inner.sessions.get(endpoint)?;
+        Some(Admission {
+            endpoint: *endpoint,
+            run: session.run,
+            ended: session.ended.clone(),
+        })
+    }
+
+    /// What is known of a connected endpoint; `None` where it is not connected.
+    pub(crate) fn live(&self, endpoint: EndpointId) -> Option<Live> {
+        let session = self.inner().sessions.get(&endpoint).cloned()?;
+        Some(session.live())
+    }
+
+    /// Opens a session, after having found out whether another run is alive.
+    pub(crate) async fn admit(
+        &self,
+        applicant: Applicant,
+        probe_timeout: Duration,
+        store: &dyn TrustStore,
+    ) -> Result<Arc<Session>, AdmitError> {
+        let _admitting = Admitting::begin(self, applicant.endpoint)?;
+        let present = self.inner().sessions.get(&applicant.endpoint).cloned();
+        if let Some(present) = present.filter(|present| {
+            present.run != applicant.hello.run
+                && present.peer.connection != applicant.peer.connection
+        }) {
+            if present.answers(probe_timeout).await {
+                let conflict = ConflictRow {
+                    time_ms: applicant.time_ms,
+                    run: applicant.hello.run,
+                    hostname: applicant.hello.facts.machine.hostname.clone(),
+                    address: applicant.peer.address.ip().to_string(),
+                };
+                store.add_conflict(applicant.endpoint, &conflict).await?;
+                return Err(AdmitError::Conflict);
+            }
+            present.peer.cut.cancel();
+        }
+        Ok(self.open(applicant))
+    }
+
+    fn open(&self, applicant: Applicant) -> Arc<Session> {
+        let endpoint = applicant.endpoint;
+        let connection = applicant.peer.connection;
+        let welcome = applicant.welcome.clone();
+        let session = Arc::new(Session::new(applicant));
+        // Before anybody else can reach the session: it is the first message. The queue is empty.
+        session.send(session_response::Message::Welcome(welcome));
+        let mut inner = self.inner();
+        if let Some(former) = inner.sessions.insert(endpoint, session.clone()) {
+            inner.forget(&former);
+        }
+        inner.by_connection.insert(connection, endpoint);
+        session
+    }
+
+    /// Closes a session; one that was replaced meanwhile is closed already.
+    pub(crate) fn close(&self, session: &Arc<Session>) {
+        let mut inner = self.inner();
+        let current = inner.sessions.get(&session.endpoint);
+        if current.is_some_and(|current| Arc::ptr_eq(current, session)) {
+            inner.sessions.remove(&session.endpoint);
+            inner.forget(session);
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Inner {
+    /// Ends what a session allowed and notes when it ended.
+    fn forget(&mut self, session: &Session) {
+        session.ended.cancel();
+        self.by_connection.remove(&session.peer.connection);
+        self.ended.push(session.last_change());
+    }
+}
+
+/// While it lives, nobody else is admitted as this endpoint.
+struct Admitting<'r> {
+    registry: &'r Registry,
+    endpoint: EndpointId,
+}
+
+impl<'r> Admitting<'r> {
+    fn begin(registry: &'r Registry, endpoint: EndpointId) -> Result<Self, AdmitError> {
+        if registry.inner().admitting.insert(endpoint) {
+            Ok(Self { registry, endpoint })
+        } else {
+            Err(AdmitError::Busy)
+        }
+    }
+}
+
+impl Drop for Admitting<'_> {
+    fn drop(&mut self) {
+        self.registry.inner().admitting.remove(&self.endpoint);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -71,8 +71,8 @@ struct Database {
 }
 
 impl Database {
-    /// Opens a file, makes it where it is missing, and brings it up to date.
-    async fn open(path: &Path, migrator: &Migrator) -> Result<Self, StoreError> {
+    /// Opens a file, brings it up to date, and makes it where that is wanted.
+    async fn open(path: &Path, migrator: &Migrator, create: bool) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -80,12 +80,12 @@ impl Database {
             .foreign_keys(true)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = pool(1, options.clone().create_if_missing(true)).await?;
+        let writer = pool(1, options.clone().create_if_missing(create)).await?;
         migrator
             .run(&writer)
             .await
             .map_err(engine("bring the database up to date"))?;
-        let reader = pool(READERS_MAX, options.read_only(true)).await?;
+        let reader = pool(READERS_MAX, options.pragma("query_only", "ON")).await?;
         Ok(Self { writer, reader })
     }
 
@@ -95,6 +95,25 @@ impl Database {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(engine("begin a transaction"))
+    }
+
+    /// Copies it as it is at one moment into a file that does not exist.
+    async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        sqlx::query("VACUUM INTO ?")
+            .bind(path.to_string_lossy().as_ref())
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(engine("copy the database"))
+    }
+
+    /// Reads all of it; the first damage, where there is one.
+    async fn check(&self) -> Result<Option<String>, StoreError> {
+        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .fetch_one(&self.reader)
+            .await
+            .map_err(engine("check the database"))?;
+        Ok((found != "ok").then_some(found))
     }
 
     /// Closes it; what was committed stays.
@@ -118,9 +137,24 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
 pub(crate) struct SqliteState(Database);
 
 impl SqliteState {
-    /// Opens the file.
+    /// Opens the file, and makes it where it is missing.
     pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
-        Database::open(path, &STATE).await.map(Self)
+        Database::open(path, &STATE, true).await.map(Self)
+    }
+
+    /// Opens the file, which must be there.
+    pub(crate) async fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Database::open(path, &STATE, false).await.map(Self)
+    }
+
+    /// Copies it as it is at one moment into a file that does not exist.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        self.0.copy_to(path).await
+    }
+
+    /// Reads all of it; the first damage, where there is one.
+    pub(crate) async fn check(&self) -> Result<Option<String>, StoreError> {
+        self.0.check().await
     }
 
     /// Closes it.
@@ -137,12 +171,31 @@ pub(crate) struct SqliteTelemetry {
 }
 
 impl SqliteTelemetry {
-    /// Opens the file.
+    /// Opens the file, and makes it where it is missing.
     pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::new(path, true).await
+    }
+
+    /// Opens the file, which must be there.
+    pub(crate) async fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Self::new(path, false).await
+    }
+
+    async fn new(path: &Path, create: bool) -> Result<Self, StoreError> {
         Ok(Self {
-            file: Database::open(path, &TELEMETRY).await?,
+            file: Database::open(path, &TELEMETRY, create).await?,
             runs: Mutex::default(),
         })
+    }
+
+    /// Copies it as it is at one moment into a file that does not exist.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        self.file.copy_to(path).await
+    }
+
+    /// Reads all of it; the first damage, where there is one.
+    pub(crate) async fn check(&self) -> Result<Option<String>, StoreError> {
+        self.file.check().await
     }
 
     /// Closes it.
@@ -150,3 +203,6 @@ impl SqliteTelemetry {
         self.file.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

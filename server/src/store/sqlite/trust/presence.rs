@@ -32,7 +32,7 @@ async fn write_one(
     sqlx::query(
         "INSERT INTO presence (endpoint, connected_time_ms, run, seen_time_ms, ended, address) \
          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET \
-         seen_time_ms = excluded.seen_time_ms, ended = excluded.ended",
+         seen_time_ms = max(seen_time_ms, excluded.seen_time_ms), ended = max(ended, excluded.ended)",
     )
     .bind(id)
     .bind(presence.connected_time_ms)

@@ -1,0 +1,246 @@
+//! `doctor`: what may be wrong with a data directory, and what to do about it. It changes nothing but
+//! what any start of this version would: databases of an older version are brought up to date.
+
+use clap::Args;
+
+use super::{CommandError, DataArgs, answer};
+use crate::audit::Verifier;
+use crate::ca::{self, Facts};
+use crate::certificate::open_authority;
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::data_dir::{self, DataDir, DataDirError};
+use crate::rpc::status::chain;
+use crate::store::StoreError;
+use crate::store::sqlite::{SqliteState, SqliteTelemetry};
+use crate::store::trust::TrustStore;
+
+/// Bytes that should be free, and that must be.
+const FREE_WANTED_BYTES: u64 = 5 << 30;
+const FREE_NEEDED_BYTES: u64 = 512 << 20;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Also read all stored events; takes long.
+    #[arg(long)]
+    full: bool,
+}
+
+/// What a check found.
+enum Finding {
+    Good(String),
+    /// It works, and somebody should look at it.
+    Doubt(String),
+    Bad(String),
+}
+
+use Finding::{Bad, Doubt, Good};
+
+/// Findings, said as they come.
+#[derive(Default)]
+struct Report {
+    bad: usize,
+}
+
+impl Report {
+    fn say(&mut self, what: &str, finding: Finding) -> Result<(), CommandError> {
+        let (word, detail) = match finding {
+            Good(detail) => ("ok  ", detail),
+            Doubt(detail) => ("warn", detail),
+            Bad(detail) => {
+                self.bad += 1;
+                ("FAIL", detail)
+            }
+        };
+        answer(&format!("{word}  {what}: {detail}"))
+    }
+}
+
+pub(super) async fn doctor(args: DoctorArgs) -> Result<(), CommandError> {
+    let data = DataDir::open(&args.data.data)?;
+    let mut report = Report::default();
+    report.say("server", running(&data))?;
+    report.say("rights", rights(&data))?;
+    let config = Config::load(&data.config());
+    report.say(
+        "configuration",
+        match &config {
+            Ok(_) => Good("in order".into()),
+            Err(error) => Bad(chain(error)),
+        },
+    )?;
+    report.say("CA", authority(&data))?;
+    report.say("server certificate", server_certificate(&data))?;
+    report.say("disk", disk(&data))?;
+    match SqliteState::open_existing(&data.state()).await {
+        Err(error) => report.say("state", Bad(chain(&error)))?,
+        Ok(state) => {
+            report.say("state", integrity(state.check().await))?;
+            let (audit, newest_ms) = audit(&state).await;
+            report.say("audit log", audit)?;
+            report.say("clock", clock(newest_ms))?;
+            state.close().await;
+        }
+    }
+    report.say("telemetry", telemetry(&data, args.full).await)?;
+    match report.bad {
+        0 => Ok(()),
+        bad => Err(CommandError::NotInOrder(format!(
+            "{bad} of these are not in order"
+        ))),
+    }
+}
+
+fn running(data: &DataDir) -> Finding {
+    match data.lock() {
+        Ok(_) => Good("not running".into()),
+        Err(DataDirError::Locked { .. }) => Good("running".into()),
+        Err(error) => Bad(chain(&error)),
+    }
+}
+
+#[cfg(unix)]
+fn rights(data: &DataDir) -> Finding {
+    use std::os::unix::fs::PermissionsExt;
+    let open = [
+        data.path().to_owned(),
+        data.ca_key(),
+        data.server_key(),
+        data.state(),
+        data.telemetry(),
+        data.admin_profile(),
+    ]
+    .into_iter()
+    .find(|path| {
+        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
+    });
+    match open {
+        None => Good("for its owner only".into()),
+        Some(path) => Bad(format!(
+            "others may get at {0}: chmod go= {0}",
+            path.display()
+        )),
+    }
+}
+
+#[cfg(not(unix))]
+fn rights(_data: &DataDir) -> Finding {
+    Doubt("not checked on this system".into())
+}
+
+fn until(facts: Option<Facts>) -> Finding {
+    let Some(facts) = facts else {
+        return Bad("not readable: restore it from a backup".into());
+    };
+    let until = tocsin_proto::json::format_time_ms(facts.expiry_time_ms).unwrap_or_default();
+    if facts.expiry_time_ms <= now_ms() {
+        Doubt(format!(
+            "ended at {until}: the server renews it when it starts"
+        ))
+    } else {
+        Good(format!("good until {until}"))
+    }
+}
+
+fn authority(data: &DataDir) -> Finding {
+    match open_authority(data) {
+        Ok(authority) => until(Facts::of(&authority.certificate())),
+        Err(error) => Bad(chain(&error)),
+    }
+}
+
+fn server_certificate(data: &DataDir) -> Finding {
+    match data_dir::read(&data.server_certificate()) {
+        Ok(Some(pem)) => until(
+            ca::certificate_from_pem(&pem).and_then(|certificate| Facts::of(&certificate)),
+        ),
+        Ok(None) => Doubt("missing: the server makes it when it starts".into()),
+        Err(error) => Bad(chain(&error)),
+    }
+}
+
+#[cfg(unix)]
+fn disk(data: &DataDir) -> Finding {
+    let free = match nix::sys::statvfs::statvfs(data.path()) {
+        Ok(disk) => u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size()),
+        Err(error) => return Doubt(format!("free space is not known: {error}")),
+    };
+    let text = format!("{} MiB free", free >> 20);
+    match free {
+        0..FREE_NEEDED_BYTES => Bad(format!("{text}: make room, or nothing more can be stored")),
+        FREE_NEEDED_BYTES..FREE_WANTED_BYTES => {
+            Doubt(format!("{text}: make room, or lower retention.events_size"))
+        }
+        _ => Good(text),
+    }
+}
+
+#[cfg(not(unix))]
+fn disk(_data: &DataDir) -> Finding {
+    let (_, _) = (FREE_NEEDED_BYTES, FREE_WANTED_BYTES);
+    Doubt("not checked on this system".into())
+}
+
+fn integrity(result: Result<Option<String>, StoreError>) -> Finding {
+    match result {
+        Ok(None) => Good("intact".into()),
+        Ok(Some(damage)) => Bad(format!("damaged ({damage}): restore it from a backup")),
+        Err(error) => Bad(chain(&error)),
+    }
+}
+
+/// The chain, and the time of the newest row.
+async fn audit(state: &SqliteState) -> (Finding, i64) {
+    const PAGE: u32 = 5000;
+    let mut verifier = Verifier::new();
+    let (mut after, mut newest_ms) = (0, 0);
+    loop {
+        let rows = match state.audit_rows(after, PAGE).await {
+            Ok(rows) => rows,
+            Err(error) => return (Bad(chain(&error)), newest_ms),
+        };
+        let Some(last) = rows.last() else { break };
+        after = last.number;
+        for row in &rows {
+            newest_ms = newest_ms.max(row.time_ms);
+            verifier.take(row);
+        }
+    }
+    let finding = match verifier.bad() {
+        None => Good(format!(
+            "{} rows, head {}",
+            verifier.rows(),
+            data_encoding::HEXLOWER.encode(&verifier.head())
+        )),
+        Some((row, why)) => Bad(format!("row {row}: {why}: somebody has changed it")),
+    };
+    (finding, newest_ms)
+}
+
+fn clock(newest_ms: i64) -> Finding {
+    let now = now_ms();
+    let time = tocsin_proto::json::format_time_ms(now).unwrap_or_default();
+    if now < newest_ms {
+        Bad(format!(
+            "it is {time}, and the audit log has been further already: set the clock"
+        ))
+    } else {
+        Good(time)
+    }
+}
+
+async fn telemetry(data: &DataDir, full: bool) -> Finding {
+    let telemetry = match SqliteTelemetry::open_existing(&data.telemetry()).await {
+        Ok(telemetry) => telemetry,
+        Err(error) => return Bad(chain(&error)),
+    };
+    let finding = if full {
+        integrity(telemetry.check().await)
+    } else {
+        Good("opens (--full reads all of it)".into())
+    };
+    telemetry.close().await;
+    finding
+}

@@ -1,0 +1,215 @@
+//! An accepted connection, and the list of all of them by which any can be cut.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tocsin_proto::token::KeyPin;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::Connected;
+
+use super::{Peer, PeerKey};
+use crate::clock::millis;
+
+/// Open connections. A connection is in it before any of its requests is heard.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(Mutex<HashMap<u64, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    key: Option<PeerKey>,
+    /// The certificate had ended already when it connected.
+    in_grace: bool,
+    cut: CancellationToken,
+}
+
+impl Connections {
+    /// Cuts every connection that showed this key; how many.
+    pub(crate) fn cut_key(&self, pin: &KeyPin) -> usize {
+        self.cut_where(|entry| entry.key.as_ref().is_some_and(|key| key.pin == *pin))
+    }
+
+    /// Cuts what its certificate no longer carries: the peer connects again and is judged anew.
+    pub(crate) fn cut_expired(&self, now_ms: i64, grace: Duration) -> usize {
+        self.cut_where(|entry| {
+            let grace = if entry.in_grace { millis(grace) } else { 0 };
+            entry
+                .key
+                .as_ref()
+                .is_some_and(|key| now_ms > key.expiry_time_ms.saturating_add(grace))
+        })
+    }
+
+    /// Cuts all of them.
+    pub(crate) fn cut_all(&self) -> usize {
+        self.cut_where(|_| true)
+    }
+
+    fn cut_where(&self, which: impl Fn(&Entry) -> bool) -> usize {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = 0;
+        for entry in entries.values().filter(|entry| which(entry)) {
+            entry.cut.cancel();
+            count += 1;
+        }
+        count
+    }
+
+    pub(super) fn add(self: &Arc<Self>, peer: &Peer, now_ms: i64) -> Listed {
+        let entry = Entry {
+            key: peer.key.clone(),
+            in_grace: peer.key.as_ref().is_some_and(|key| key.expired(now_ms)),
+            cut: peer.cut.clone(),
+        };
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.insert(peer.connection, entry);
+        Listed {
+            connections: self.clone(),
+            connection: peer.connection,
+        }
+    }
+}
+
+/// Takes a connection off the list when it is dropped.
+#[derive(Debug)]
+pub(super) struct Listed {
+    connections: Arc<Connections>,
+    connection: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut entries = self
+            .connections
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        entries.remove(&self.connection);
+    }
+}
+
+/// A connection after its handshake. Once it is cut, reading and writing fail.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) tls: TlsStream<TcpStream>,
+    pub(super) cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    pub(super) peer: Peer,
+    pub(super) _listed: Listed,
+    pub(super) _slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.tls).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.tls).poll_write(cx, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        ready!(Pin::new(&mut self.tls).poll_shutdown(cx))?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.tls).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(connection: u64, pin: u8, expiry_time_ms: i64) -> Peer {
+        Peer {
+            connection,
+            address: ([127, 0, 0, 1], 1).into(),
+            key: Some(PeerKey {
+                pin: [pin; 32],
+                expiry_time_ms,
+            }),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_connections_of_a_key_are_cut() {
+        let connections = Arc::new(Connections::default());
+        let (a, b) = (peer(1, 1, 100), peer(2, 2, 100));
+        let _listed = (connections.add(&a, 0), connections.add(&b, 0));
+        assert_eq!(connections.cut_key(&[1; 32]), 1);
+        assert!(a.cut.is_cancelled() && !b.cut.is_cancelled());
+    }
+
+    #[test]
+    fn a_connection_does_not_outlive_its_certificate() {
+        let connections = Arc::new(Connections::default());
+        let (valid, in_grace) = (peer(1, 1, 100), peer(2, 2, 40));
+        let _listed = (connections.add(&valid, 50), connections.add(&in_grace, 50));
+        let grace = Duration::from_millis(100);
+        assert_eq!(connections.cut_expired(100, grace), 0);
+        assert_eq!(connections.cut_expired(101, grace), 1);
+        assert!(valid.cut.is_cancelled() && !in_grace.cut.is_cancelled());
+        assert_eq!(connections.cut_expired(141, grace), 2);
+    }
+
+    #[test]
+    fn a_dropped_connection_leaves_the_list() {
+        let connections = Arc::new(Connections::default());
+        drop(connections.add(&peer(1, 1, 100), 0));
+        assert_eq!(connections.cut_all(), 0);
+    }
+}

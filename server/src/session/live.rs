@@ -1,0 +1,244 @@
+//! One open session.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tocsin_proto::agent::v1::{ClockProbe, SessionResponse, session_response};
+use tocsin_proto::console::v1::ClockSkew;
+use tocsin_proto::id::{EndpointId, RunId};
+use tocsin_proto::telemetry::v1::Health;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Applicant;
+use super::clock_skew::ClockSkewEstimate;
+use crate::clock::millis;
+use crate::listener::Peer;
+use crate::store::trust::{HelloFacts, PresenceChange, PresenceRow};
+
+/// Probes that wait for their reply; an agent that answers none of them gets no more.
+const PROBES_MAX: usize = 4;
+
+/// How long a session's facts may be newer in memory than in the store.
+const WRITE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What is known of a connected endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    /// Its run.
+    pub(crate) run: RunId,
+    /// Where it connects from.
+    pub(crate) address: String,
+    /// When it was last heard.
+    pub(crate) seen_time_ms: i64,
+    /// What it says about itself.
+    pub(crate) facts: HelloFacts,
+    /// Where measured in this session.
+    pub(crate) clock_skew: Option<ClockSkew>,
+    /// Where reported in this session.
+    pub(crate) health: Option<(i64, Health)>,
+}
+
+/// An open session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) endpoint: EndpointId,
+    pub(super) run: RunId,
+    pub(super) peer: Peer,
+    /// Cancelled when it ends.
+    pub(super) ended: CancellationToken,
+    connected_time_ms: i64,
+    outbox: mpsc::Sender<SessionResponse>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    facts: HelloFacts,
+    seen_time_ms: i64,
+    health: Option<(i64, Health)>,
+    skew: ClockSkewEstimate,
+    skew_time_ms: i64,
+    probe_id: u64,
+    probes: Vec<Probe>,
+    /// Time of the newest fact that the store has; 0 = it knows nothing of this session.
+    written_time_ms: i64,
+}
+
+#[derive(Debug)]
+struct Probe {
+    id: u64,
+    sent: Instant,
+    sent_ms: i64,
+    answered: Option<oneshot::Sender<()>>,
+}
+
+impl Session {
+    pub(super) fn new(applicant: Applicant) -> Self {
+        Self {
+            endpoint: applicant.endpoint,
+            run: applicant.hello.run,
+            peer: applicant.peer,
+            ended: CancellationToken::new(),
+            connected_time_ms: applicant.time_ms,
+            outbox: applicant.outbox,
+            state: Mutex::new(State {
+                facts: applicant.hello.facts,
+                seen_time_ms: applicant.time_ms,
+                health: None,
+                skew: ClockSkewEstimate::default(),
+                skew_time_ms: 0,
+                probe_id: 0,
+                probes: Vec::new(),
+                written_time_ms: 0,
+            }),
+        }
+    }
+
+    /// Whose it is.
+    pub(crate) fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
+
+    /// Cancelled when it ends.
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Queues a message for the agent; `false` where its queue is full or closed.
+    pub(crate) fn send(&self, message: session_response::Message) -> bool {
+        let message = Some(message);
+        self.outbox.try_send(SessionResponse { message }).is_ok()
+    }
+
+    /// Asks for the endpoint's clock.
+    pub(crate) fn probe(&self, now_ms: i64) {
+        self.send_probe(now_ms, None);
+    }
+
+    /// Whether the agent answers a probe within this time. The end of the session is a no.
+    pub(super) async fn answers(&self, timeout: Duration) -> bool {
+        let (answered, answer) = oneshot::channel();
+        self.send_probe(crate::clock::now_ms(), Some(answered));
+        tokio::select! {
+            () = self.ended.cancelled() => false,
+            answer = tokio::time::timeout(timeout, answer) => matches!(answer, Ok(Ok(()))),
+        }
+    }
+
+    fn send_probe(&self, now_ms: i64, answered: Option<oneshot::Sender<()>>) {
+        let mut state = self.state();
+        state.probe_id += 1;
+        let id = state.probe_id;
+        let probe = session_response::Message::ClockProbe(ClockProbe { probe_id: id });
+        if !self.send(probe) {
+            return;
+        }
+        if state.probes.len() >= PROBES_MAX {
+            state.probes.remove(0);
+        }
+        state.probes.push(Probe {
+            id,
+            sent: Instant::now(),
+            sent_ms: now_ms,
+            answered,
+        });
+    }
+
+    /// Takes a reply; one to no probe of ours says nothing.
+    pub(crate) fn clock_reply(&self, probe_id: u64, agent_time_ms: i64) {
+        let mut state = self.state();
+        let Some(at) = state.probes.iter().position(|probe| probe.id == probe_id) else {
+            return;
+        };
+        let probe = state.probes.remove(at);
+        let received_ms = probe.sent_ms.saturating_add(millis(probe.sent.elapsed()));
+        state.skew.record(probe.sent_ms, received_ms, agent_time_ms);
+        state.skew_time_ms = received_ms;
+        state.seen_time_ms = state.seen_time_ms.max(received_ms);
+        if let Some(answered) = probe.answered {
+            // Whoever asked may have stopped waiting.
+            answered.send(()).ok();
+        }
+    }
+
+    /// Takes a report that has been checked.
+    pub(crate) fn heartbeat(&self, health: Health, now_ms: i64) {
+        let mut state = self.state();
+        state.health = Some((now_ms, health));
+        state.seen_time_ms = state.seen_time_ms.max(now_ms);
+    }
+
+    /// Notes that the agent was heard.
+    pub(crate) fn heard(&self, now_ms: i64) {
+        let mut state = self.state();
+        state.seen_time_ms = state.seen_time_ms.max(now_ms);
+    }
+
+    /// What is known now.
+    pub(super) fn live(&self) -> Live {
+        let state = self.state();
+        Live {
+            run: self.run,
+            address: self.address(),
+            seen_time_ms: state.seen_time_ms,
+            facts: state.facts.clone(),
+            clock_skew: state.clock_skew(),
+            health: state.health.clone(),
+        }
+    }
+
+    /// What the store should learn now, where it is time.
+    pub(super) fn change(&self, now_ms: i64) -> Option<PresenceChange> {
+        let mut state = self.state();
+        let due = now_ms - state.written_time_ms >= millis(WRITE_INTERVAL);
+        due.then(|| self.take_change(&mut state, now_ms, false))
+    }
+
+    /// What the store should learn at the end.
+    pub(super) fn last_change(&self) -> PresenceChange {
+        let mut state = self.state();
+        let seen = state.seen_time_ms;
+        self.take_change(&mut state, seen, true)
+    }
+
+    fn take_change(&self, state: &mut State, now_ms: i64, ended: bool) -> PresenceChange {
+        let first = state.written_time_ms == 0;
+        let since = state.written_time_ms;
+        state.written_time_ms = now_ms;
+        PresenceChange {
+            endpoint: self.endpoint,
+            presence: PresenceRow {
+                run: self.run,
+                address: self.address(),
+                connected_time_ms: self.connected_time_ms,
+                seen_time_ms: state.seen_time_ms,
+                ended,
+            },
+            hello: first.then(|| state.facts.clone()),
+            clock_skew: state
+                .clock_skew()
+                .filter(|skew| skew.measured_time_ms >= since),
+            health: state.health.clone().filter(|(time, _)| *time >= since),
+        }
+    }
+
+    fn address(&self) -> String {
+        self.peer.address.ip().to_canonical().to_string()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn clock_skew(&self) -> Option<ClockSkew> {
+        let (min_ms, max_ms) = self.skew.interval()?;
+        Some(ClockSkew {
+            min_ms,
+            max_ms,
+            measured_time_ms: self.skew_time_ms,
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Tells the store who is connected, in groups: what just began or ended within a second, everything else
+//! once a minute. What cannot be written is tried again; beyond [`WAITING_MAX`] the oldest is given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Registry;
+use crate::clock::now_ms;
+use crate::store::trust::{PresenceChange, TrustStore};
+
+/// How often the registry is looked through.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Changes in one transaction, so that others get at the store in between.
+const GROUP_MAX: usize = 500;
+
+/// Ends of sessions that wait for the store.
+const WAITING_MAX: usize = 100_000;
+
+/// Writes until `stopping`, and once more after it.
+pub(crate) async fn run(
+    registry: Arc<Registry>,
+    store: Arc<dyn TrustStore>,
+    stopping: CancellationToken,
+) {
+    while stopping
+        .run_until_cancelled(tokio::time::sleep(INTERVAL))
+        .await
+        .is_some()
+    {
+        write(&registry, store.as_ref(), now_ms()).await;
+    }
+    registry.close_all();
+    write(&registry, store.as_ref(), now_ms()).await;
+}
+
+async fn write(registry: &Registry, store: &dyn TrustStore, now_ms: i64) {
+    let changes = registry.changes(now_ms);
+    for group in changes.chunks(GROUP_MAX) {
+        if let Err(error) = store.write_presence(group).await {
+            let error = crate::rpc::status::chain(&error);
+            tracing::warn!(error, "presence is not written yet");
+            registry.keep(group);
+        }
+    }
+}
+
+impl Registry {
+    /// What the store does not know yet, oldest ends first.
+    fn changes(&self, now_ms: i64) -> Vec<PresenceChange> {
+        let mut inner = self.inner();
+        let mut changes = std::mem::take(&mut inner.ended);
+        changes.extend(
+            inner
+                .sessions
+                .values()
+                .filter_map(|session| session.change(now_ms)),
+        );
+        changes
+    }
+
+    /// Takes changes back that could not be written.
+    fn keep(&self, changes: &[PresenceChange]) {
+        let mut inner = self.inner();
+        inner.ended.extend_from_slice(changes);
+        let over = inner.ended.len().saturating_sub(WAITING_MAX);
+        if over > 0 {
+            tracing::error!(over, "presence of endpoints is lost: the store cannot be written");
+            inner.ended.drain(..over);
+        }
+    }
+
+    /// Ends every session.
+    fn close_all(&self) {
+        let mut inner = self.inner();
+        let sessions: Vec<_> = inner.sessions.drain().collect();
+        for (_, session) in sessions {
+            inner.forget(&session);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Admission, conflicts, clock and presence.
