@@ -165,3 +165,40 @@ fn remove_left_behind() -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::Stdio;
+
+    use super::*;
+
+    /// Whether `to` answers a connection from `from` within a second; a refusal is an answer.
+    fn reaches(from: &Namespace, to: &Namespace) -> bool {
+        let connect = format!("exec 3<>/dev/tcp/{}/9", to.address());
+        let mut command = from.command(Path::new("timeout"));
+        let status = command
+            .args(["1", "bash", "-c", &connect])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        // timeout's own code says that nothing came back.
+        status.code() != Some(124)
+    }
+
+    #[test]
+    fn a_pulled_cable_carries_nothing_until_it_is_put_back() {
+        if !nix::unistd::geteuid().is_root() {
+            let mut out = std::io::stderr().lock();
+            writeln!(out, "skipped: needs root: network namespaces").unwrap();
+            return;
+        }
+        let network = Network::new().unwrap();
+        let (a, b) = (network.namespace().unwrap(), network.namespace().unwrap());
+        assert!(reaches(&a, &b));
+        b.unplug().unwrap();
+        assert!(!reaches(&a, &b));
+        b.plug().unwrap();
+        assert!((0..5).any(|_| reaches(&a, &b)));
+    }
+}
