@@ -191,9 +191,12 @@ impl ClientError {
 fn cure_of_tls(error: &rustls::Error) -> Option<&'static str> {
     use rustls::Error::{AlertReceived, InvalidCertificate};
     match error {
-        InvalidCertificate(CertificateError::UnknownIssuer) => Some(
-            "the server's certificate is not from the CA in the profile: wrong server, or one that was set up anew (have a new profile made)",
-        ),
+        // The latter where the other CA has the same name as ours.
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            Some(
+                "the server's certificate is not from the CA in the profile: wrong server, or one that was set up anew (have a new profile made)",
+            )
+        }
         AlertReceived(
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate

@@ -160,14 +160,15 @@ fn pieces(evidence: &[&Evidence], page: &mut Page) {
     for (family, mut pieces) in families {
         pieces.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
         for piece in pieces {
+            let mark = format!("{:+.1}", piece.weight);
+            page.item(&mark, &format!("{family}: {}", piece.summary));
             let basis = super::word::<Basis>(piece.basis);
-            let detail = match piece.basis_detail.as_str() {
+            let basis = match piece.basis_detail.as_str() {
                 "" => basis,
                 detail => format!("{basis}: {detail}"),
             };
-            let mark = format!("{:+.1}", piece.weight);
-            let said = format!("{family}: {} [{}; {detail}]", piece.summary, piece.kind);
-            page.item(&mark, &said);
+            let said = format!("{} ({basis})", piece.kind);
+            page.item_styled(&" ".repeat(mark.len()), &said, Style::Faint);
         }
     }
 }
@@ -328,7 +329,7 @@ fn history(incident: &Incident, page: &mut Page) {
             note.author,
             note.text
         );
-        page.item("-", &said);
+        page.item_lines("-", &said);
     }
     if !incident.activity.is_empty() {
         page.section("Activity");

@@ -18,6 +18,9 @@ const LABEL_COLUMNS: usize = 14;
 /// Lines of one text at most; a note can be a flood.
 const LINES_MAX: usize = 200;
 
+/// What stands for the lines beyond.
+const LONGER: &str = "(longer; -o json shows all)";
+
 /// A page in the making.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -82,7 +85,20 @@ impl Page {
         self.item_styled(mark, foreign, Style::Plain);
     }
 
-    /// The same with a meaning.
+    /// A point whose text has lines of its own.
+    pub(crate) fn item_lines(&mut self, mark: &str, foreign: &str) {
+        let first = format!("  {mark} ");
+        let rest = " ".repeat(text::width(&first));
+        for (at, line) in text::lines(foreign.trim_end()).enumerate() {
+            match at {
+                0 => self.indented(&first, &rest, &line, Style::Plain),
+                1..LINES_MAX => self.indented(&rest, &rest, &line, Style::Plain),
+                _ => return self.indented(&rest, &rest, LONGER, Style::Faint),
+            }
+        }
+    }
+
+    /// The same as [`Self::item`] with a meaning.
     pub(crate) fn item_styled(&mut self, mark: &str, foreign: &str, style: Style) {
         let first = format!("  {mark} ");
         let rest = " ".repeat(text::width(&first));
@@ -105,21 +121,22 @@ impl Page {
         }
     }
 
-    /// Foreign text in lines: the first begins with `first`, the others with `rest`.
+    /// Foreign text, its line breaks shown as escapes, wrapped: the first line begins with `first`, the
+    /// others with `rest`.
     fn indented(&mut self, first: &str, rest: &str, foreign: &str, style: Style) {
         let room = self.columns().saturating_sub(text::width(rest)).max(20);
-        let wrapped = text::lines(foreign).flat_map(|line| text::wrap(&line, room));
         let mut begin = first;
-        for (at, line) in wrapped.enumerate() {
-            let (line, style) = match at {
-                LINES_MAX.. => ("(longer; -o json shows all)".to_owned(), Style::Faint),
-                _ => (line, style),
-            };
-            let whole = format!("{begin}{}", style.paint(&line, self.color));
+        for (at, line) in text::wrap(&text::line(foreign), room)
+            .into_iter()
+            .enumerate()
+        {
+            let is_too_long = at >= LINES_MAX;
+            let line = if is_too_long { LONGER } else { &line };
+            let whole = format!("{begin}{}", style.paint(line, self.color));
             self.out.push_str(whole.trim_end_matches(' '));
             self.out.push('\n');
             begin = rest;
-            if at >= LINES_MAX {
+            if is_too_long {
                 break;
             }
         }
@@ -154,13 +171,23 @@ mod tests {
             out.chars().all(|c| c == '\n' || !text::is_hidden(c)),
             "{out:?}"
         );
-        assert!(out.contains("one\ntwo\\x1b"), "{out}");
+        assert!(out.contains("one\\ntwo\\x1b"), "{out}");
     }
 
     #[test]
     fn a_flood_of_lines_is_cut() {
         let mut page = Page::new(Some(80), false);
-        page.paragraph(&"\n".repeat(10_000), Style::Plain);
+        page.item_lines("-", &"x\n".repeat(10_000));
         assert_eq!(page.finish().lines().count(), LINES_MAX + 1);
+        let mut page = Page::new(Some(80), false);
+        page.paragraph(&"x ".repeat(100_000), Style::Plain);
+        assert_eq!(page.finish().lines().count(), LINES_MAX + 1);
+    }
+
+    #[test]
+    fn a_text_with_lines_of_its_own_keeps_them() {
+        let mut page = Page::new(Some(80), false);
+        page.item_lines("-", "one\ntwo\n\n");
+        assert_eq!(page.finish(), "  - one\n    two\n");
     }
 }

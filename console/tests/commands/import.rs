@@ -1,0 +1,110 @@
+//! Imports of files.
+
+use std::process::Stdio;
+
+use tocsin_proto::console::v1::{ImportProblem, ImportSummary};
+use tonic::Code;
+
+use crate::fake::story::HOSTILE;
+use crate::fake::{self, Fake, Script};
+use crate::{assert_harmless, refusing};
+
+#[tokio::test]
+async fn a_file_is_imported_whole_and_its_bad_lines_are_named() {
+    let summary = ImportSummary {
+        records: 5,
+        imported: 1,
+        repeated: 1,
+        unused: 1,
+        malformed: 2,
+        problems: vec![ImportProblem {
+            line: 3,
+            reason: format!("no 'uuid': {HOSTILE}"),
+        }],
+        ..ImportSummary::default()
+    };
+    let fake = Fake::start_with(Script {
+        summary,
+        ..Script::default()
+    })
+    .await;
+    let content: Vec<u8> = (0..3_000_000_u32)
+        .map(|n| n.to_le_bytes()[n as usize % 3])
+        .collect();
+    let file = fake.dir.path().join("log\u{202e}.json");
+    std::fs::write(&file, &content).unwrap();
+    let file = file.to_str().unwrap();
+    let done = fake
+        .run(&["feeds", "import", file, "--provider", "okta"])
+        .await;
+    assert_eq!(done.code, 2, "{done:?}");
+    let mut errors = done.error.lines();
+    assert!(
+        errors
+            .next()
+            .unwrap()
+            .starts_with("line 3: no 'uuid': evil\\x1b]0;")
+    );
+    assert_eq!(errors.next(), Some("and 1 more malformed"));
+    assert!(
+        done.out.contains("log\\u{202e}.json: 5 records read"),
+        "{done:?}"
+    );
+    assert_harmless(&done.out);
+    assert!(
+        fake.script.lock().unwrap().imported == content,
+        "bytes came in order"
+    );
+    let call = fake.calls().remove(0);
+    assert!(
+        call.contains("provider: \"okta\", file_name: \"log\\\\u{202e}.json\""),
+        "{call}"
+    );
+}
+
+#[tokio::test]
+async fn an_import_without_bad_lines_ends_with_0_and_takes_standard_input() {
+    let fake = Fake::start_with(Script {
+        summary: ImportSummary {
+            records: 2,
+            repeated: 1,
+            unused: 1,
+            blank_lines: 4,
+            ..ImportSummary::default()
+        },
+        ..Script::default()
+    })
+    .await;
+    let arguments = ["feeds", "import", "-", "--provider", "okta", "-o", "json"];
+    let done = fake.run_with_input(&arguments, b"[]").await;
+    assert_eq!(done.json()["blank_lines"], 4);
+    assert_eq!(done.json()["problems"], serde_json::json!([]));
+    assert_eq!(done.error, "", "no progress where nobody watches");
+    assert_eq!(fake.script.lock().unwrap().imported, b"[]");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_ends_with_1_before_the_server_is_asked() {
+    let fake = Fake::start().await;
+    let folder = fake.dir.path().to_str().unwrap();
+    for file in ["/nothing/here\x1b.json", folder] {
+        let done = fake
+            .run(&["feeds", "import", file, "--provider", "okta"])
+            .await;
+        assert_eq!(done.code, 1, "{done:?}");
+        assert!(done.error.starts_with("tocsin: read "), "{done:?}");
+        assert_harmless(&done.error);
+    }
+    assert_eq!(fake.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_refused_import_ends_though_the_file_does_not() {
+    let fake = refusing(Code::PermissionDenied, "viewers do not import").await;
+    let mut command = fake.command(&["feeds", "import", "-", "--provider", "okta"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take();
+    let done = fake::done(child).await;
+    drop(stdin);
+    assert_eq!(done.code, 77, "{done:?}");
+}

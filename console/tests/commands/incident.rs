@@ -1,0 +1,233 @@
+//! An incident's page, work on it, watching, and where things stand.
+
+use crate::fake::story::{self, id};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::assert_harmless;
+use crate::fake::{self, Fake, HANGS, Script};
+
+#[tokio::test]
+async fn the_page_of_an_incident_answers_in_order() {
+    let fake = Fake::start().await;
+    let done = fake.run(&["incidents", "show", "000000aa"]).await;
+    assert_harmless(&done.out);
+    let mut rest = done.out.as_str();
+    for part in [
+        "17 prompts in 40 minutes, one approved",
+        "(evil\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\\u{200b}\\r\\n)",
+        "critical, score 91",
+        "very likely an attack",
+        "new, no verdict, unassigned",
+        "Dana Example: okta dana@example.com",
+        "2026-11-24 02:10:00 to 2026-11-24 02:50:00 UTC (40 min)",
+        "Why: what speaks for an attack",
+        "+3.5 reports: the person denied seven",
+        "+2.2 prompts: 17 prompts in 40 minutes",
+        "What speaks against it",
+        "-0.5 origin: the address was used before",
+        "origin_kind (judged: no figures are published)",
+        "Attempts (3)",
+        "02:11:00  unanswered",
+        "203.0.113.7 Lagos, NG",
+        "unknown (3 attempts): no endpoint sees sign-in traffic yet",
+        "factor changed",
+        "T1556.006 (v18)",
+        "no network sensor (since 2026-11-24 02:10:00)",
+        "feed okta-file is 3 min behind",
+        "1. block sign in: the session is live",
+        "2. revoke sessions",
+        "kim: called Dana",
+        "tocsin: opened",
+    ] {
+        let at = rest.find(part);
+        let at =
+            at.unwrap_or_else(|| panic!("'{part}' is missing or out of order in\n{}", done.out));
+        rest = &rest[at..];
+    }
+}
+
+#[tokio::test]
+async fn show_prints_one_object() {
+    let fake = Fake::start().await;
+    let incident = fake
+        .run(&["incidents", "show", "000000aa", "-o", "json"])
+        .await
+        .json();
+    assert_eq!(incident["attempts"][2]["result"], "approved");
+    assert_eq!(incident["attempts"][0]["provenance"]["verdict"], "unknown");
+    assert_eq!(
+        incident["attempts"][0]["provenance"]["endpoint"],
+        Value::Null
+    );
+    assert_eq!(incident["gaps"][0]["until"], Value::Null);
+    let lines = fake
+        .run(&["incidents", "show", "000000aa", "-o", "jsonl"])
+        .await
+        .rows();
+    assert_eq!(lines, [incident]);
+}
+
+#[tokio::test]
+async fn work_on_an_incident_reaches_the_server() {
+    let fake = Fake::start().await;
+    for (arguments, said, call) in [
+        (
+            &["state", "aa", "in_progress"][..],
+            "in progress",
+            "state: InProgress",
+        ),
+        (
+            &["verdict", "aa", "true_positive"],
+            "true positive",
+            "verdict: TruePositive",
+        ),
+        (
+            &["assign", "aa", "kim"],
+            "assigned to kim",
+            "assignee: \"kim\"",
+        ),
+        (&["assign", "aa"], "assigned to dana", "assignee: \"dana\""),
+        (&["assign", "aa", "--none"], "unassigned", "assignee: \"\""),
+        (
+            &["note", "aa", "called", "Dana"],
+            "new",
+            "text: \"called Dana\"",
+        ),
+    ] {
+        let done = fake.run(&[&["incidents"], arguments].concat()).await;
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(done.out.contains(said), "{said} in {done:?}");
+        let last = fake.calls().pop().unwrap();
+        assert!(
+            last.contains("id: \"aa\"") && last.contains(call),
+            "{call} in {last}"
+        );
+    }
+    let done = fake
+        .run_with_input(&["incidents", "note", "aa", "-"], b"two\nlines\n")
+        .await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(
+        fake.calls()
+            .pop()
+            .unwrap()
+            .contains("text: \"two\\nlines\"")
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn watching_outlives_a_lost_connection_and_repeats_nothing() {
+    let mut changed = story::summary(1);
+    changed.score = 92;
+    let fake = Fake::start_with(Script {
+        watches: vec![
+            vec![story::summary(0), story::summary(1)],
+            vec![story::summary(0), changed, story::summary(2)],
+        ],
+        ..Script::default()
+    })
+    .await;
+    let arguments = [
+        "incidents",
+        "watch",
+        "--severity-min",
+        "high",
+        "-o",
+        "jsonl",
+    ];
+    let mut child = fake.command(&arguments).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut scores = Vec::new();
+    for _row in 0..4 {
+        let line = tokio::time::timeout(HANGS, lines.next_line()).await;
+        let line = line.expect("a line comes").unwrap().unwrap();
+        let row: Value = serde_json::from_str(&line).unwrap();
+        scores.push((
+            row["id"].as_str().unwrap().to_owned(),
+            row["score"].as_u64().unwrap(),
+        ));
+    }
+    assert_eq!(scores, [(id(0), 91), (id(1), 91), (id(1), 92), (id(2), 91)]);
+    assert!(fake.calls()[0].contains("severity_min: High"));
+    let pid = nix::unistd::Pid::from_raw(child.id().unwrap().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let done = fake::done(child).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.error.contains("restarting"), "{done:?}");
+}
+
+#[tokio::test]
+async fn without_a_command_it_says_where_things_stand() {
+    let fake = Fake::start().await;
+    let done = fake.run(&[]).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_harmless(&done.out);
+    for part in [
+        &format!("Tocsin at {}, version 0.1.0", fake.address()),
+        "dana (admin)",
+        "open: 5 critical",
+        "5 online",
+        "tocsin incidents show 00000000",
+    ] {
+        assert!(done.out.contains(part), "{part} in {}", done.out);
+    }
+    let status = fake.run(&["-o", "json"]).await.json();
+    assert_eq!(status["open_incidents"][0]["word"], "critical");
+    assert_eq!(status["open_incidents"][0]["count"], 5);
+    assert_eq!(status["server"]["analyst"], "dana");
+}
+
+#[tokio::test]
+async fn work_on_endpoints_and_identities_reaches_the_server() {
+    let fake = Fake::start().await;
+    for (arguments, call) in [
+        (
+            &[
+                "endpoints",
+                "tag",
+                "lab",
+                "a",
+                "b",
+                "--remove",
+                "c",
+                "--add",
+                "d",
+            ][..],
+            r#"TagEndpointRequest { id: "lab", add: ["a", "b", "d"], remove: ["c"] }"#,
+        ),
+        (
+            &["endpoints", "revoke", "lab", "--reason", "stolen"],
+            r#"RevokeEndpointRequest { id: "lab", reason: "stolen" }"#,
+        ),
+        (
+            &[
+                "identities",
+                "link",
+                "dana",
+                "--endpoint",
+                "lab",
+                "--user",
+                "d",
+                "--reason",
+                "x",
+            ],
+            r#"LinkIdentityRequest { id: "dana", endpoint: "lab", user: "d", reason: "x" }"#,
+        ),
+        (
+            &["identities", "show", "dana"],
+            r#"GetIdentityRequest { id: "dana" }"#,
+        ),
+        (
+            &["endpoints", "show", "lab"],
+            r#"GetEndpointRequest { id: "lab" }"#,
+        ),
+    ] {
+        let done = fake.run(arguments).await;
+        assert_eq!(done.code, 0, "{done:?}");
+        assert_harmless(&done.out);
+        let last = fake.calls().pop().unwrap();
+        assert!(last.contains(call), "{call} in {last}");
+    }
+}
