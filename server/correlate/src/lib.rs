@@ -1,1 +1,137 @@
-//! placeholder
+//! Tocsin's incident engine: a pure function from a person's stored events to their incidents.
+//!
+//! ```text
+//! input     MFA events in any order -> sorted, each once
+//! attempt   prompts and answers -> one attempt per sign-in
+//! timeline  every attempt and event judged against what was usual for the person *then*
+//! episode   what belongs together, cut where the trail has gone cold
+//! case      an episode with what follows from it
+//! evidence  reasons for and against, in families -> belief
+//! severity  belief x stage x privilege, with floors -> incident
+//! ```
+//!
+//! Promises:
+//!
+//! - It reads no clock, no network, no database, no randomness and no former result. The same *set* of
+//!   events gives the same [`Outcome`], byte for byte: shuffled, repeated, late, or replayed.
+//! - It sums integers. No order of addition and no machine's rounding shows.
+//! - Its work is bounded by [`EVENTS_MAX`]; what is left out is named in the incident.
+//! - It never says what a person meant or did, only what records and traffic show.
+//!
+//! It recomputes a person whole, so an incident can grow backwards, change severity, merge or vanish
+//! when late records come: the [`Outcome`] is *all* incidents of the person. [`successors`] tells which
+//! former incident is which. Attacks on many people at once are a second pure pass, over the outcomes of
+//! many people instead of their events; it has its place after [`correlate`].
+
+#![forbid(unsafe_code)]
+
+mod advice;
+mod attempt;
+mod baseline;
+mod case;
+mod episode;
+mod evidence;
+mod identity;
+mod incident;
+mod input;
+mod lineage;
+mod provenance;
+mod sentence;
+mod severity;
+mod stage;
+mod timeline;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod story;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::advice::RecommendedAction;
+pub use crate::attempt::AttemptResult;
+pub use crate::baseline::Baseline;
+pub use crate::evidence::{Family, Weight};
+pub use crate::identity::{
+    IdentityKey, fold_login, identity_id, identity_keys, is_address, resolve,
+};
+pub use crate::incident::{
+    ATTEMPTS_MAX, AttemptDraft, EvidenceDraft, IncidentDraft, MissingData, RelatedIncident,
+};
+pub use crate::input::{
+    AccountKey, Actor, EVENTS_MAX, Factor, FlowIds, Input, LinkedEndpoint, MfaEvent, MfaEventKind,
+    Novelty, Origin, Person, Place, Provider, Risk, TelemetryGap, TimeSpan, WeightsVersion,
+};
+pub use crate::lineage::successors;
+pub use crate::provenance::{Confidence, Provenance, ProvenanceVerdict};
+pub use crate::severity::{BeliefBand, Severity};
+pub use crate::stage::{ATTACK_VERSION, Stage, StageName};
+
+use crate::attempt::{UNANSWERED_AFTER_MS, attempts};
+use crate::case::Case;
+use crate::episode::episodes;
+use crate::incident::{Context, draft, relate};
+use crate::timeline::{Item, timeline};
+
+/// All that follows from an [`Input`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// All incidents of the person, by time; what is not among them is none (any more).
+    pub incidents: Vec<IncidentDraft>,
+    /// Whether the person's records show administrative rights.
+    pub privileged: bool,
+    /// When a prompt that is still open becomes unanswered: as soon as `observed_until_ms` of its
+    /// provider has reached this, the outcome is another.
+    pub next_change_ms: Option<i64>,
+}
+
+/// The incidents of one person. See the crate's documentation.
+pub fn correlate(input: &Input) -> Outcome {
+    let (events, left_out) = input::normalize(&input.mfa_events);
+    let attempts = attempts(&events, &input.observed_until_ms);
+    let next_change_ms = attempts
+        .iter()
+        .filter(|attempt| attempt.result == AttemptResult::Prompted)
+        .map(|attempt| attempt.time_ms.saturating_add(UNANSWERED_AFTER_MS))
+        .min();
+    let timeline = timeline(&events, attempts, input.baseline.clone());
+    let context = Context::new(input, left_out);
+    let admin_ms = first_admin_access_ms(&timeline.items);
+    let mut incidents: Vec<IncidentDraft> = episodes(&timeline.items)
+        .into_iter()
+        .map(Case::new)
+        .filter_map(|case| {
+            let was_privileged = admin_ms.is_some_and(|ms| ms <= case.last_ms());
+            draft(&case, &context, was_privileged)
+        })
+        .collect();
+    relate(&mut incidents);
+    let privileged = input.identity.privileged || admin_ms.is_some();
+    Outcome {
+        incidents,
+        privileged,
+        next_change_ms,
+    }
+}
+
+/// What is usual for the person after all events before `until_ms`: kept as [`Input::baseline`] when these
+/// events are dropped by age, so that later ones are still judged as they were.
+pub fn baseline_before(input: &Input, until_ms: i64) -> Baseline {
+    let (mut events, _) = input::normalize(&input.mfa_events);
+    events.retain(|event| event.time_ms < until_ms);
+    let attempts = attempts(&events, &input.observed_until_ms);
+    timeline(&events, attempts, input.baseline.clone()).baseline
+}
+
+/// When the person is first known to hold administrative rights.
+fn first_admin_access_ms(items: &[Item<'_>]) -> Option<i64> {
+    items
+        .iter()
+        .filter(|item| {
+            item.is_kind(MfaEventKind::AdminAccess) || item.is_kind(MfaEventKind::PrivilegeGranted)
+        })
+        .map(|item| item.time_ms)
+        .min()
+}

@@ -1,0 +1,535 @@
+//! What is usual for a person: addresses, places, devices and hours of their own earlier sign-ins.
+//!
+//! It is walked along the events in time order, so every judgment is *as of the event's time*. A sign-in
+//! that is suspected teaches nothing ([`crate::timeline`] decides that); one whose place and device are
+//! both new teaches only after it has come back on [`TENTATIVE_DAYS`] different days. What was not seen
+//! for [`USUAL_AGE_MS_MAX`] is no longer usual.
+//!
+//! A snapshot of it can be stored in place of events that are dropped by age.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::input::{Novelty, Origin};
+
+/// A minute.
+pub(crate) const MINUTE_MS: i64 = 60_000;
+/// An hour.
+pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// A day.
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Different days on which a sign-in from a new place with a new device must come back.
+const TENTATIVE_DAYS: usize = 3;
+
+/// Sign-ins below which nothing can be called unusual: too little is known.
+pub(crate) const KNOWN_SIGN_INS: u32 = 3;
+
+/// Sign-ins, and days with one, below which no hour can be called unusual.
+const KNOWN_HOURS: (u32, u32) = (10, 5);
+
+/// Sign-ins nearer than this count as one.
+const ONE_SIGN_IN_MS: i64 = 10 * MINUTE_MS;
+
+/// What was not seen for so long is not usual: people move and change machines.
+const USUAL_AGE_MS_MAX: i64 = 90 * DAY_MS;
+
+/// Values that are remembered; the longest unseen goes first. Far above what a person has.
+const VALUES_MAX: usize = 2_000;
+
+/// Whether something is usual for a person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standing {
+    /// Seen before, often enough.
+    Usual,
+    /// Enough is known of the person to say that it is new.
+    Unusual,
+    /// Nothing can be said.
+    #[default]
+    Unknown,
+}
+
+/// What is usual for a person, as of some time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// When each value was last seen.
+    seen: BTreeMap<String, i64>,
+    /// Days on which values were seen that are not usual yet.
+    tentative: BTreeMap<String, BTreeSet<i64>>,
+    sign_ins: u32,
+    last_sign_in_ms: Option<i64>,
+    days: u32,
+    last_day: Option<i64>,
+    /// Sign-ins by hour of the day, UTC.
+    hours: [u32; 24],
+}
+
+/// Values of an origin that name a machine.
+fn device_values(origin: &Origin) -> Vec<String> {
+    let mut values = Vec::new();
+    values.extend(origin.device_id.as_ref().map(|id| format!("device/{id}")));
+    values.extend(
+        origin
+            .device_token
+            .as_ref()
+            .map(|token| format!("token/{token}")),
+    );
+    values
+}
+
+/// Values of an origin that many machines share.
+fn likeness_values(origin: &Origin) -> Vec<String> {
+    let mut values = Vec::new();
+    values.extend(
+        origin
+            .device_fingerprint
+            .as_ref()
+            .map(|print| format!("print/{print}")),
+    );
+    values.extend(agent_value(origin));
+    values
+}
+
+/// Operating system and browser, without their versions, which change by themselves.
+fn agent_value(origin: &Origin) -> Option<String> {
+    match (&origin.os, &origin.browser, &origin.user_agent) {
+        (None, None, agent) => agent.as_ref().map(|agent| format!("agent/{agent}")),
+        (os, browser, _) => {
+            let word = |text: &Option<String>| text.as_deref().unwrap_or("?").to_lowercase();
+            Some(format!("agent/{}/{}", word(os), word(browser)))
+        }
+    }
+}
+
+fn address_value(origin: &Origin) -> Option<String> {
+    origin.ip.map(|ip| format!("ip/{ip}"))
+}
+
+/// Network and city: what stays when an access provider gives out another address.
+fn network_value(origin: &Origin) -> Option<String> {
+    let (asn, country) = (origin.asn?, origin.place.country.as_deref()?);
+    let city = origin.place.city.as_deref().unwrap_or("?");
+    Some(format!("net/{asn}/{country}/{city}"))
+}
+
+fn country_value(origin: &Origin) -> Option<String> {
+    origin
+        .place
+        .country
+        .as_ref()
+        .map(|country| format!("country/{country}"))
+}
+
+fn all_values(origin: &Origin) -> Vec<String> {
+    let mut values = device_values(origin);
+    values.extend(likeness_values(origin));
+    values.extend(address_value(origin));
+    values.extend(network_value(origin));
+    values.extend(country_value(origin));
+    values
+}
+
+/// Whether two events came from one place: the same address, or the same network and city.
+pub(crate) fn same_place(a: &Origin, b: &Origin) -> bool {
+    (a.ip.is_some() && a.ip == b.ip)
+        || network_value(a).is_some_and(|value| Some(value) == network_value(b))
+}
+
+/// Whether two events came from one machine. Where neither has a value that names it, the same user
+/// agent from the same address passes for it.
+pub(crate) fn same_device(a: &Origin, b: &Origin) -> bool {
+    let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
+    let equal = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    if equal(&a.device_id, &b.device_id) || equal(&a.device_token, &b.device_token) {
+        return true;
+    }
+    if differ(&a.device_id, &b.device_id) || differ(&a.device_token, &b.device_token) {
+        return false;
+    }
+    equal(&a.user_agent, &b.user_agent) && a.ip == b.ip
+}
+
+impl Baseline {
+    /// Sign-ins it was learned from.
+    pub(crate) fn sign_ins(&self) -> u32 {
+        self.sign_ins
+    }
+
+    fn is_known(&self) -> bool {
+        self.sign_ins >= KNOWN_SIGN_INS
+    }
+
+    fn has(&self, value: &str, now_ms: i64) -> bool {
+        self.seen
+            .get(value)
+            .is_some_and(|last_ms| now_ms - last_ms <= USUAL_AGE_MS_MAX)
+    }
+
+    fn has_any(&self, values: &[String], now_ms: i64) -> bool {
+        values.iter().any(|value| self.has(value, now_ms))
+    }
+
+    /// Whether any value of this kind was ever seen, so that a new one says something.
+    fn has_kind(&self, prefix: &str) -> bool {
+        self.seen
+            .range(prefix.to_owned()..)
+            .next()
+            .is_some_and(|(value, _)| value.starts_with(prefix))
+    }
+
+    /// Whether the place is usual. `trusted` says whether the provider's own "seen before" may be
+    /// believed: after a success of an attacker it knows the attacker's address too.
+    pub(crate) fn place(
+        &self,
+        origin: &Origin,
+        novelty: Novelty,
+        now_ms: i64,
+        trusted: bool,
+    ) -> Standing {
+        let values: Vec<String> = address_value(origin)
+            .into_iter()
+            .chain(network_value(origin))
+            .collect();
+        if self.has_any(&values, now_ms) {
+            return Standing::Usual;
+        }
+        if self.is_known() && !values.is_empty() {
+            return Standing::Unusual;
+        }
+        if novelty.place == Some(true) {
+            return Standing::Unusual;
+        }
+        match novelty.address {
+            Some(false) if trusted => Standing::Usual,
+            _ if novelty.place == Some(false) && trusted => Standing::Usual,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// Whether the machine is usual. A value that names it counts; a fingerprint or user agent, which
+    /// many machines share, counts only together with an address the person uses.
+    pub(crate) fn device(
+        &self,
+        origin: &Origin,
+        novelty: Novelty,
+        now_ms: i64,
+        trusted: bool,
+    ) -> Standing {
+        let (named, alike) = (device_values(origin), likeness_values(origin));
+        if self.has_any(&named, now_ms) {
+            return Standing::Usual;
+        }
+        let at_home = address_value(origin).is_some_and(|value| self.has(&value, now_ms));
+        let is_alike = self.has_any(&alike, now_ms);
+        if at_home && is_alike && novelty.device != Some(true) {
+            return Standing::Usual;
+        }
+        if novelty.device == Some(true) {
+            return Standing::Unusual;
+        }
+        if self.is_known() {
+            let can_tell_name = (origin.device_id.is_some() && self.has_kind("device/"))
+                || (origin.device_token.is_some() && self.has_kind("token/"));
+            let can_tell_agent = agent_value(origin).is_some() && self.has_kind("agent/");
+            if can_tell_name || (can_tell_agent && !is_alike) {
+                return Standing::Unusual;
+            }
+            return Standing::Unknown;
+        }
+        if novelty.device == Some(false) && trusted {
+            Standing::Usual
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// Whether the person signs in at this hour. The hours beside a known one are usual too, which also
+    /// covers daylight saving.
+    pub(crate) fn hour(&self, time_ms: i64) -> Standing {
+        if self.sign_ins < KNOWN_HOURS.0 || self.days < KNOWN_HOURS.1 {
+            return Standing::Unknown;
+        }
+        let hour = time_ms.div_euclid(HOUR_MS).rem_euclid(24);
+        let near = [(hour + 23) % 24, hour, (hour + 1) % 24];
+        let is_usual = near.iter().any(|hour| {
+            usize::try_from(*hour)
+                .ok()
+                .and_then(|hour| self.hours.get(hour))
+                .is_some_and(|count| *count > 0)
+        });
+        if is_usual {
+            Standing::Usual
+        } else {
+            Standing::Unusual
+        }
+    }
+
+    /// Whether the person was never in this country, as far as enough is known.
+    pub(crate) fn is_new_country(&self, origin: &Origin, now_ms: i64) -> bool {
+        self.is_known()
+            && self.has_kind("country/")
+            && country_value(origin).is_some_and(|value| !self.has(&value, now_ms))
+    }
+
+    /// Takes a sign-in as the person's own.
+    pub(crate) fn learn(&mut self, origin: &Origin, time_ms: i64) {
+        for value in all_values(origin) {
+            self.tentative.remove(&value);
+            self.remember(value, time_ms);
+        }
+        if self
+            .last_sign_in_ms
+            .is_some_and(|last_ms| (time_ms - last_ms).abs() < ONE_SIGN_IN_MS)
+        {
+            return;
+        }
+        self.last_sign_in_ms = Some(time_ms);
+        self.sign_ins = self.sign_ins.saturating_add(1);
+        let day = time_ms.div_euclid(DAY_MS);
+        if self.last_day != Some(day) {
+            self.last_day = Some(day);
+            self.days = self.days.saturating_add(1);
+        }
+        let hour = time_ms.div_euclid(HOUR_MS).rem_euclid(24);
+        if let Some(count) = usize::try_from(hour)
+            .ok()
+            .and_then(|hour| self.hours.get_mut(hour))
+        {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Takes a sign-in as perhaps the person's own: it becomes usual when it keeps coming back.
+    pub(crate) fn learn_tentatively(&mut self, origin: &Origin, time_ms: i64) {
+        let day = time_ms.div_euclid(DAY_MS);
+        for value in all_values(origin) {
+            if self.tentative.len() >= VALUES_MAX && !self.tentative.contains_key(&value) {
+                self.tentative.pop_first();
+            }
+            self.tentative.entry(value).or_default().insert(day);
+        }
+        // Values that everybody shares, as a browser's name, come back by themselves: only a value that
+        // names the address or the machine makes the whole usual.
+        let names = device_values(origin)
+            .into_iter()
+            .chain(address_value(origin));
+        let returned = names
+            .filter_map(|value| self.tentative.get(&value))
+            .any(|days| days.len() >= TENTATIVE_DAYS);
+        if returned {
+            self.learn(origin, time_ms);
+        }
+    }
+
+    fn remember(&mut self, value: String, time_ms: i64) {
+        let last_ms = self.seen.entry(value).or_insert(time_ms);
+        *last_ms = (*last_ms).max(time_ms);
+        if self.seen.len() > VALUES_MAX {
+            let oldest = self
+                .seen
+                .iter()
+                .min_by(|(a, a_ms), (b, b_ms)| a_ms.cmp(b_ms).then_with(|| a.cmp(b)))
+                .map(|(value, _)| value.clone());
+            if let Some(oldest) = oldest {
+                self.seen.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Place;
+
+    fn origin(ip: &str, token: &str) -> Origin {
+        Origin {
+            ip: Some(ip.parse().unwrap()),
+            asn: Some(64_500),
+            place: Place {
+                country: Some("PT".into()),
+                region: None,
+                city: Some("Porto".into()),
+            },
+            device_token: Some(token.into()),
+            os: Some("Linux".into()),
+            browser: Some("FIREFOX".into()),
+            ..Origin::default()
+        }
+    }
+
+    fn abroad(ip: &str, token: &str) -> Origin {
+        Origin {
+            asn: Some(64_999),
+            place: Place {
+                country: Some("RO".into()),
+                region: None,
+                city: None,
+            },
+            os: Some("Windows".into()),
+            ..origin(ip, token)
+        }
+    }
+
+    fn known() -> Baseline {
+        let mut baseline = Baseline::default();
+        for day in 0..6 {
+            baseline.learn(&origin("192.0.2.1", "laptop"), day * DAY_MS + 9 * HOUR_MS);
+            baseline.learn(&origin("192.0.2.1", "laptop"), day * DAY_MS + 14 * HOUR_MS);
+        }
+        baseline
+    }
+
+    const NOW_MS: i64 = 7 * DAY_MS;
+
+    #[test]
+    fn nothing_is_unusual_for_a_person_of_whom_nothing_is_known() {
+        let baseline = Baseline::default();
+        let somewhere = origin("192.0.2.1", "laptop");
+        let silent = Novelty::default();
+        assert_eq!(
+            baseline.place(&somewhere, silent, NOW_MS, true),
+            Standing::Unknown
+        );
+        assert_eq!(
+            baseline.device(&somewhere, silent, NOW_MS, true),
+            Standing::Unknown
+        );
+        assert_eq!(baseline.hour(NOW_MS), Standing::Unknown);
+    }
+
+    #[test]
+    fn another_address_of_the_same_network_and_city_is_usual() {
+        let moved = origin("192.0.2.77", "laptop");
+        assert_eq!(
+            known().place(&moved, Novelty::default(), NOW_MS, true),
+            Standing::Usual
+        );
+    }
+
+    #[test]
+    fn a_new_country_and_machine_are_unusual() {
+        let away = abroad("198.51.100.9", "other");
+        let baseline = known();
+        assert_eq!(
+            baseline.place(&away, Novelty::default(), NOW_MS, true),
+            Standing::Unusual
+        );
+        assert_eq!(
+            baseline.device(&away, Novelty::default(), NOW_MS, true),
+            Standing::Unusual
+        );
+        assert!(baseline.is_new_country(&away, NOW_MS));
+    }
+
+    #[test]
+    fn a_common_browser_does_not_make_a_machine_usual_elsewhere() {
+        let alike = Origin {
+            device_token: None,
+            ..origin("198.51.100.9", "")
+        };
+        let standing = known().device(&alike, Novelty::default(), NOW_MS, true);
+        assert_eq!(standing, Standing::Unknown);
+        let at_home = Origin {
+            device_token: None,
+            ..origin("192.0.2.1", "")
+        };
+        assert_eq!(
+            known().device(&at_home, Novelty::default(), NOW_MS, true),
+            Standing::Usual
+        );
+    }
+
+    #[test]
+    fn the_provider_is_believed_only_where_nothing_is_known() {
+        let seen = Novelty {
+            device: Some(false),
+            address: Some(false),
+            ..Novelty::default()
+        };
+        let away = abroad("198.51.100.9", "other");
+        assert_eq!(
+            Baseline::default().place(&away, seen, NOW_MS, true),
+            Standing::Usual
+        );
+        assert_eq!(
+            Baseline::default().place(&away, seen, NOW_MS, false),
+            Standing::Unknown
+        );
+        assert_eq!(known().place(&away, seen, NOW_MS, true), Standing::Unusual);
+        let new = Novelty {
+            device: Some(true),
+            place: Some(true),
+            ..Novelty::default()
+        };
+        assert_eq!(
+            Baseline::default().place(&away, new, NOW_MS, true),
+            Standing::Unusual
+        );
+        assert_eq!(
+            Baseline::default().device(&away, new, NOW_MS, true),
+            Standing::Unusual
+        );
+    }
+
+    #[test]
+    fn hours_are_usual_with_their_neighbors() {
+        let baseline = known();
+        for (hour, expect) in [
+            (8, Standing::Usual),
+            (10, Standing::Usual),
+            (2, Standing::Unusual),
+            (23, Standing::Unusual),
+        ] {
+            assert_eq!(baseline.hour(NOW_MS + hour * HOUR_MS), expect, "{hour}");
+        }
+    }
+
+    #[test]
+    fn a_new_place_with_a_new_machine_becomes_usual_on_the_third_day() {
+        let mut baseline = known();
+        let away = abroad("198.51.100.9", "other");
+        for (day, expect) in [
+            (7, Standing::Unusual),
+            (8, Standing::Unusual),
+            (9, Standing::Usual),
+        ] {
+            baseline.learn_tentatively(&away, day * DAY_MS);
+            baseline.learn_tentatively(&away, day * DAY_MS + HOUR_MS);
+            let now_ms = day * DAY_MS + 2 * HOUR_MS;
+            assert_eq!(
+                baseline.place(&away, Novelty::default(), now_ms, true),
+                expect,
+                "{day}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_not_seen_for_a_season_is_no_longer_usual() {
+        let home = origin("192.0.2.1", "laptop");
+        let later_ms = NOW_MS + 91 * DAY_MS;
+        let standing = known().place(&home, Novelty::default(), later_ms, true);
+        assert_eq!(standing, Standing::Unusual);
+    }
+
+    #[test]
+    fn it_remembers_a_bounded_number_of_values() {
+        let mut baseline = Baseline::default();
+        for n in 0..3_000_u32 {
+            let ip = core::net::Ipv4Addr::from_bits(n).to_string();
+            baseline.learn(&origin(&ip, &format!("t{n}")), i64::from(n));
+            baseline.learn_tentatively(&abroad(&ip, &format!("u{n}")), i64::from(n));
+        }
+        assert!(baseline.seen.len() <= VALUES_MAX);
+        assert!(baseline.tentative.len() <= VALUES_MAX);
+    }
+
+    #[test]
+    fn a_snapshot_goes_to_json_and_back() {
+        let text = serde_json::to_string(&known()).unwrap();
+        assert_eq!(serde_json::from_str::<Baseline>(&text).unwrap(), known());
+    }
+}

@@ -1,0 +1,478 @@
+//! The incident as the engine knows it: everything that `incidents show` needs except what an analyst
+//! or Tocsin itself did to it.
+//!
+//! Its id comes from the first event of the episode, whose own id comes from the provider, so the same
+//! records give the same incident on a fresh server. The subject is not part of it: an event belongs to
+//! one person only, and two people found to be one keep their incidents' ids.
+
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use tocsin_proto::id::{EndpointId, IdentityId, IncidentId, MfaEventId};
+
+use crate::advice::{RecommendedAction, advice};
+use crate::attempt::{Attempt, AttemptResult};
+use crate::case::Case;
+use crate::evidence::{self, Family, Piece, Weight};
+use crate::input::{AccountKey, Factor, Input, LinkedEndpoint, MfaEventKind, Provider, TimeSpan};
+use crate::provenance::{Provenance, provenance};
+use crate::sentence;
+use crate::severity::{BeliefBand, Grounds, Severity, score, severity};
+use crate::stage::{Stage, StageName};
+
+/// Attempts that one incident lists; where there are more, the first and the last. Keeps an incident
+/// within one message.
+pub const ATTEMPTS_MAX: usize = 1_000;
+
+/// An episode that is unlikely to be an attack is still shown, as info, where a single piece of evidence
+/// weighs this much.
+const NOTABLE: Weight = Weight(150);
+
+/// One attempt of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptDraft {
+    /// Id of its first event.
+    pub id: MfaEventId,
+    /// Time of its first event.
+    pub time_ms: i64,
+    /// Which provider.
+    pub provider: Provider,
+    /// How it ended.
+    pub result: AttemptResult,
+    /// When it was answered, or became unanswered.
+    pub result_time_ms: Option<i64>,
+    /// Address of the sign-in.
+    pub source_ip: Option<IpAddr>,
+    /// Where that address lies, as a person would write it.
+    pub source_place: String,
+    /// User agent of the sign-in.
+    pub user_agent: Option<String>,
+    /// What it was for.
+    pub application: Option<String>,
+    /// Which factor.
+    pub factor: Option<Factor>,
+    /// Where its traffic was seen.
+    pub provenance: Provenance,
+    /// The MFA events it was merged from.
+    pub event_ids: Vec<MfaEventId>,
+}
+
+/// One piece of evidence of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceDraft {
+    /// Which kind.
+    pub kind: String,
+    /// Which family.
+    pub family: Family,
+    /// Log-odds in hundredths, before its family is saturated and capped.
+    pub weight: Weight,
+    /// "measured" or "judged".
+    pub basis: String,
+    /// For measured: n and source. For judged: why. Then the base rate.
+    pub basis_detail: String,
+    /// A sentence.
+    pub summary: String,
+    /// The events it rests on; at most 200.
+    pub event_ids: Vec<MfaEventId>,
+}
+
+/// Something that is missing or late.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MissingData {
+    /// What.
+    pub what: String,
+    /// Since when; `None` where open.
+    pub from_ms: Option<i64>,
+    /// Until when; `None` where open.
+    pub until_ms: Option<i64>,
+}
+
+/// Another incident that has to do with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelatedIncident {
+    /// Which.
+    pub id: IncidentId,
+    /// How: "same_source".
+    pub relation: String,
+}
+
+/// An incident about one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentDraft {
+    /// From the episode's first event.
+    pub id: IncidentId,
+    /// One line.
+    pub title: String,
+    /// How bad.
+    pub severity: Severity,
+    /// 0 to 100, for sorting.
+    pub score: u32,
+    /// How likely an attack.
+    pub belief: BeliefBand,
+    /// Prior and evidence together, log-odds in hundredths. For tests and tuning; screens show the band.
+    pub log_odds: Weight,
+    /// Version of the weights.
+    pub weights_version: String,
+    /// Whose.
+    pub subject: IdentityId,
+    /// How to call them.
+    pub display_name: String,
+    /// Their accounts.
+    pub accounts: Vec<AccountKey>,
+    /// Time of the first event.
+    pub first_event_time_ms: i64,
+    /// Time of the last event.
+    pub last_event_time_ms: i64,
+    /// In time order; at most [`ATTEMPTS_MAX`].
+    pub attempts: Vec<AttemptDraft>,
+    /// In the order of an attack.
+    pub stages: Vec<Stage>,
+    /// Strongest first.
+    pub evidence: Vec<EvidenceDraft>,
+    /// Endpoints linked to the person.
+    pub endpoints: Vec<(EndpointId, String)>,
+    /// All that is missing or late.
+    pub gaps: Vec<MissingData>,
+    /// First things first.
+    pub recommended_actions: Vec<RecommendedAction>,
+    /// Others of this person from the same source.
+    pub related: Vec<RelatedIncident>,
+    /// Every event of the episode, in time order: tells which former incident this one was.
+    pub event_ids: Vec<MfaEventId>,
+}
+
+/// What of the input an incident shows.
+#[derive(Debug)]
+pub(crate) struct Context<'i> {
+    pub input: &'i Input,
+    /// In a fixed order.
+    pub endpoints: Vec<&'i LinkedEndpoint>,
+    /// Events left out because there were too many.
+    pub left_out: usize,
+}
+
+impl<'i> Context<'i> {
+    pub(crate) fn new(input: &'i Input, left_out: usize) -> Self {
+        let mut endpoints: Vec<&LinkedEndpoint> = input.endpoints.iter().collect();
+        endpoints.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
+        endpoints.dedup_by_key(|endpoint| endpoint.id);
+        Self {
+            input,
+            endpoints,
+            left_out,
+        }
+    }
+}
+
+/// The incident of a case; `None` where its evidence does not make one.
+pub(crate) fn draft(
+    case: &Case<'_, '_>,
+    context: &Context<'_>,
+    was_privileged: bool,
+) -> Option<IncidentDraft> {
+    let pieces = evidence::collect(case);
+    let log_odds = evidence::belief(&pieces);
+    let stages = case.stages();
+    let grounds = Grounds {
+        belief: log_odds,
+        stage: stages.iter().map(|stage| stage.name).max(),
+        is_privileged: context.input.identity.privileged
+            || was_privileged
+            || case
+                .of_kind(MfaEventKind::PrivilegeGranted)
+                .next()
+                .is_some(),
+        is_confirmed: !case.confirmed.is_empty(),
+        is_factor_changed_after: case.change_after_approval().is_some(),
+    };
+    let severity = severity(grounds);
+    let belief = BeliefBand::of(log_odds);
+    let is_notable = pieces.iter().any(|piece| piece.finding.weight >= NOTABLE);
+    if belief == BeliefBand::Unlikely && severity == Severity::Info && !is_notable {
+        return None;
+    }
+    let person = &context.input.identity;
+    let event_ids = crate::case::event_ids(&case.items);
+    let mut accounts = person.accounts.clone();
+    accounts.sort();
+    accounts.dedup();
+    Some(IncidentDraft {
+        id: IncidentId::derive(&[b"person", event_ids.first()?.as_bytes()]),
+        title: title(case, &stages),
+        severity,
+        score: score(severity, log_odds),
+        belief,
+        log_odds,
+        weights_version: context.input.weights.word().to_owned(),
+        subject: person.id,
+        display_name: person.display_name.clone(),
+        accounts,
+        first_event_time_ms: case.first_ms(),
+        last_event_time_ms: case.last_ms(),
+        attempts: attempts(case, context),
+        stages,
+        evidence: pieces.into_iter().map(evidence_draft).collect(),
+        endpoints: context
+            .endpoints
+            .iter()
+            .map(|e| (e.id, e.hostname.clone()))
+            .collect(),
+        gaps: gaps(case, context),
+        recommended_actions: advice(case, severity),
+        related: Vec::new(),
+        event_ids,
+    })
+}
+
+fn attempts(case: &Case<'_, '_>, context: &Context<'_>) -> Vec<AttemptDraft> {
+    let all: Vec<&Attempt<'_>> = case
+        .items
+        .iter()
+        .filter_map(|item| item.attempt())
+        .collect();
+    let over = all.len().saturating_sub(ATTEMPTS_MAX);
+    let head = if over > 0 {
+        ATTEMPTS_MAX / 2
+    } else {
+        all.len()
+    };
+    let shown = all.iter().take(head).chain(all.iter().skip(head + over));
+    shown
+        .filter_map(|attempt| attempt_draft(attempt, context))
+        .collect()
+}
+
+fn attempt_draft(attempt: &Attempt<'_>, context: &Context<'_>) -> Option<AttemptDraft> {
+    let origin = &attempt.origin;
+    let place = [
+        &origin.place.city,
+        &origin.place.region,
+        &origin.place.country,
+    ];
+    let mut place: Vec<&str> = place
+        .into_iter()
+        .filter_map(|part| part.as_deref())
+        .collect();
+    place.dedup();
+    Some(AttemptDraft {
+        id: attempt.id()?,
+        time_ms: attempt.time_ms,
+        provider: attempt.provider,
+        result: attempt.result,
+        result_time_ms: attempt.result_time_ms,
+        source_ip: origin.ip,
+        source_place: place.join(", "),
+        user_agent: origin.user_agent.clone(),
+        application: attempt.application.clone(),
+        factor: attempt.factor,
+        provenance: provenance(attempt.time_ms, &context.endpoints),
+        event_ids: attempt.events.iter().map(|event| event.id).collect(),
+    })
+}
+
+fn evidence_draft(piece: Piece) -> EvidenceDraft {
+    EvidenceDraft {
+        kind: piece.spec.kind.to_owned(),
+        family: piece.spec.family,
+        weight: piece.finding.weight,
+        basis: "judged".to_owned(),
+        basis_detail: format!("{}; base rate: {}", piece.spec.why, piece.spec.base_rate),
+        summary: piece.finding.summary,
+        event_ids: piece.finding.event_ids,
+    }
+}
+
+/// One line: what happened, in the order of an attack.
+fn title(case: &Case<'_, '_>, stages: &[Stage]) -> String {
+    let is_reached = |name| stages.iter().any(|stage| stage.name == name);
+    let mut parts: Vec<String> = Vec::new();
+    let resets = case.resets_by_others();
+    if !resets.is_empty() && !case.after_reset().is_empty() {
+        parts.push("reset by somebody else".to_owned());
+    }
+    if let (Some(first), Some(last)) = (case.refusals.first(), case.refusals.last()) {
+        let n = sentence::count(case.refusals.len(), "MFA prompt");
+        parts.push(match case.refusals.len() {
+            1 => format!("{n} refused or ignored"),
+            _ => format!(
+                "{n} refused or ignored within {}",
+                sentence::length(last.time_ms - first.time_ms)
+            ),
+        });
+    }
+    if case
+        .of_kind(MfaEventKind::SuspiciousReported)
+        .next()
+        .is_some()
+        || case.refusals.iter().any(|item| {
+            item.attempt()
+                .is_some_and(|attempt| attempt.result == AttemptResult::FraudReported)
+        })
+    {
+        parts.push("a report by the person".to_owned());
+    }
+    if !case.confirmed.is_empty() && case.items.iter().any(|item| item.is_approval()) {
+        parts.push("one approved".to_owned());
+    } else if is_reached(StageName::Approved) {
+        parts.push("a sign-in from an unusual place or device".to_owned());
+    }
+    if is_reached(StageName::FactorChanged) && resets.len() < case.factor_changes.len() {
+        parts.push("a factor change".to_owned());
+    }
+    if is_reached(StageName::SessionMoved) {
+        parts.push("a session moved".to_owned());
+    }
+    if case
+        .of_kind(MfaEventKind::PrivilegeGranted)
+        .next()
+        .is_some()
+    {
+        parts.push("administrative rights granted".to_owned());
+    }
+    if parts.is_empty() {
+        parts.push("unusual sign-in activity".to_owned());
+    }
+    let line = parts.join(", then ");
+    let mut letters = line.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// All that is missing: endpoints, their events, the person's history, answers still to come.
+fn gaps(case: &Case<'_, '_>, context: &Context<'_>) -> Vec<MissingData> {
+    let span = TimeSpan {
+        from_ms: case.first_ms(),
+        until_ms: case.last_ms(),
+    };
+    let open = |what: String| MissingData {
+        what,
+        from_ms: None,
+        until_ms: None,
+    };
+    let mut gaps = Vec::new();
+    if context.endpoints.is_empty() {
+        gaps.push(open(
+            "no linked endpoint: nothing is known of this person's own machines".to_owned(),
+        ));
+    }
+    for endpoint in &context.endpoints {
+        endpoint_gaps(endpoint, span, &mut gaps);
+    }
+    let known = case.items.first().map_or(0, |item| item.known_sign_ins);
+    if known < crate::baseline::KNOWN_SIGN_INS {
+        gaps.push(MissingData {
+            what: format!(
+                "what is usual for this person is not known: {} before this",
+                sentence::count(usize::try_from(known).unwrap_or(0), "sign-in")
+            ),
+            from_ms: None,
+            until_ms: Some(span.from_ms),
+        });
+    }
+    let pending = case.items.iter().filter_map(|item| item.attempt());
+    let pending = pending
+        .filter(|attempt| attempt.result == AttemptResult::Prompted)
+        .count();
+    if pending > 0 {
+        gaps.push(MissingData {
+            what: format!("{} not answered yet", sentence::count(pending, "prompt")),
+            from_ms: Some(span.until_ms),
+            until_ms: None,
+        });
+    }
+    if context.left_out > 0 {
+        gaps.push(open(format!(
+            "{} of this person left out, the oldest: more than can be looked at",
+            sentence::count(context.left_out, "MFA event")
+        )));
+    }
+    let listed = case
+        .items
+        .iter()
+        .filter(|item| item.attempt().is_some())
+        .count();
+    if listed > ATTEMPTS_MAX {
+        gaps.push(open(format!(
+            "{} not listed: only the first and last of {listed}",
+            sentence::count(listed - ATTEMPTS_MAX, "attempt")
+        )));
+    }
+    gaps
+}
+
+fn endpoint_gaps(endpoint: &LinkedEndpoint, span: TimeSpan, gaps: &mut Vec<MissingData>) {
+    let name = &endpoint.hostname;
+    if !endpoint
+        .reporting
+        .iter()
+        .any(|reporting| reporting.contains(span))
+    {
+        gaps.push(MissingData {
+            what: format!("endpoint {name} was not reporting all of the time"),
+            from_ms: Some(span.from_ms),
+            until_ms: Some(span.until_ms),
+        });
+    }
+    let mut lost: Vec<_> = endpoint
+        .gaps
+        .iter()
+        .filter(|gap| gap.span.overlaps(span))
+        .collect();
+    lost.sort();
+    lost.dedup();
+    gaps.extend(lost.into_iter().take(GAPS_MAX).map(|gap| MissingData {
+        what: format!("endpoint {name} lost events: {}", gap.what),
+        from_ms: Some(gap.span.from_ms),
+        until_ms: Some(gap.span.until_ms),
+    }));
+    if !endpoint.sends_flows {
+        gaps.push(MissingData {
+            what: format!("endpoint {name} sends no network flows yet"),
+            from_ms: None,
+            until_ms: None,
+        });
+    }
+}
+
+/// Gaps of one endpoint that are named.
+const GAPS_MAX: usize = 50;
+
+/// Finds incidents of one person that came from the same address.
+pub(crate) fn relate(incidents: &mut [IncidentDraft]) {
+    let sources: Vec<(IncidentId, Vec<IpAddr>)> = incidents
+        .iter()
+        .map(|incident| (incident.id, source_ips(incident)))
+        .collect();
+    for incident in incidents {
+        let own = source_ips(incident);
+        incident.related = sources
+            .iter()
+            .filter(|(id, ips)| *id != incident.id && ips.iter().any(|ip| own.contains(ip)))
+            .take(RELATED_MAX)
+            .map(|(id, _)| RelatedIncident {
+                id: *id,
+                relation: "same_source".to_owned(),
+            })
+            .collect();
+    }
+}
+
+/// Related incidents that are named, and sources of one that are compared.
+const RELATED_MAX: usize = 20;
+
+fn source_ips(incident: &IncidentDraft) -> Vec<IpAddr> {
+    let refused = incident
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.result.is_refusal());
+    let mut ips: Vec<IpAddr> = refused.filter_map(|attempt| attempt.source_ip).collect();
+    ips.sort();
+    ips.dedup();
+    ips.truncate(RELATED_MAX);
+    ips
+}
+
+#[cfg(test)]
+#[path = "incident_tests.rs"]
+mod tests;
