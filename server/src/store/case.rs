@@ -1,7 +1,412 @@
 //! MFA events, identities and incidents: the case half of the state.
+//!
+//! ```text
+//! record -> mfa_event -> account -> identity -> incident
+//!                                      |  \-> link (local account on an endpoint)
+//!                                      \-> dirty: to be correlated (again)
+//! ```
+//!
+//! What an event, an account's keys or an incident *means*, the engine does not know: it keeps their JSON and the
+//! columns it has to find them by. Who may change what:
+//!
+//! - Whatever changes what an identity's incidents follow from marks it dirty in the same transaction. A mark is taken
+//!   away only together with writing what was computed from a state at least as new as the mark.
+//! - An incident has a version. Every change names the version that it was made from, and fails where that is no longer
+//!   the stored one ([`CaseError::Changed`]): the caller reads again. So correlation and analysts never undo each other.
+//! - An id that an identity or incident had before stays as an alias.
 
 use async_trait::async_trait;
+use tocsin_proto::id::{EndpointId, IdentityId, IncidentId, MfaEventId};
+
+use super::StoreError;
+use crate::audit::AuditEntry;
+
+/// Notes on one incident.
+pub(crate) const NOTES_MAX: u32 = 1_000;
+
+/// Activities of one incident that are kept; the oldest but the first make room.
+pub(crate) const ACTIVITIES_MAX: u32 = 1_000;
+
+/// Local accounts that are linked to one identity.
+pub(crate) const LINKS_MAX: u32 = 256;
+
+/// Why a change of cases was not made. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CaseError {
+    /// Somebody else changed it meanwhile: read it again.
+    #[error("it was changed meanwhile")]
+    Changed,
+    /// The store's own reasons.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FeedRow {
+    /// The provider's word.
+    pub(crate) provider: String,
+    /// "file".
+    pub(crate) kind: String,
+    /// MFA events stored now.
+    pub(crate) mfa_events: u64,
+    /// Records that could not be read, ever.
+    pub(crate) malformed: u64,
+    /// Newest event ever, by the provider's clock.
+    pub(crate) event_time_max_ms: i64,
+    /// When the last record came.
+    pub(crate) receive_time_ms: i64,
+}
+
+/// An account as records name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AccountRow {
+    /// The provider's word.
+    pub(crate) provider: String,
+    /// The provider's id of it; empty where unknown.
+    pub(crate) provider_id: String,
+    /// Folded login; empty where unknown.
+    pub(crate) login: String,
+}
+
+/// Accounts that are one person, with the keys that make them so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdentityGroup {
+    /// The person.
+    pub(crate) id: IdentityId,
+    /// What accounts are found by, as text.
+    pub(crate) keys: Vec<String>,
+    /// The accounts.
+    pub(crate) accounts: Vec<AccountRow>,
+    /// The identities that this group had been, its own id among them where it existed. The transaction fails with
+    /// [`CaseError::Changed`] where a key or account of the group belongs to another one by now.
+    pub(crate) former: Vec<IdentityId>,
+}
+
+/// A normalized record with the record.
+#[derive(Debug, Clone)]
+pub(crate) struct NewMfaEvent {
+    /// From the provider's own id.
+    pub(crate) id: MfaEventId,
+    /// Whose.
+    pub(crate) account: AccountRow,
+    /// By the provider's clock.
+    pub(crate) event_time_ms: i64,
+    /// Normalized, JSON.
+    pub(crate) event: Vec<u8>,
+    /// As the provider wrote it, packed.
+    pub(crate) raw: Vec<u8>,
+    /// SHA-256 of it before it was packed.
+    pub(crate) raw_sha256: [u8; 32],
+}
+
+/// Records of one feed that are stored together.
+#[derive(Debug, Clone)]
+pub(crate) struct MfaBatch {
+    /// The provider's word.
+    pub(crate) provider: String,
+    /// "file".
+    pub(crate) kind: String,
+    /// When they came.
+    pub(crate) receive_time_ms: i64,
+    /// In their order.
+    pub(crate) events: Vec<NewMfaEvent>,
+    /// Every group that has an account of these events.
+    pub(crate) groups: Vec<IdentityGroup>,
+    /// Records beside them that could not be read.
+    pub(crate) malformed: u64,
+}
+
+/// A local account that belongs to an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkRow {
+    /// On which endpoint.
+    pub(crate) endpoint: EndpointId,
+    /// Account name; empty where only the uid is known.
+    pub(crate) user: String,
+    /// Uid or SID; empty where unknown.
+    pub(crate) uid: String,
+    /// "analyst".
+    pub(crate) source: String,
+    /// "certain", "suggested".
+    pub(crate) confidence: String,
+    /// Who linked it.
+    pub(crate) linked_by: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// When.
+    pub(crate) linked_time_ms: i64,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdentityRow {
+    /// Its id.
+    pub(crate) id: IdentityId,
+    /// As its newest record with a name says; set by correlation.
+    pub(crate) display_name: String,
+    /// Its records show administrative rights; set by correlation.
+    pub(crate) privileged: bool,
+    /// Oldest MFA event ever.
+    pub(crate) event_time_min_ms: i64,
+    /// Newest MFA event ever.
+    pub(crate) event_time_max_ms: i64,
+    /// MFA events stored now.
+    pub(crate) mfa_events: u64,
+    /// In their order.
+    pub(crate) accounts: Vec<AccountRow>,
+    /// By endpoint and name.
+    pub(crate) links: Vec<LinkRow>,
+    /// Ids it had.
+    pub(crate) aliases: Vec<IdentityId>,
+    /// What was usual before the oldest stored event, JSON; empty where nothing was removed.
+    pub(crate) baseline: Vec<u8>,
+    /// Newest MFA event that retention has removed; 0 where none was.
+    pub(crate) removed_until_ms: i64,
+}
+
+/// What correlation found about a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdentityFacts {
+    /// See [`IdentityRow`].
+    pub(crate) display_name: String,
+    /// See [`IdentityRow`].
+    pub(crate) privileged: bool,
+    /// When a provider's newest event reaches this time, the person is to be correlated again.
+    pub(crate) next_change_ms: Option<i64>,
+    /// Of what its endpoints' telemetry said: see [`CaseStore::links_after`].
+    pub(crate) telemetry_sha256: [u8; 32],
+}
+
+/// What an analyst has said about an incident, and when it changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct AnalystState {
+    /// `console.v1.IncidentState`.
+    pub(crate) state: i32,
+    /// `console.v1.Verdict`.
+    pub(crate) verdict: i32,
+    /// Name of an analyst; empty = nobody.
+    pub(crate) assignee: String,
+    /// When Tocsin first made it.
+    pub(crate) opened_time_ms: i64,
+    /// When anything about it last changed.
+    pub(crate) updated_time_ms: i64,
+    /// When its state last changed.
+    pub(crate) state_time_ms: i64,
+    /// An analyst has worked on it: it is not removed when later records explain it.
+    pub(crate) is_touched: bool,
+}
+
+/// What the engine found, and the columns to list it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EngineState {
+    /// `console.v1.Severity`.
+    pub(crate) severity: i32,
+    /// 0 to 100.
+    pub(crate) score: u32,
+    /// First event.
+    pub(crate) first_event_time_ms: i64,
+    /// Last event.
+    pub(crate) last_event_time_ms: i64,
+    /// What a list shows, JSON.
+    pub(crate) summary: Vec<u8>,
+    /// All of it, packed JSON. Empty in lists.
+    pub(crate) draft: Vec<u8>,
+    /// SHA-256 of the JSON.
+    pub(crate) draft_sha256: [u8; 32],
+}
+
+/// An incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IncidentRow {
+    /// Its id.
+    pub(crate) id: IncidentId,
+    /// Whose.
+    pub(crate) identity: IdentityId,
+    /// What the engine found.
+    pub(crate) engine: EngineState,
+    /// What analysts said.
+    pub(crate) analyst: AnalystState,
+    /// Its events, or some of them, are gone or explained: it stays as it is.
+    pub(crate) is_frozen: bool,
+    /// Grows with every change.
+    pub(crate) version: i64,
+}
+
+/// Something that happened to an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ActivityRow {
+    /// When.
+    pub(crate) time_ms: i64,
+    /// Analyst, or "tocsin".
+    pub(crate) actor: String,
+    /// What.
+    pub(crate) what: String,
+}
+
+/// A note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoteRow {
+    /// Its number, unique over all incidents.
+    pub(crate) number: i64,
+    /// When written.
+    pub(crate) time_ms: i64,
+    /// By whom.
+    pub(crate) author: String,
+    /// What.
+    pub(crate) text: String,
+}
+
+/// What correlating one person changes: all of it or nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct CaseChange {
+    /// Whose.
+    pub(crate) identity: IdentityId,
+    /// The mark that was read before the input was: it goes, unless there is a newer one.
+    pub(crate) mark: i64,
+    /// About the person.
+    pub(crate) facts: IdentityFacts,
+    /// Incidents of the person as they were read: id and version. More, fewer or other ones by now:
+    /// [`CaseError::Changed`].
+    pub(crate) read: Vec<(IncidentId, i64)>,
+    /// New and changed ones, whole; their version is set by the store.
+    pub(crate) write: Vec<IncidentRow>,
+    /// Those that are no more; notes, activity and aliases go to the second where there is one, and the id becomes an
+    /// alias of it.
+    pub(crate) remove: Vec<(IncidentId, Option<IncidentId>)>,
+    /// What happened, by incident.
+    pub(crate) activity: Vec<(IncidentId, ActivityRow)>,
+}
+
+/// What an analyst changes.
+#[derive(Debug, Clone)]
+pub(crate) struct AnalystChange {
+    /// Which incident.
+    pub(crate) id: IncidentId,
+    /// The version it was made from.
+    pub(crate) version: i64,
+    /// As it is to be.
+    pub(crate) analyst: AnalystState,
+    /// What happened.
+    pub(crate) activity: ActivityRow,
+    /// A note, where one is added.
+    pub(crate) note: Option<String>,
+}
+
+/// Which incidents to list: by severity, then newest last event, then id.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IncidentQuery {
+    /// At least.
+    pub(crate) severity_min: i32,
+    /// One of these; empty = any.
+    pub(crate) states: Vec<i32>,
+    /// Of this analyst.
+    pub(crate) assignee: Option<String>,
+    /// About this person.
+    pub(crate) identity: Option<IdentityId>,
+    /// After this one: severity, last event, id.
+    pub(crate) after: Option<(i32, i64, IncidentId)>,
+    /// At most so many.
+    pub(crate) limit: u32,
+}
+
+/// A person's link to an endpoint, for looking whether its telemetry has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkedIdentity {
+    /// The person.
+    pub(crate) identity: IdentityId,
+    /// Endpoints, each once.
+    pub(crate) endpoints: Vec<EndpointId>,
+    /// Oldest and newest MFA event.
+    pub(crate) event_times_ms: (i64, i64),
+    /// As [`IdentityFacts`] had it when the person was last correlated.
+    pub(crate) telemetry_sha256: Vec<u8>,
+}
 
 /// Case state. Promises of every method: see [`super`].
 #[async_trait]
-pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {}
+pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
+    /// Every feed.
+    async fn feeds(&self) -> Result<Vec<FeedRow>, StoreError>;
+    /// Groups that hold any of these keys, each once, with `former` set to their own id.
+    async fn groups(&self, keys: &[String]) -> Result<Vec<IdentityGroup>, StoreError>;
+    /// Stores the records that are new and counts them; makes, extends and merges identities; marks those dirty that
+    /// have a new event or account, and those that waited for a provider's time. Answers which were new.
+    async fn add_mfa_events(&self, batch: &MfaBatch) -> Result<Vec<bool>, CaseError>;
+    /// At most `limit` MFA events of a person, the newest, normalized.
+    async fn mfa_events(
+        &self,
+        identity: IdentityId,
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// One person.
+    async fn identity(&self, id: IdentityId) -> Result<IdentityRow, StoreError>;
+    /// At most `limit` people after `after`, by id.
+    async fn identities(
+        &self,
+        after: Option<IdentityId>,
+        limit: u32,
+    ) -> Result<Vec<IdentityRow>, StoreError>;
+    /// The person that somebody means: an id or alias, an unambiguous beginning of at least 4 characters of either, or
+    /// a login.
+    async fn find_identity(&self, text: &str) -> Result<IdentityId, StoreError>;
+    /// Links a local account, or replaces its link to this person; marks the person dirty.
+    async fn link(
+        &self,
+        identity: IdentityId,
+        link: &LinkRow,
+        entry: &AuditEntry,
+    ) -> Result<(), StoreError>;
+    /// At most `limit` people with links after `after`, by id.
+    async fn links_after(
+        &self,
+        after: Option<IdentityId>,
+        limit: u32,
+    ) -> Result<Vec<LinkedIdentity>, StoreError>;
+
+    /// Marks people dirty.
+    async fn mark_dirty(&self, identities: &[IdentityId]) -> Result<(), StoreError>;
+    /// At most `limit` dirty people with their marks, the longest dirty first.
+    async fn dirty(&self, limit: u32) -> Result<Vec<(IdentityId, i64)>, StoreError>;
+    /// Incidents of a person, whole.
+    async fn incidents_of(&self, identity: IdentityId) -> Result<Vec<IncidentRow>, StoreError>;
+    /// Writes what correlating some people changed: all of it or nothing.
+    async fn apply(&self, changes: &[CaseChange]) -> Result<(), CaseError>;
+
+    /// A page of incidents, without their drafts.
+    async fn incidents(&self, query: &IncidentQuery) -> Result<Vec<IncidentRow>, StoreError>;
+    /// One incident, whole.
+    async fn incident(&self, id: IncidentId) -> Result<IncidentRow, StoreError>;
+    /// The incident that somebody means: an id or alias, or an unambiguous beginning of at least 4 characters of
+    /// either.
+    async fn find_incident(&self, text: &str) -> Result<IncidentId, StoreError>;
+    /// Former ids of an incident, in order.
+    async fn incident_aliases(&self, id: IncidentId) -> Result<Vec<IncidentId>, StoreError>;
+    /// Notes on an incident, oldest first.
+    async fn notes(&self, id: IncidentId) -> Result<Vec<NoteRow>, StoreError>;
+    /// What happened to an incident, oldest first.
+    async fn activity(&self, id: IncidentId) -> Result<Vec<ActivityRow>, StoreError>;
+    /// Writes what an analyst changed.
+    async fn change_incident(
+        &self,
+        change: &AnalystChange,
+        entry: &AuditEntry,
+    ) -> Result<(), CaseError>;
+
+    /// At most `limit` people whose oldest MFA event was received before this time, with the newest event time up to
+    /// which all events were.
+    async fn removable(
+        &self,
+        received_before_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<(IdentityId, i64)>, StoreError>;
+    /// Removes a person's MFA events up to a time, keeps `baseline` in their place, and freezes the incidents that end
+    /// by then. Answers how many events it removed.
+    async fn remove_mfa_events(
+        &self,
+        identity: IdentityId,
+        until_ms: i64,
+        baseline: &[u8],
+    ) -> Result<u64, StoreError>;
+}

@@ -11,6 +11,8 @@
 //! its row, no row without its change.
 
 pub(crate) mod case;
+#[cfg(test)]
+pub(crate) mod conformance;
 pub(crate) mod sqlite;
 pub(crate) mod telemetry;
 pub(crate) mod trust;

@@ -196,6 +196,15 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
 
     /// The run that began to arrive last.
     async fn latest_run(&self, endpoint: EndpointId) -> Result<Option<RunRow>, StoreError>;
+    /// Oldest and newest event time of each run of an endpoint that touches the interval, the newest first, at most
+    /// `limit`. Between the two the agent did not stop.
+    async fn run_spans(
+        &self,
+        endpoint: EndpointId,
+        since_time_ms: i64,
+        until_time_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, i64)>, StoreError>;
     /// What is stored of these endpoints, in their order.
     async fn totals(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointTotals>, StoreError>;
 

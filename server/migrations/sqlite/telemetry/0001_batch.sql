@@ -14,9 +14,11 @@ CREATE TABLE run (
     -- Mark: every sequence up to here is stored, was removed by retention, or is named by a gap.
     committed_through INTEGER NOT NULL,
     -- Events stored now.
-    events INTEGER NOT NULL,
-    event_time_max_ms INTEGER NOT NULL,
-    receive_time_ms INTEGER NOT NULL,
+    stored_events INTEGER NOT NULL,
+    -- Of all events ever stored, also of those that were removed.
+    first_event_time_ms INTEGER NOT NULL,
+    last_event_time_ms INTEGER NOT NULL,
+    last_receive_time_ms INTEGER NOT NULL,
     UNIQUE (endpoint_no, id)
 ) STRICT;
 
@@ -48,6 +50,9 @@ CREATE INDEX batch_of_endpoint_by_oldest ON batch (endpoint_no, event_time_min_m
 CREATE INDEX batch_wide ON batch (event_time_max_ms) WHERE event_time_max_ms - event_time_min_ms > 60000;
 
 CREATE INDEX batch_wide_oldest ON batch (event_time_min_ms) WHERE event_time_max_ms - event_time_min_ms > 60000;
+
+-- So are batches with gaps, which tell what is not known of an endpoint.
+CREATE INDEX batch_gap ON batch (endpoint_no, event_time_max_ms) WHERE kinds & 2 != 0;
 
 -- Holes are few; they go when their endpoint says what was lost.
 CREATE INDEX batch_hole ON batch (run_no, first_sequence) WHERE hole = 1;

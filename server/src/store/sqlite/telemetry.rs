@@ -80,6 +80,17 @@ impl TelemetryStore for SqliteTelemetry {
         read::latest_run(&self.file, endpoint).await
     }
 
+    async fn run_spans(
+        &self,
+        endpoint: EndpointId,
+        since_time_ms: i64,
+        until_time_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let interval = (since_time_ms, until_time_ms);
+        read::run_spans(&self.file, endpoint, interval, limit).await
+    }
+
     async fn totals(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointTotals>, StoreError> {
         read::totals(&self.file, endpoints).await
     }

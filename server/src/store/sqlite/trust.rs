@@ -14,10 +14,12 @@ use crate::store::trust::{
 };
 
 pub(super) mod audit;
-mod endpoint;
+pub(super) mod endpoint;
 mod enroll;
 mod key;
 mod presence;
+#[cfg(test)]
+mod tests;
 
 #[async_trait]
 impl TrustStore for SqliteState {

@@ -114,13 +114,14 @@ async fn run_state(
         .await
         .map_err(engine(ACTION))?;
     sqlx::query(
-        "INSERT INTO run (endpoint_no, id, boot_id, committed_through, events, event_time_max_ms, receive_time_ms) \
-         SELECT no, ?, ?, 0, 0, 0, ? FROM endpoint WHERE id = ?",
+        "INSERT INTO run (endpoint_no, id, boot_id, committed_through, stored_events, first_event_time_ms, \
+         last_event_time_ms, last_receive_time_ms) SELECT no, ?2, ?3, 0, 0, ?4, ?4, ?5 FROM endpoint WHERE id = ?1",
     )
+    .bind(head.endpoint.as_bytes().as_slice())
     .bind(head.run.as_bytes().as_slice())
     .bind(batch.boot.as_bytes().as_slice())
+    .bind(head.event_time_min_ms)
     .bind(head.receive_time_ms)
-    .bind(head.endpoint.as_bytes().as_slice())
     .execute(&mut *connection)
     .await
     .map_err(engine(ACTION))?;
@@ -135,7 +136,7 @@ async fn find_run(
     run: RunId,
 ) -> Result<Option<RunState>, StoreError> {
     let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT run.no, endpoint_no, committed_through, event_time_max_ms \
+        "SELECT run.no, endpoint_no, committed_through, last_event_time_ms \
          FROM run JOIN endpoint ON endpoint.no = endpoint_no WHERE endpoint.id = ? AND run.id = ?",
     )
     .bind(endpoint.as_bytes().as_slice())
@@ -189,11 +190,13 @@ async fn move_mark(
     let head = &batch.head;
     let event_time_max_ms = run.event_time_max_ms.max(head.event_time_max_ms);
     let moved = sqlx::query(
-        "UPDATE run SET committed_through = ?, events = events + ?, event_time_max_ms = ?, receive_time_ms = ? \
+        "UPDATE run SET committed_through = ?, stored_events = stored_events + ?, \
+         first_event_time_ms = min(first_event_time_ms, ?), last_event_time_ms = ?, last_receive_time_ms = ? \
          WHERE no = ? AND committed_through = ?",
     )
     .bind(signed(head.last_sequence))
     .bind(events)
+    .bind(head.event_time_min_ms)
     .bind(event_time_max_ms)
     .bind(head.receive_time_ms)
     .bind(run.no)
@@ -239,7 +242,7 @@ async fn forget_holes(
     .map_err(engine(ACTION))?
     .rows_affected();
     if removed > 0 {
-        sqlx::query("UPDATE run SET events = max(events - ?, 0) WHERE no = ?")
+        sqlx::query("UPDATE run SET stored_events = max(stored_events - ?, 0) WHERE no = ?")
             .bind(signed(removed))
             .bind(run.no)
             .execute(&mut *connection)

@@ -35,7 +35,7 @@ pub(super) async fn latest_run(
     endpoint: EndpointId,
 ) -> Result<Option<RunRow>, StoreError> {
     let row: Option<(Vec<u8>, Vec<u8>, i64, i64)> = sqlx::query_as(
-        "SELECT id, boot_id, committed_through, event_time_max_ms FROM run \
+        "SELECT id, boot_id, committed_through, last_event_time_ms FROM run \
          WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?) ORDER BY no DESC LIMIT 1",
     )
     .bind(endpoint.as_bytes().as_slice())
@@ -55,6 +55,27 @@ pub(super) async fn latest_run(
     }))
 }
 
+/// See [`TelemetryStore::run_spans`](crate::store::telemetry::TelemetryStore::run_spans).
+pub(super) async fn run_spans(
+    file: &Database,
+    endpoint: EndpointId,
+    interval_ms: (i64, i64),
+    limit: u32,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    sqlx::query_as(
+        "SELECT first_event_time_ms, last_event_time_ms FROM run \
+         WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?) \
+         AND last_event_time_ms >= ? AND first_event_time_ms <= ? ORDER BY no DESC LIMIT ?",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .bind(interval_ms.0)
+    .bind(interval_ms.1)
+    .bind(limit)
+    .fetch_all(&file.reader)
+    .await
+    .map_err(engine("read the runs of an endpoint"))
+}
+
 /// See [`TelemetryStore::totals`](crate::store::telemetry::TelemetryStore::totals).
 pub(super) async fn totals(
     file: &Database,
@@ -63,7 +84,8 @@ pub(super) async fn totals(
     let mut totals = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints {
         let (events, event_time_max_ms, receive_time_ms): (i64, i64, i64) = sqlx::query_as(
-            "SELECT coalesce(sum(events), 0), coalesce(max(event_time_max_ms), 0), coalesce(max(receive_time_ms), 0) \
+            "SELECT coalesce(sum(stored_events), 0), coalesce(max(last_event_time_ms), 0), \
+             coalesce(max(last_receive_time_ms), 0) \
              FROM run WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?)",
         )
         .bind(endpoint.as_bytes().as_slice())
@@ -86,7 +108,7 @@ pub(super) async fn process_snapshot(
     run: RunId,
 ) -> Result<Option<ProcessSnapshot>, StoreError> {
     let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT through_sequence, process_snapshot.event_time_max_ms, payload FROM process_snapshot \
+        "SELECT through_sequence, event_time_max_ms, payload FROM process_snapshot \
          JOIN run ON run.no = run_no JOIN endpoint ON endpoint.no = endpoint_no \
          WHERE endpoint.id = ? AND run.id = ?",
     )

@@ -47,7 +47,7 @@ pub(super) async fn remove_oldest(
     .await
     .map_err(engine(REMOVE))?;
     for (run_no, events) in &removed {
-        sqlx::query("UPDATE run SET events = max(events - ?, 0) WHERE no = ?")
+        sqlx::query("UPDATE run SET stored_events = max(stored_events - ?, 0) WHERE no = ?")
             .bind(events)
             .bind(run_no)
             .execute(&mut *transaction)

@@ -106,7 +106,6 @@ fn endpoint_row(row: &SqliteRow) -> Result<EndpointRow, StoreError> {
         let health_time_ms = row.try_get("health_time_ms")?;
         let skew: Option<i64> = row.try_get("skew_min_ms")?;
         let run: Option<Vec<u8>> = row.try_get("run")?;
-        let former: Option<Vec<u8>> = row.try_get("former")?;
         let mut machine = Machine::decode(machine.as_slice()).unwrap_or_default();
         machine.hostname = row.try_get("hostname")?;
         Ok(EndpointRow {
@@ -134,7 +133,6 @@ fn endpoint_row(row: &SqliteRow) -> Result<EndpointRow, StoreError> {
             health: health
                 .and_then(|health| Health::decode(health.as_slice()).ok())
                 .map(|health| (health_time_ms, health)),
-            former: former.and_then(|id| EndpointId::from_wire(&id)),
         })
     };
     read().map_err(engine(READ))
@@ -177,7 +175,7 @@ fn only(rows: &[SqliteRow], text: &str) -> Result<EndpointId, StoreError> {
 }
 
 /// The smallest and largest id that begin like this text; `None` where it is no beginning of an id.
-fn id_range(text: &str) -> Option<([u8; 16], [u8; 16])> {
+pub(in crate::store::sqlite) fn id_range(text: &str) -> Option<([u8; 16], [u8; 16])> {
     const DASHES: [usize; 4] = [8, 13, 18, 23];
     if text.len() < PREFIX_MIN || text.len() > 36 {
         return None;

@@ -1,0 +1,208 @@
+//! Feeds and MFA events.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::{Row, SqliteConnection, SqlitePool};
+use tocsin_proto::id::IdentityId;
+
+use super::{dirty, identity};
+use crate::store::StoreError;
+use crate::store::case::{AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent};
+use crate::store::sqlite::{Database, engine};
+
+const ADD: &str = "store MFA events";
+
+/// Every feed.
+pub(super) async fn feeds(reader: &SqlitePool) -> Result<Vec<FeedRow>, StoreError> {
+    const ACTION: &str = "read the feeds";
+    let rows = sqlx::query("SELECT * FROM feed ORDER BY provider, kind")
+        .fetch_all(reader)
+        .await
+        .map_err(engine(ACTION))?;
+    let read = |row: &sqlx::sqlite::SqliteRow| -> Result<FeedRow, sqlx::Error> {
+        Ok(FeedRow {
+            provider: row.try_get("provider")?,
+            kind: row.try_get("kind")?,
+            mfa_events: row.try_get::<i64, _>("mfa_events")?.unsigned_abs(),
+            malformed: row.try_get::<i64, _>("malformed")?.unsigned_abs(),
+            event_time_max_ms: row.try_get("event_time_max_ms")?,
+            receive_time_ms: row.try_get("receive_time_ms")?,
+        })
+    };
+    let feeds: Result<Vec<_>, _> = rows.iter().map(read).collect();
+    feeds.map_err(engine(ACTION))
+}
+
+/// Normalized events of a person, the newest.
+pub(super) async fn of(
+    reader: &SqlitePool,
+    identity: IdentityId,
+    limit: u32,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    sqlx::query_scalar(
+        "SELECT event FROM mfa_event WHERE account_no IN (SELECT no FROM account WHERE identity = ?) \
+         ORDER BY event_time_ms DESC, id DESC LIMIT ?",
+    )
+    .bind(identity.as_bytes().as_slice())
+    .bind(limit)
+    .fetch_all(reader)
+    .await
+    .map_err(engine("read a person's MFA events"))
+}
+
+/// See [`CaseStore::add_mfa_events`](crate::store::case::CaseStore::add_mfa_events).
+pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, CaseError> {
+    let mut transaction = file.begin().await?;
+    let feed_no = feed_no(&mut transaction, batch).await?;
+    let mut dirty: BTreeSet<IdentityId> = BTreeSet::new();
+    let mut owners: HashMap<&AccountRow, (i64, IdentityId)> = HashMap::new();
+    for group in &batch.groups {
+        if identity::write_group(&mut transaction, group).await? {
+            dirty.insert(group.id);
+        }
+        for account in &group.accounts {
+            let no = identity::account_no(&mut transaction, account).await?;
+            owners.insert(account, (no, group.id));
+        }
+    }
+    let mut results = Vec::with_capacity(batch.events.len());
+    let mut tally: HashMap<i64, Tally> = HashMap::new();
+    for event in &batch.events {
+        let owner = owners.get(&event.account).copied();
+        let (account_no, owner) = owner.ok_or(CaseError::Changed)?;
+        let place = Place {
+            account_no,
+            feed_no,
+            receive_time_ms: batch.receive_time_ms,
+        };
+        let is_new = insert(&mut transaction, event, &place).await?;
+        if is_new {
+            tally.entry(account_no).or_default().count(event.event_time_ms);
+            dirty.insert(owner);
+        }
+        results.push(is_new);
+    }
+    let mut all = Tally::default();
+    for (account_no, tally) in &tally {
+        all.add(tally);
+        count_account(&mut transaction, *account_no, tally).await?;
+    }
+    count_feed(&mut transaction, feed_no, batch, &all).await?;
+    dirty::mark(&mut transaction, dirty).await?;
+    dirty::mark_waiting(&mut transaction).await?;
+    transaction.commit().await.map_err(engine(ADD))?;
+    Ok(results)
+}
+
+/// Events that were new.
+#[derive(Debug, Default)]
+struct Tally {
+    count: i64,
+    times_ms: Option<(i64, i64)>,
+}
+
+impl Tally {
+    fn count(&mut self, time_ms: i64) {
+        self.add(&Self {
+            count: 1,
+            times_ms: Some((time_ms, time_ms)),
+        });
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.times_ms = match (self.times_ms, other.times_ms) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+async fn feed_no(connection: &mut SqliteConnection, batch: &MfaBatch) -> Result<i64, StoreError> {
+    sqlx::query("INSERT INTO feed (provider, kind) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .bind(&batch.provider)
+        .bind(&batch.kind)
+        .execute(&mut *connection)
+        .await
+        .map_err(engine(ADD))?;
+    sqlx::query_scalar("SELECT no FROM feed WHERE provider = ? AND kind = ?")
+        .bind(&batch.provider)
+        .bind(&batch.kind)
+        .fetch_one(connection)
+        .await
+        .map_err(engine(ADD))
+}
+
+struct Place {
+    account_no: i64,
+    feed_no: i64,
+    receive_time_ms: i64,
+}
+
+/// Stores one record; `false` where it is there already.
+async fn insert(
+    connection: &mut SqliteConnection,
+    event: &NewMfaEvent,
+    place: &Place,
+) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(
+        "INSERT INTO mfa_event (id, account_no, feed_no, event_time_ms, receive_time_ms, event, raw, raw_sha256) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(event.id.as_bytes().as_slice())
+    .bind(place.account_no)
+    .bind(place.feed_no)
+    .bind(event.event_time_ms)
+    .bind(place.receive_time_ms)
+    .bind(event.event.as_slice())
+    .bind(event.raw.as_slice())
+    .bind(event.raw_sha256.as_slice())
+    .execute(connection)
+    .await
+    .map_err(engine(ADD))?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+async fn count_account(
+    connection: &mut SqliteConnection,
+    account_no: i64,
+    tally: &Tally,
+) -> Result<(), StoreError> {
+    let Some((min_ms, max_ms)) = tally.times_ms else {
+        return Ok(());
+    };
+    sqlx::query(
+        "UPDATE account SET mfa_events = mfa_events + ?1, event_time_max_ms = max(event_time_max_ms, ?3), \
+         event_time_min_ms = CASE event_time_min_ms WHEN 0 THEN ?2 ELSE min(event_time_min_ms, ?2) END \
+         WHERE no = ?4",
+    )
+    .bind(tally.count)
+    .bind(min_ms)
+    .bind(max_ms)
+    .bind(account_no)
+    .execute(connection)
+    .await
+    .map_err(engine(ADD))?;
+    Ok(())
+}
+
+async fn count_feed(
+    connection: &mut SqliteConnection,
+    feed_no: i64,
+    batch: &MfaBatch,
+    tally: &Tally,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE feed SET mfa_events = mfa_events + ?, malformed = malformed + ?, \
+         event_time_max_ms = max(event_time_max_ms, ?), receive_time_ms = max(receive_time_ms, ?) WHERE no = ?",
+    )
+    .bind(tally.count)
+    .bind(i64::try_from(batch.malformed).unwrap_or(i64::MAX))
+    .bind(tally.times_ms.map_or(0, |times| times.1))
+    .bind(batch.receive_time_ms)
+    .bind(feed_no)
+    .execute(connection)
+    .await
+    .map_err(engine(ADD))?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Old MFA events go; what was usual by them stays.
+
+use sqlx::SqlitePool;
+use tocsin_proto::id::IdentityId;
+
+use super::identity_id;
+use crate::store::StoreError;
+use crate::store::sqlite::{Database, engine};
+
+const ACTION: &str = "remove old MFA events";
+
+/// See [`CaseStore::removable`](crate::store::case::CaseStore::removable).
+pub(super) async fn removable(
+    reader: &SqlitePool,
+    received_before_ms: i64,
+    limit: u32,
+) -> Result<Vec<(IdentityId, i64)>, StoreError> {
+    // Records come in the order of their numbers, so the old ones are found at the low end; up to the event before the
+    // first one that has to stay, all may go.
+    let rows: Vec<(Vec<u8>, Option<i64>, i64)> = sqlx::query_as(
+        "SELECT a.identity, min(CASE WHEN e.receive_time_ms >= ?1 THEN e.event_time_ms END), max(e.event_time_ms) \
+         FROM mfa_event AS e JOIN account AS a ON a.no = e.account_no \
+         WHERE a.identity IN (SELECT DISTINCT old.identity FROM account AS old JOIN mfa_event AS m \
+         ON m.account_no = old.no WHERE m.no IN (SELECT no FROM mfa_event ORDER BY no LIMIT 10000) \
+         AND m.receive_time_ms < ?1 LIMIT ?2) GROUP BY a.identity",
+    )
+    .bind(received_before_ms)
+    .bind(limit)
+    .fetch_all(reader)
+    .await
+    .map_err(engine(ACTION))?;
+    rows.into_iter()
+        .map(|(id, first_to_stay_ms, last_ms)| {
+            let until_ms = first_to_stay_ms.map_or(last_ms, |ms| ms.saturating_sub(1));
+            Ok((identity_id(&id)?, until_ms))
+        })
+        .collect()
+}
+
+/// See [`CaseStore::remove_mfa_events`](crate::store::case::CaseStore::remove_mfa_events).
+pub(super) async fn remove(
+    file: &Database,
+    identity: IdentityId,
+    until_ms: i64,
+    baseline: &[u8],
+) -> Result<u64, StoreError> {
+    let id = identity.as_bytes().as_slice();
+    let mut transaction = file.begin().await?;
+    let steps = [
+        // Counts first, while the events are there.
+        "UPDATE feed SET mfa_events = mfa_events - (SELECT count(*) FROM mfa_event AS e JOIN account AS a \
+         ON a.no = e.account_no WHERE a.identity = ?1 AND e.event_time_ms <= ?2 AND e.feed_no = feed.no)",
+        "UPDATE account SET mfa_events = mfa_events - (SELECT count(*) FROM mfa_event AS e \
+         WHERE e.account_no = account.no AND e.event_time_ms <= ?2) WHERE identity = ?1",
+        "UPDATE incident SET is_frozen = 1, version = version + 1 \
+         WHERE identity = ?1 AND last_event_time_ms <= ?2 AND is_frozen = 0",
+    ];
+    for step in steps {
+        sqlx::query(step)
+            .bind(id)
+            .bind(until_ms)
+            .execute(&mut *transaction)
+            .await
+            .map_err(engine(ACTION))?;
+    }
+    let removed = sqlx::query(
+        "DELETE FROM mfa_event WHERE event_time_ms <= ?2 \
+         AND account_no IN (SELECT no FROM account WHERE identity = ?1)",
+    )
+    .bind(id)
+    .bind(until_ms)
+    .execute(&mut *transaction)
+    .await
+    .map_err(engine(ACTION))?
+    .rows_affected();
+    sqlx::query(
+        "UPDATE identity SET baseline = ?3, removed_until_ms = max(removed_until_ms, ?2) WHERE id = ?1",
+    )
+    .bind(id)
+    .bind(until_ms)
+    .bind(baseline)
+    .execute(&mut *transaction)
+    .await
+    .map_err(engine(ACTION))?;
+    transaction.commit().await.map_err(engine(ACTION))?;
+    Ok(removed)
+}

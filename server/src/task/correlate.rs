@@ -1,0 +1,276 @@
+//! Keeps incidents what follows from what is stored.
+//!
+//! ```text
+//! dirty people -> load their Input -> tocsin_correlate::correlate (blocking thread) -> plan -> apply, mark taken away
+//! ```
+//!
+//! Woken by a signal and by a timer. A crash in between leaves the mark, and the work is done again: it gives the same
+//! result. One person is correlated at a time; a few people's results share a transaction. A person whose
+//! correlation fails is passed over until the next timer, so that nobody waits for them.
+
+mod input;
+mod telemetry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tocsin_correlate::{Outcome, correlate};
+use tocsin_proto::id::{IdentityId, IncidentId};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::now_ms;
+use crate::incident::{Effect, Plan, Stored, plan, tally};
+use crate::rpc::status::chain;
+use crate::store::case::{CaseChange, CaseError, IdentityFacts};
+use crate::store::telemetry::TelemetryStore;
+use crate::store::{StateStore, StoreError};
+
+/// How often it looks without being told.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// People whose results share a transaction.
+const GROUP: u32 = 16;
+
+/// Times that a person is read again because somebody changed their incidents meanwhile.
+const TRIES: u32 = 5;
+
+/// Changes that a watcher may lag behind before it has to list anew.
+const WATCH_MAX: usize = 1024;
+
+/// Correlates, and tells what it changed.
+#[derive(Debug)]
+pub(crate) struct Correlator {
+    state: Arc<dyn StateStore>,
+    telemetry: Arc<dyn TelemetryStore>,
+    wake: Notify,
+    /// Only one correlates at a time.
+    turn: tokio::sync::Mutex<()>,
+    changed: broadcast::Sender<IncidentId>,
+    tallies: Mutex<Vec<Weak<Tally>>>,
+}
+
+/// What was changed about some people since the tally was begun.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    people: Mutex<BTreeSet<IdentityId>>,
+    effects: Mutex<BTreeMap<IncidentId, Effect>>,
+}
+
+impl Tally {
+    /// Counts what is changed about these people from now on.
+    pub(crate) fn watch(&self, people: impl IntoIterator<Item = IdentityId>) {
+        let mut watched = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.extend(people);
+    }
+
+    /// Incidents opened and incidents updated.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let effects = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |wanted| effects.values().filter(|effect| **effect == wanted).count() as u64;
+        (count(Effect::Opened), count(Effect::Updated))
+    }
+}
+
+/// One person's correlation, ready to be written.
+struct Ready {
+    change: CaseChange,
+    effects: Vec<(IncidentId, Effect)>,
+}
+
+impl Correlator {
+    /// Over these stores.
+    pub(crate) fn new(state: Arc<dyn StateStore>, telemetry: Arc<dyn TelemetryStore>) -> Self {
+        Self {
+            state,
+            telemetry,
+            wake: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+            changed: broadcast::Sender::new(WATCH_MAX),
+            tallies: Mutex::default(),
+        }
+    }
+
+    /// There is something to do.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Ids of incidents that change from now on, by whomever. A receiver that lags has to list anew.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<IncidentId> {
+        self.changed.subscribe()
+    }
+
+    /// Tells watchers of a change that an analyst made.
+    pub(crate) fn tell(&self, id: IncidentId) {
+        // Nobody may be watching.
+        let _watchers = self.changed.send(id);
+    }
+
+    /// A tally of nobody yet.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        let tally = Arc::new(Tally {
+            people: Mutex::default(),
+            effects: Mutex::default(),
+        });
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.retain(|tally| tally.strong_count() > 0);
+        tallies.push(Arc::downgrade(&tally));
+        tally
+    }
+
+    /// Works until the server stops.
+    pub(crate) async fn run(self: Arc<Self>, stopping: CancellationToken) {
+        let mut timer = tokio::time::interval(INTERVAL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let mut is_timer = true;
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = timer.tick() => {}
+                () = self.wake.notified() => is_timer = false,
+            }
+            let work = async {
+                if is_timer {
+                    telemetry::mark(self.state.as_ref(), self.telemetry.as_ref()).await?;
+                }
+                self.settle().await
+            };
+            match stopping.run_until_cancelled(work).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::error!(error = chain(&error), "correlation has stopped until the next time");
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Correlates until nobody is dirty but those whose correlation fails.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn settle(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let mut failed: BTreeSet<IdentityId> = BTreeSet::new();
+        loop {
+            let limit = GROUP.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+            let mut dirty = self.state.dirty(limit).await?;
+            dirty.retain(|(id, _)| !failed.contains(id));
+            if dirty.is_empty() {
+                return Ok(());
+            }
+            self.group(&dirty, &mut failed).await?;
+        }
+    }
+
+    /// Correlates a few people and writes their results together, or one by one where that fails.
+    async fn group(
+        &self,
+        dirty: &[(IdentityId, i64)],
+        failed: &mut BTreeSet<IdentityId>,
+    ) -> Result<(), StoreError> {
+        let mut ready = Vec::with_capacity(dirty.len());
+        for (id, mark) in dirty {
+            match self.prepare(*id, *mark).await {
+                Ok(one) => ready.push(one),
+                // It became part of another person meanwhile, whose mark is newer.
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => self.fail(*id, &error, failed),
+            }
+        }
+        let changes: Vec<CaseChange> = ready.iter().map(|one| one.change.clone()).collect();
+        if self.state.apply(&changes).await.is_ok() {
+            for one in &ready {
+                self.done(one);
+            }
+            return Ok(());
+        }
+        for one in ready {
+            let (id, mark) = (one.change.identity, one.change.mark);
+            match self.again(one).await {
+                Ok(()) | Err(CaseError::Store(StoreError::NotFound { .. })) => {}
+                Err(error) => {
+                    tracing::error!(%id, mark, error = chain(&error), "a person was not correlated");
+                    failed.insert(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn again(&self, mut one: Ready) -> Result<(), CaseError> {
+        let mut tries = 0;
+        loop {
+            match self.state.apply(std::slice::from_ref(&one.change)).await {
+                Ok(()) => {
+                    self.done(&one);
+                    return Ok(());
+                }
+                Err(CaseError::Changed) if tries < TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+            one = self.prepare(one.change.identity, one.change.mark).await?;
+        }
+    }
+
+    fn fail(&self, id: IdentityId, error: &StoreError, failed: &mut BTreeSet<IdentityId>) {
+        tracing::error!(%id, error = chain(error), "a person was not correlated");
+        failed.insert(id);
+    }
+
+    /// Loads and correlates one person.
+    async fn prepare(&self, id: IdentityId, mark: i64) -> Result<Ready, StoreError> {
+        let loaded = input::load(self.state.as_ref(), self.telemetry.as_ref(), id).await?;
+        let rows = self.state.incidents_of(id).await?;
+        let read = rows.iter().map(|row| (row.id, row.version)).collect();
+        let now_ms = now_ms();
+        let telemetry_sha256 = loaded.telemetry_sha256;
+        let work = move || -> Result<(String, Outcome, Plan), StoreError> {
+            let stored: Result<Vec<Stored>, StoreError> =
+                rows.into_iter().map(Stored::new).collect();
+            let input = loaded.input()?;
+            let outcome = correlate(&input);
+            let plan = plan(id, &stored?, &outcome.incidents, now_ms)?;
+            Ok((input.identity.display_name, outcome, plan))
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        let (display_name, outcome, plan) = done.unwrap_or(Err(StoreError::Damaged {
+            what: "person's events (correlating them has failed)",
+        }))?;
+        Ok(Ready {
+            change: CaseChange {
+                identity: id,
+                mark,
+                facts: IdentityFacts {
+                    display_name,
+                    privileged: outcome.privileged,
+                    next_change_ms: outcome.next_change_ms,
+                    telemetry_sha256,
+                },
+                read,
+                write: plan.write,
+                remove: plan.remove,
+                activity: plan.activity,
+            },
+            effects: plan.effects,
+        })
+    }
+
+    /// It is written: tells watchers and tallies.
+    fn done(&self, one: &Ready) {
+        for (id, _) in &one.effects {
+            self.tell(*id);
+        }
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        for watching in tallies.iter().filter_map(Weak::upgrade) {
+            let people = watching.people.lock().unwrap_or_else(PoisonError::into_inner);
+            if people.contains(&one.change.identity) {
+                let mut effects =
+                    watching.effects.lock().unwrap_or_else(PoisonError::into_inner);
+                tally(&one.effects, &mut effects);
+            }
+        }
+    }
+}

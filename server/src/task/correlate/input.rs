@@ -1,0 +1,113 @@
+//! One person's [`Input`], from the stores.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tocsin_correlate::{
+    AccountKey, Baseline, EVENTS_MAX, Input, LinkedEndpoint, MfaEvent, Person, Provider,
+    WeightsVersion,
+};
+use tocsin_proto::id::{EndpointId, IdentityId};
+
+use super::telemetry::{self, Window};
+use crate::store::case::{AccountRow, FeedRow, IdentityRow};
+use crate::store::telemetry::TelemetryStore;
+use crate::store::{StateStore, StoreError};
+
+/// What was read of a person; JSON is still to be understood.
+pub(super) struct Loaded {
+    row: IdentityRow,
+    events: Vec<Vec<u8>>,
+    endpoints: Vec<LinkedEndpoint>,
+    feeds: Vec<FeedRow>,
+    /// Of `endpoints`.
+    pub(super) telemetry_sha256: [u8; 32],
+}
+
+/// Reads all that correlating a person needs.
+pub(super) async fn load(
+    state: &dyn StateStore,
+    telemetry: &dyn TelemetryStore,
+    id: IdentityId,
+) -> Result<Loaded, StoreError> {
+    let row = state.identity(id).await?;
+    let limit = u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX).saturating_add(1);
+    let events = state.mfa_events(id, limit).await?;
+    let feeds = state.feeds().await?;
+    let window = Window::of(row.event_time_min_ms, row.event_time_max_ms);
+    let linked: BTreeSet<EndpointId> = row.links.iter().map(|link| link.endpoint).collect();
+    let mut endpoints = Vec::with_capacity(linked.len());
+    for id in linked {
+        let hostname = match state.endpoint(id).await {
+            Ok(endpoint) => endpoint.machine.hostname,
+            Err(StoreError::NotFound { .. }) => id.to_string(),
+            Err(error) => return Err(error),
+        };
+        endpoints.push(telemetry::endpoint(telemetry, id, hostname, window).await?);
+    }
+    Ok(Loaded {
+        telemetry_sha256: telemetry::hash(&endpoints),
+        row,
+        events,
+        endpoints,
+        feeds,
+    })
+}
+
+impl Loaded {
+    /// Understands it.
+    pub(super) fn input(&self) -> Result<Input, StoreError> {
+        let damaged = |_| StoreError::Damaged { what: "MFA event" };
+        let events: Result<Vec<MfaEvent>, _> =
+            self.events.iter().map(|json| serde_json::from_slice(json)).collect();
+        let events = events.map_err(damaged)?;
+        let baseline = if self.row.baseline.is_empty() {
+            Baseline::default()
+        } else {
+            serde_json::from_slice(&self.row.baseline)
+                .map_err(|_| StoreError::Damaged { what: "baseline" })?
+        };
+        Ok(Input {
+            identity: Person {
+                id: self.row.id,
+                display_name: display_name(&events).unwrap_or_default(),
+                accounts: self.row.accounts.iter().filter_map(account_key).collect(),
+                privileged: false,
+            },
+            mfa_events: events,
+            endpoints: self.endpoints.clone(),
+            observed_until_ms: observed(&self.feeds),
+            baseline,
+            weights: WeightsVersion::default(),
+        })
+    }
+}
+
+/// The newest name that a record gives. Of two at one time the record's id decides.
+fn display_name(events: &[MfaEvent]) -> Option<String> {
+    let named = events.iter().filter(|event| event.display_name.is_some());
+    named.max_by_key(|event| (event.time_ms, event.id))?.display_name.clone()
+}
+
+fn provider(word: &str) -> Option<Provider> {
+    Provider::ALL.iter().copied().find(|provider| provider.word() == word)
+}
+
+/// `None`: of a provider that this build does not know.
+fn account_key(account: &AccountRow) -> Option<AccountKey> {
+    Some(AccountKey {
+        provider: provider(&account.provider)?,
+        provider_id: account.provider_id.clone(),
+        login: account.login.clone(),
+    })
+}
+
+fn observed(feeds: &[FeedRow]) -> BTreeMap<Provider, i64> {
+    let mut observed: BTreeMap<Provider, i64> = BTreeMap::new();
+    for feed in feeds {
+        if let Some(provider) = provider(&feed.provider) {
+            let until_ms = observed.entry(provider).or_default();
+            *until_ms = (*until_ms).max(feed.event_time_max_ms);
+        }
+    }
+    observed
+}
