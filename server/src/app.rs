@@ -138,7 +138,11 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     })?;
     let signal = signal().map_err(RunError::Signal)?;
     publish_address(data, &config, stores.state.as_ref(), address.port()).await?;
-    let entry = AuditEntry::server("server.start", &address.to_string(), env!("CARGO_PKG_VERSION"));
+    let entry = AuditEntry::server(
+        "server.start",
+        &address.to_string(),
+        env!("CARGO_PKG_VERSION"),
+    );
     stores.state.append_audit(&entry).await?;
 
     let stopping = CancellationToken::new();
@@ -198,8 +202,7 @@ impl Parts {
     fn join(self) -> (Context, Tasks) {
         let mut tasks = Tasks::default();
         let config = self.config;
-        let (ingest, writer) =
-            Ingest::new(self.telemetry.clone(), config.limit.events_per_second);
+        let (ingest, writer) = Ingest::new(self.telemetry.clone(), config.limit.events_per_second);
         tasks.spawn("ingest", writer);
         let retain = retention::run(
             self.telemetry.clone(),
@@ -208,11 +211,7 @@ impl Parts {
         );
         tasks.spawn("retention", retain);
         let registry = Arc::new(Registry::default());
-        let presence = presence::run(
-            registry.clone(),
-            self.state.clone(),
-            self.stopping.clone(),
-        );
+        let presence = presence::run(registry.clone(), self.state.clone(), self.stopping.clone());
         tasks.spawn("presence", presence);
         let revocations = Arc::new(Revocations::new(self.state.clone(), self.connections));
         let cut = revocations
@@ -246,8 +245,8 @@ async fn serve(
 ) -> Result<(), RunError> {
     let context = Arc::new(context);
     let agents = Agents(context.clone());
-    let enrollment = EnrollmentServiceServer::new(agents.clone())
-        .max_decoding_message_size(ENROLL_BYTES_MAX);
+    let enrollment =
+        EnrollmentServiceServer::new(agents.clone()).max_decoding_message_size(ENROLL_BYTES_MAX);
     let agents = AgentServiceServer::new(agents).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let consoles =
         ConsoleServiceServer::new(Consoles(context)).max_decoding_message_size(MESSAGE_BYTES_MAX);

@@ -283,8 +283,106 @@ impl Audit {
             return Ok(());
         }
         if count == REFUSALS_PER_MINUTE_MAX {
-            entry.detail.push_str(" (more in this minute are not recorded)");
+            entry
+                .detail
+                .push_str(" (more in this minute are not recorded)");
         }
         self.store.append_audit(&entry).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(count: u64) -> Vec<AuditRow> {
+        let mut head = GENESIS;
+        let row = |number: u64| {
+            let texts = ["operator", "", "token.create", "t", "", "allowed"];
+            head = chain(&head, number, 7, texts);
+            AuditRow {
+                number,
+                time_ms: 7,
+                texts: texts.map(str::to_owned),
+                hash: head,
+            }
+        };
+        (1..=count).map(row).collect()
+    }
+
+    /// The first bad row after a change.
+    fn first_bad(change: impl FnOnce(&mut Vec<AuditRow>)) -> Option<u64> {
+        let mut rows = rows(5);
+        change(&mut rows);
+        let mut verifier = Verifier::new();
+        for row in &rows {
+            verifier.take(row);
+        }
+        assert_eq!(verifier.rows(), rows.len() as u64);
+        verifier.bad().map(|(row, _)| row)
+    }
+
+    #[test]
+    fn an_untouched_log_is_intact() {
+        assert_eq!(first_bad(|_| {}), None);
+        assert_eq!(Verifier::new().bad(), None);
+    }
+
+    #[test]
+    fn a_changed_row_is_found() {
+        for text in 0..6 {
+            assert_eq!(first_bad(|rows| rows[2].texts[text].push('x')), Some(3));
+        }
+        assert_eq!(first_bad(|rows| rows[2].time_ms += 1), Some(3));
+        assert_eq!(first_bad(|rows| rows[2].hash[0] ^= 1), Some(3));
+    }
+
+    #[test]
+    fn text_moved_from_one_field_to_the_next_is_found() {
+        let changed = first_bad(|rows| {
+            rows[2].texts[3].clear();
+            rows[2].texts[4] = "t".to_owned();
+        });
+        assert_eq!(changed, Some(3));
+    }
+
+    #[test]
+    fn a_removed_row_is_found() {
+        assert_eq!(first_bad(|rows| drop(rows.remove(2))), Some(3));
+        assert_eq!(first_bad(|rows| drop(rows.remove(0))), Some(1));
+        let renumbered = first_bad(|rows| {
+            rows.remove(2);
+            for row in &mut rows[2..] {
+                row.number -= 1;
+            }
+        });
+        assert_eq!(renumbered, Some(3));
+    }
+
+    #[test]
+    fn reordered_rows_are_found() {
+        assert_eq!(first_bad(|rows| rows.swap(1, 2)), Some(2));
+        let renumbered = first_bad(|rows| {
+            rows.swap(1, 2);
+            (rows[1].number, rows[2].number) = (2, 3);
+        });
+        assert_eq!(renumbered, Some(2));
+    }
+
+    #[test]
+    fn the_hash_is_the_documented_one() {
+        let texts = ["operator", "", "token.create", "t", "", "allowed"];
+        let hash = data_encoding::HEXLOWER.encode(&chain(&GENESIS, 1, 7, texts));
+        assert_eq!(
+            hash,
+            "c99c93a7d706eb49e5c124f9a36c3bfe635c446f6291dce953f5cfa93efd057f"
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        let entry = AuditEntry::operator("x.y", &"ü".repeat(TEXT_BYTES_MAX), "");
+        assert_eq!(entry.target.len(), TEXT_BYTES_MAX);
+        assert!(bounded(&format!("a{}", "ü".repeat(TEXT_BYTES_MAX))).len() < TEXT_BYTES_MAX);
     }
 }

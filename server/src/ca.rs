@@ -334,8 +334,12 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes).ok().map(|ip| Ipv4Addr::from(ip).to_string()),
-            _ => <[u8; 16]>::try_from(*bytes).ok().map(|ip| Ipv6Addr::from(ip).to_string()),
+            4 => <[u8; 4]>::try_from(*bytes)
+                .ok()
+                .map(|ip| Ipv4Addr::from(ip).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes)
+                .ok()
+                .map(|ip| Ipv6Addr::from(ip).to_string()),
         },
         _ => None,
     };
@@ -372,7 +376,9 @@ mod tests {
     const NOW_MS: i64 = 1_800_000_000_000;
 
     fn authority() -> Authority {
-        Authority::create(Validity::starting(NOW_MS, DAY)).unwrap().0
+        Authority::create(Validity::starting(NOW_MS, DAY))
+            .unwrap()
+            .0
     }
 
     fn request(key: &KeyPair) -> Vec<u8> {
@@ -425,7 +431,9 @@ mod tests {
     fn a_renewed_ca_has_the_same_key_and_name() {
         let authority = authority();
         let before = authority.certificate();
-        authority.reissue(Validity::starting(NOW_MS, 2 * DAY)).unwrap();
+        authority
+            .reissue(Validity::starting(NOW_MS, 2 * DAY))
+            .unwrap();
         let after = authority.certificate();
         assert_ne!(before, after);
         let (before, after) = (Facts::of(&before).unwrap(), Facts::of(&after).unwrap());

@@ -48,8 +48,7 @@ pub(crate) fn open_authority(data: &DataDir) -> Result<Authority, CertificateErr
         folder: data.path().display().to_string(),
     };
     let key = data_dir::read(&data.ca_key())?.ok_or_else(|| missing("ca.key"))?;
-    let certificate =
-        data_dir::read(&data.ca_certificate())?.ok_or_else(|| missing("ca.crt"))?;
+    let certificate = data_dir::read(&data.ca_certificate())?.ok_or_else(|| missing("ca.crt"))?;
     Ok(Authority::open(&key, &certificate)?)
 }
 
@@ -116,8 +115,7 @@ impl Certificates {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if ca_is_new || facts.is_due(now, lifetime) {
-            let (identity, renewed) =
-                renew_server(&self.data, &self.config, &self.authority, now)?;
+            let (identity, renewed) = renew_server(&self.data, &self.config, &self.authority, now)?;
             self.identity.replace(identity);
             *facts = renewed;
             tracing::info!("the server's certificate was renewed");
@@ -162,9 +160,7 @@ fn load_server(
     let Some(facts) = Facts::of(&leaf) else {
         return Ok(None);
     };
-    if facts.is_due(now, config.certificate.server_lifetime)
-        || ca::names(&leaf) != config.names
-    {
+    if facts.is_due(now, config.certificate.server_lifetime) || ca::names(&leaf) != config.names {
         return Ok(None);
     }
     // A key that is not of this certificate, as after a crash between the two files, is no identity.

@@ -27,7 +27,11 @@ impl PerMinute {
     pub(crate) fn get(&mut self, key: &str, now_ms: i64) -> u32 {
         self.turn(now_ms);
         let known = self.counts.get(key);
-        let others = || self.counts.get("").filter(|_| self.counts.len() >= KEYS_MAX);
+        let others = || {
+            self.counts
+                .get("")
+                .filter(|_| self.counts.len() >= KEYS_MAX)
+        };
         known.or_else(others).copied().unwrap_or(0)
     }
 

@@ -61,11 +61,17 @@ impl Revocations {
         {
             if let Err(error) = self.apply().await {
                 let error = crate::rpc::status::chain(&error);
-                tracing::error!(error, "revocations cannot be read: revoked keys may stay connected");
+                tracing::error!(
+                    error,
+                    "revocations cannot be read: revoked keys may stay connected"
+                );
             }
             let cut = self.connections.cut_expired(now_ms(), grace);
             if cut > 0 {
-                tracing::info!(cut, "connections have outlived their certificates and were cut");
+                tracing::info!(
+                    cut,
+                    "connections have outlived their certificates and were cut"
+                );
             }
         }
     }

@@ -116,10 +116,7 @@ impl Office {
     /// Closes the state and says where the profile is.
     async fn finish(self, out: &Path) {
         self.state.close().await;
-        tell(&format!(
-            "wrote {}: hand it over secretly",
-            out.display()
-        ));
+        tell(&format!("wrote {}: hand it over secretly", out.display()));
         if self.servers.is_empty() {
             tell("the server has not run yet: the profile has no address, write it into 'servers'");
         }
@@ -182,7 +179,12 @@ async fn list(args: &DataArgs) -> Result<(), CommandError> {
     let state = SqliteState::open_existing(&data.state()).await?;
     let analysts = state.analysts().await?;
     state.close().await;
-    let width = analysts.iter().map(|row| row.name.len()).max().unwrap_or(0).max(4);
+    let width = analysts
+        .iter()
+        .map(|row| row.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(4);
     answer(&format!(
         "{:width$}  {:9}  {:24}  {:24}  REVOKED",
         "NAME", "ROLE", "ADDED", "CERTIFICATE UNTIL"

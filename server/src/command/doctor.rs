@@ -113,9 +113,7 @@ fn rights(data: &DataDir) -> Finding {
         data.admin_profile(),
     ]
     .into_iter()
-    .find(|path| {
-        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
-    });
+    .find(|path| std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0));
     match open {
         None => Good("for its owner only".into()),
         Some(path) => Bad(format!(
@@ -153,9 +151,9 @@ fn authority(data: &DataDir) -> Finding {
 
 fn server_certificate(data: &DataDir) -> Finding {
     match data_dir::read(&data.server_certificate()) {
-        Ok(Some(pem)) => until(
-            ca::certificate_from_pem(&pem).and_then(|certificate| Facts::of(&certificate)),
-        ),
+        Ok(Some(pem)) => {
+            until(ca::certificate_from_pem(&pem).and_then(|certificate| Facts::of(&certificate)))
+        }
         Ok(None) => Doubt("missing: the server makes it when it starts".into()),
         Err(error) => Bad(chain(&error)),
     }
@@ -164,7 +162,7 @@ fn server_certificate(data: &DataDir) -> Finding {
 #[cfg(unix)]
 fn disk(data: &DataDir) -> Finding {
     let free = match nix::sys::statvfs::statvfs(data.path()) {
-        Ok(disk) => u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size()),
+        Ok(disk) => disk.blocks_available().saturating_mul(disk.fragment_size()),
         Err(error) => return Doubt(format!("free space is not known: {error}")),
     };
     let text = format!("{} MiB free", free >> 20);

@@ -25,7 +25,12 @@ pub(super) struct InitArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Host names and addresses by which agents and consoles reach the server, the best first.
-    #[arg(long = "name", value_name = "HOST[,HOST...]", required = true, value_delimiter = ',')]
+    #[arg(
+        long = "name",
+        value_name = "HOST[,HOST...]",
+        required = true,
+        value_delimiter = ','
+    )]
     names: Vec<String>,
 }
 
@@ -46,7 +51,10 @@ pub(super) async fn init(args: InitArgs) -> Result<(), CommandError> {
     data_dir::write(&data.server_certificate(), &server.certificate)?;
 
     let state = SqliteState::open(&data.state()).await?;
-    SqliteTelemetry::open(&data.telemetry()).await?.close().await;
+    SqliteTelemetry::open(&data.telemetry())
+        .await?
+        .close()
+        .await;
     let entry = AuditEntry::server("server.init", &config.names.join(","), "");
     state.append_audit(&entry).await?;
     let profile = NewProfile::make(&authority, ADMIN, Role::Admin, &config)?;
@@ -73,7 +81,11 @@ pub(super) async fn init(args: InitArgs) -> Result<(), CommandError> {
 /// Names as they are written into the certificate.
 fn check_names(names: &[String]) -> Result<Vec<String>, CommandError> {
     let mut checked = Vec::new();
-    for name in names.iter().map(|name| name.trim()).filter(|n| !n.is_empty()) {
+    for name in names
+        .iter()
+        .map(|name| name.trim())
+        .filter(|n| !n.is_empty())
+    {
         let valid = ServerName::try_from(name).map_err(|_| {
             CommandError::Usage(format!(
                 "'{name}' is neither a host name nor an address; a port does not belong into --name"
@@ -170,7 +182,14 @@ mod tests {
             names("Tocsin.Example, 10.0.0.1,::1,tocsin.example").unwrap(),
             ["tocsin.example", "10.0.0.1", "::1"]
         );
-        for bad in ["", "host:7443", "two words", "http://host", "host/x", "a\"b"] {
+        for bad in [
+            "",
+            "host:7443",
+            "two words",
+            "http://host",
+            "host/x",
+            "a\"b",
+        ] {
             assert!(names(bad).is_err(), "{bad:?}");
         }
     }

@@ -50,9 +50,7 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), CommandError> {
 }
 
 fn read_manifest(args: &RestoreArgs) -> Result<Manifest, CommandError> {
-    let no_backup = |why: &str| {
-        CommandError::NotInOrder(format!("{} {why}", args.from.display()))
-    };
+    let no_backup = |why: &str| CommandError::NotInOrder(format!("{} {why}", args.from.display()));
     let text = data_dir::read(&args.from.join(MANIFEST))?
         .ok_or_else(|| no_backup("is no complete backup: it has no manifest.toml"))?;
     let manifest: Manifest = toml::from_str(&text)

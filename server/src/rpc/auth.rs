@@ -278,19 +278,167 @@ fn refusal(caller: &Caller, expired: bool, method: Method) -> Option<(ErrorCode,
         (Admits::Role(Role::Responder), Who::Analyst { .. }) => {
             Some((NotPermitted, "this needs the role responder"))
         }
-        (Admits::Role(_), Who::Analyst { .. }) => {
-            Some((NotPermitted, "this needs the role admin"))
-        }
+        (Admits::Role(_), Who::Analyst { .. }) => Some((NotPermitted, "this needs the role admin")),
         (Admits::Role(_), Who::Endpoint(_)) => {
             Some((NotPermitted, "an endpoint may not do what analysts do"))
         }
-        (_, Who::Analyst { .. }) => {
-            Some((NotPermitted, "an analyst may not do what endpoints do"))
-        }
+        (_, Who::Analyst { .. }) => Some((NotPermitted, "an analyst may not do what endpoints do")),
         (_, Who::Nobody) if caller.peer.key.is_some() => Some((
             NotKnown,
             "this certificate's key is not known here: enrol anew, or have the profile renewed",
         )),
         (_, Who::Nobody) => Some((NotKnown, "this needs a certificate: enrol first")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::listener::PeerKey;
+
+    /// `package.Service/Method` of every method in the `.proto` files below a folder.
+    fn methods_below(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                methods_below(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (mut package, mut service) = (String::new(), String::new());
+            for line in text.lines().map(str::trim) {
+                if let Some(name) = line.strip_prefix("package ") {
+                    package = name.trim_end_matches(';').to_owned();
+                } else if let Some(name) = line.strip_prefix("service ") {
+                    service = name.trim_end_matches(" {").to_owned();
+                } else if let Some(rest) = line.strip_prefix("rpc ") {
+                    let name = rest.split('(').next().unwrap();
+                    found.insert(format!("{package}.{service}/{name}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_method_of_every_service_has_a_row() {
+        let mut services = BTreeSet::new();
+        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/tocsin");
+        methods_below(&proto, &mut services);
+        assert!(services.contains("tocsin.agent.v1.EnrollmentService/Enroll"));
+        let table: BTreeSet<_> = Method::ALL.iter().map(|m| m.path().to_owned()).collect();
+        assert_eq!(services, table);
+        assert_eq!(table.len(), Method::ALL.len(), "a method has two rows");
+        let actions: BTreeSet<_> = Method::ALL.iter().map(|m| m.action()).collect();
+        assert_eq!(
+            actions.len(),
+            Method::ALL.len(),
+            "two methods have one name"
+        );
+    }
+
+    fn caller(who: Who, certificate: bool) -> Caller {
+        Caller {
+            who,
+            peer: Peer {
+                connection: 1,
+                address: ([127, 0, 0, 1], 1).into(),
+                key: certificate.then_some(PeerKey {
+                    pin: [1; 32],
+                    expiry_time_ms: 0,
+                }),
+                cut: CancellationToken::new(),
+            },
+        }
+    }
+
+    fn endpoint() -> Caller {
+        caller(Who::Endpoint(EndpointId::from_public_key(b"key")), true)
+    }
+
+    fn analyst(role: Role) -> Caller {
+        let name = "dana".to_owned();
+        caller(Who::Analyst { name, role }, true)
+    }
+
+    /// Methods that a caller may call.
+    fn allowed(caller: &Caller, expired: bool) -> Vec<&'static str> {
+        Method::ALL
+            .iter()
+            .filter(|method| refusal(caller, expired, **method).is_none())
+            .map(|method| method.action())
+            .collect()
+    }
+
+    #[test]
+    fn who_may_what() {
+        let agent = [
+            "endpoints.enroll",
+            "endpoints.renew",
+            "endpoints.session",
+            "endpoints.upload",
+        ];
+        assert_eq!(
+            allowed(&caller(Who::Nobody, false), false),
+            ["endpoints.enroll"]
+        );
+        assert_eq!(
+            allowed(&caller(Who::Nobody, true), false),
+            ["endpoints.enroll"]
+        );
+        assert_eq!(allowed(&endpoint(), false), agent);
+        assert_eq!(allowed(&endpoint(), true), agent[..2]);
+        assert!(allowed(&analyst(Role::Admin), true).is_empty(), "expired");
+        let changes = [
+            "incidents.note",
+            "incidents.state",
+            "endpoints.tag",
+            "feeds.import",
+        ];
+        for method in allowed(&analyst(Role::Viewer), false) {
+            assert!(
+                !changes.contains(&method) && method != "endpoints.revoke",
+                "{method}"
+            );
+        }
+        let analysts = allowed(&analyst(Role::Analyst), false);
+        assert!(changes.iter().all(|method| analysts.contains(method)));
+        assert!(!analysts.contains(&"endpoints.revoke"));
+        assert!(allowed(&analyst(Role::Responder), false).contains(&"endpoints.revoke"));
+        let admin = allowed(&analyst(Role::Admin), false);
+        assert_eq!(admin.len(), Method::ALL.len() - agent.len());
+    }
+
+    #[test]
+    fn each_role_may_what_the_ones_before_it_may() {
+        for (less, more) in Role::ALL.iter().zip(&Role::ALL[1..]) {
+            let more = allowed(&analyst(*more), false);
+            assert!(
+                allowed(&analyst(*less), false)
+                    .iter()
+                    .all(|method| more.contains(method))
+            );
+        }
+    }
+
+    #[test]
+    fn a_known_caller_of_the_wrong_kind_is_not_permitted() {
+        let code = |caller: &Caller, method| refusal(caller, false, method).unwrap().0;
+        assert_eq!(
+            code(&endpoint(), Method::ListIncidents),
+            ErrorCode::NotPermitted
+        );
+        assert_eq!(
+            code(&analyst(Role::Admin), Method::Session),
+            ErrorCode::NotPermitted
+        );
+        assert_eq!(
+            code(&caller(Who::Nobody, false), Method::ListIncidents),
+            ErrorCode::NotKnown
+        );
     }
 }

@@ -81,7 +81,8 @@ async fn enroll_checked(
     caller: &Caller,
     request: wire::EnrollRequest,
 ) -> Result<wire::EnrollResponse, Status> {
-    let invalid = |field| ErrorCode::Invalid.status(format!("{field} is missing or over its limit"));
+    let invalid =
+        |field| ErrorCode::Invalid.status(format!("{field} is missing or over its limit"));
     let token_id: [u8; 8] = request
         .token_id
         .as_slice()

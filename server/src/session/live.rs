@@ -61,8 +61,8 @@ struct State {
     skew_time_ms: i64,
     probe_id: u64,
     probes: Vec<Probe>,
-    /// Time of the newest fact that the store has; 0 = it knows nothing of this session.
-    written_time_ms: i64,
+    /// When the store was told last; `None` = it knows nothing of this session.
+    written_time_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Session {
                 skew_time_ms: 0,
                 probe_id: 0,
                 probes: Vec::new(),
-                written_time_ms: 0,
+                written_time_ms: None,
             }),
         }
     }
@@ -191,7 +191,9 @@ impl Session {
     /// What the store should learn now, where it is time.
     pub(super) fn change(&self, now_ms: i64) -> Option<PresenceChange> {
         let mut state = self.state();
-        let due = now_ms - state.written_time_ms >= millis(WRITE_INTERVAL);
+        let due = state
+            .written_time_ms
+            .is_none_or(|written| now_ms - written >= millis(WRITE_INTERVAL));
         due.then(|| self.take_change(&mut state, now_ms, false))
     }
 
@@ -203,9 +205,8 @@ impl Session {
     }
 
     fn take_change(&self, state: &mut State, now_ms: i64, ended: bool) -> PresenceChange {
-        let first = state.written_time_ms == 0;
-        let since = state.written_time_ms;
-        state.written_time_ms = now_ms;
+        let former = state.written_time_ms.replace(now_ms);
+        let is_new = |time_ms| former.is_none_or(|former| time_ms >= former);
         PresenceChange {
             endpoint: self.endpoint,
             presence: PresenceRow {
@@ -215,11 +216,11 @@ impl Session {
                 seen_time_ms: state.seen_time_ms,
                 ended,
             },
-            hello: first.then(|| state.facts.clone()),
+            hello: former.is_none().then(|| state.facts.clone()),
             clock_skew: state
                 .clock_skew()
-                .filter(|skew| skew.measured_time_ms >= since),
-            health: state.health.clone().filter(|(time, _)| *time >= since),
+                .filter(|skew| is_new(skew.measured_time_ms)),
+            health: state.health.clone().filter(|(time, _)| is_new(*time)),
         }
     }
 

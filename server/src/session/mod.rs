@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tocsin_proto::agent::v1::{SessionResponse, Welcome, session_response};
-use tocsin_proto::id::{EndpointId, RunId};
+use tocsin_proto::id::EndpointId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +39,6 @@ pub(crate) const OUTBOX_MAX: usize = 8;
 pub(crate) struct Admission {
     /// Whose session.
     pub(crate) endpoint: EndpointId,
-    /// Its run.
-    pub(crate) run: RunId,
     /// Cancelled when the session ends: whatever it allowed ends then.
     pub(crate) ended: CancellationToken,
 }
@@ -101,7 +99,6 @@ impl Registry {
         let session = inner.sessions.get(endpoint)?;
         Some(Admission {
             endpoint: *endpoint,
-            run: session.run,
             ended: session.ended.clone(),
         })
     }

@@ -49,7 +49,7 @@ async fn write(registry: &Registry, store: &dyn TrustStore, now_ms: i64) {
 
 impl Registry {
     /// What the store does not know yet, oldest ends first.
-    fn changes(&self, now_ms: i64) -> Vec<PresenceChange> {
+    pub(super) fn changes(&self, now_ms: i64) -> Vec<PresenceChange> {
         let mut inner = self.inner();
         let mut changes = std::mem::take(&mut inner.ended);
         changes.extend(
@@ -67,7 +67,10 @@ impl Registry {
         inner.ended.extend_from_slice(changes);
         let over = inner.ended.len().saturating_sub(WAITING_MAX);
         if over > 0 {
-            tracing::error!(over, "presence of endpoints is lost: the store cannot be written");
+            tracing::error!(
+                over,
+                "presence of endpoints is lost: the store cannot be written"
+            );
             inner.ended.drain(..over);
         }
     }

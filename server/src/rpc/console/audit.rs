@@ -57,7 +57,10 @@ pub(super) async fn verify(
     context: &Arc<Context>,
     request: Request<wire::VerifyAuditRequest>,
 ) -> Answer<wire::AuditVerification> {
-    context.auth.authorize(&request, Method::VerifyAudit).await?;
+    context
+        .auth
+        .authorize(&request, Method::VerifyAudit)
+        .await?;
     let verifier = walk(context.state.as_ref()).await.map_err(Status::from)?;
     let (first_bad_row, detail) = verifier.bad().unwrap_or((0, ""));
     Ok(Response::new(wire::AuditVerification {

@@ -166,7 +166,9 @@ fn endpoint(row: EndpointRow, live: Option<Live>, totals: EndpointTotals) -> wir
         run: row.run.map_or_else(String::new, |run| run.to_string()),
         clock_skew: row.clock_skew,
         conflicts: row.conflicts.into_iter().map(conflict).collect(),
-        health: row.health.map(|(time_ms, health)| agent_health(time_ms, health)),
+        health: row
+            .health
+            .map(|(time_ms, health)| agent_health(time_ms, health)),
         events: totals.events,
         agent_version: row.agent_version,
         capability: row.capability,
@@ -238,7 +240,14 @@ mod tests {
         for good in ["web", "owner=dana", "büro", "a.b:c/d@e-f_g"] {
             assert!(is_tag(good), "{good}");
         }
-        for bad in ["", "two words", "new\nline", "\u{1b}[31m", "a,b", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "two words",
+            "new\nline",
+            "\u{1b}[31m",
+            "a,b",
+            &"x".repeat(65),
+        ] {
             assert!(!is_tag(bad), "{bad:?}");
         }
     }

@@ -147,12 +147,14 @@ impl TrustStore for SqliteState {
     }
 
     async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO setting VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value")
-            .bind(name)
-            .bind(value)
-            .execute(&self.0.writer)
-            .await
-            .map(drop)
-            .map_err(engine("keep a setting"))
+        sqlx::query(
+            "INSERT INTO setting VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+        )
+        .bind(name)
+        .bind(value)
+        .execute(&self.0.writer)
+        .await
+        .map(drop)
+        .map_err(engine("keep a setting"))
     }
 }

@@ -59,7 +59,11 @@ async fn complete(reader: &SqlitePool, endpoints: &mut [EndpointRow]) -> Result<
     let (first, last) = (first.id.as_bytes().to_vec(), last.id.as_bytes().to_vec());
     let place = |endpoints: &[EndpointRow], row: &SqliteRow| {
         let id = EndpointId::from_bytes(blob(row, 0, "endpoint id")?);
-        Ok::<_, StoreError>(endpoints.binary_search_by(|endpoint| endpoint.id.cmp(&id)).ok())
+        Ok::<_, StoreError>(
+            endpoints
+                .binary_search_by(|endpoint| endpoint.id.cmp(&id))
+                .ok(),
+        )
     };
     let tags = sqlx::query(
         "SELECT endpoint, tag FROM endpoint_tag WHERE endpoint BETWEEN ? AND ? ORDER BY tag",
