@@ -28,11 +28,21 @@ Times are UTC. An id may be shortened to any beginning of at least 4 characters 
 #[command(name = "tocsin", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     /// Profile to use [default: $TOCSIN_PROFILE, then ~/.config/tocsin/profile].
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 100)]
     profile: Option<PathBuf>,
 
-    /// Form of the output.
-    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Table, hide_default_value = true)]
+    /// Form of the output: table, json or jsonl [default: table].
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORM",
+        default_value_t = Format::Table,
+        hide_default_value = true,
+        hide_possible_values = true,
+        display_order = 101
+    )]
     output: Format,
 
     #[command(subcommand)]
@@ -104,10 +114,17 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
 pub(crate) fn explain(error: &clap::Error) -> Exit {
     let said = error.render().to_string();
     if error.use_stderr() {
+        let said = match said.strip_prefix("error: ") {
+            Some(said) => format!("tocsin: {said}"),
+            None => said,
+        };
+        let mut report = String::new();
         // The arguments may have been pasted from anywhere.
         for line in text::lines(said.trim_end()) {
-            crate::say(&format!("{line}\n"));
+            report.push_str(&line);
+            report.push('\n');
         }
+        crate::say(&report);
         return Exit::Usage;
     }
     let _reader_left = std::io::stdout().write_all(said.as_bytes());

@@ -6,7 +6,7 @@
 //!                  -> output: tables through text, JSON -> standard output
 //! ```
 //!
-//! Only [`client`] knows gRPC and TLS. Every text that came from outside passes [`text`] before it
+//! Only `client` knows gRPC and TLS. Every text that came from outside passes `text` before it
 //! reaches a terminal, errors included. Only [`run`] reads the clock. Nothing is kept between two runs.
 
 mod cli;

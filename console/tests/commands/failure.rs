@@ -40,6 +40,7 @@ async fn arguments_that_make_no_sense_end_with_64_and_say_what_does() {
         let done = fake.run(arguments).await;
         assert_eq!(done.code, 64, "{arguments:?}: {done:?}");
         assert!(done.error.contains(said), "{said} in {}", done.error);
+        assert!(done.error.starts_with("tocsin: "), "{}", done.error);
         assert_harmless(&done.error);
         assert_eq!(done.out, "");
     }
