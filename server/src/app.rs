@@ -40,6 +40,7 @@ use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::telemetry::TelemetryStore;
 use crate::store::trust::TrustStore;
 use crate::store::{StateStore, StoreError};
+use crate::task::correlate::Correlator;
 use crate::task::{Tasks, retention};
 
 /// The setting in which the server's address is kept for the profiles of analysts.
@@ -210,6 +211,11 @@ impl Parts {
             self.stopping.clone(),
         );
         tasks.spawn("retention", retain);
+        let correlator = Arc::new(Correlator::new(
+            self.state.clone(),
+            self.telemetry.clone(),
+        ));
+        tasks.spawn("correlate", correlator.clone().run(self.stopping.clone()));
         let registry = Arc::new(Registry::default());
         let presence = presence::run(registry.clone(), self.state.clone(), self.stopping.clone());
         tasks.spawn("presence", presence);
@@ -227,6 +233,7 @@ impl Parts {
             telemetry: self.telemetry,
             ingest,
             searches: Semaphore::new(SEARCHES_MAX),
+            correlator,
             authority: self.authority,
             enroller: Enroller::default(),
             revocations,

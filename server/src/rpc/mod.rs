@@ -19,6 +19,7 @@ use crate::revocation::Revocations;
 use crate::session::Registry;
 use crate::store::StateStore;
 use crate::store::telemetry::TelemetryStore;
+use crate::task::correlate::Correlator;
 
 pub(crate) mod auth;
 pub(crate) mod console;
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) ingest: Ingest,
     /// Searches that run; the others wait.
     pub(crate) searches: tokio::sync::Semaphore,
+    /// Keeps incidents what follows from what is stored.
+    pub(crate) correlator: Arc<Correlator>,
     /// Makes certificates.
     pub(crate) authority: Arc<Authority>,
     /// Bounds of enrolment.

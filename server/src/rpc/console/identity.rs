@@ -1,20 +1,58 @@
 //! Identities: list, show, link.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tocsin_proto::console::v1 as wire;
-use tonic::{Request, Status};
+use tocsin_proto::id::EndpointId;
+use tocsin_proto::limits::{REASON_BYTES_MAX, TEXT_BYTES_MAX};
+use tonic::{Request, Response, Status};
 
-use super::{Answer, Context};
+use super::{Answer, Context, page_size};
+use crate::audit::AuditEntry;
+use crate::clock::now_ms;
 use crate::rpc::auth::Method;
+use crate::rpc::status::ErrorCode;
+use crate::store::StoreError;
+use crate::store::case::{AccountRow, IdentityRow, LinkRow};
 
-/// `ListIdentities`.
+/// Source and confidence of what an analyst says.
+const BY_ANALYST: &str = "analyst";
+const CERTAIN: &str = "certain";
+
+/// `ListIdentities`, by id.
 pub(super) async fn list(
     context: &Arc<Context>,
     request: Request<wire::ListIdentitiesRequest>,
 ) -> Answer<wire::ListIdentitiesResponse> {
     context.auth.authorize(&request, Method::ListIdentities).await?;
-    Err(Status::unimplemented("list"))
+    let request = request.into_inner();
+    let size = page_size(request.page_size);
+    let after = match request.page_token.as_str() {
+        "" => None,
+        token => Some(
+            token
+                .parse()
+                .map_err(|_| ErrorCode::Invalid.status("page_token is not one of this method"))?,
+        ),
+    };
+    let mut rows = context.state.identities(after, size.saturating_add(1)).await?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = rows.len() > size;
+    rows.truncate(size);
+    let next_page_token = match rows.last() {
+        Some(last) if more => last.id.to_string(),
+        _ => String::new(),
+    };
+    let mut hostnames = Hostnames::default();
+    let mut identities = Vec::with_capacity(rows.len());
+    for row in rows {
+        identities.push(hostnames.identity(context, row).await?);
+    }
+    Ok(Response::new(wire::ListIdentitiesResponse {
+        identities,
+        next_page_token,
+    }))
 }
 
 /// `GetIdentity`.
@@ -23,14 +61,126 @@ pub(super) async fn get(
     request: Request<wire::GetIdentityRequest>,
 ) -> Answer<wire::Identity> {
     context.auth.authorize(&request, Method::GetIdentity).await?;
-    Err(Status::unimplemented("get"))
+    let id = context.state.find_identity(&request.into_inner().id).await?;
+    show(context, id).await
 }
 
-/// `LinkIdentity`.
+async fn show(
+    context: &Context,
+    id: tocsin_proto::id::IdentityId,
+) -> Answer<wire::Identity> {
+    let row = context.state.identity(id).await?;
+    Ok(Response::new(Hostnames::default().identity(context, row).await?))
+}
+
+/// `LinkIdentity`: a local account on an endpoint belongs to this person.
 pub(super) async fn link(
     context: &Arc<Context>,
     request: Request<wire::LinkIdentityRequest>,
 ) -> Answer<wire::Identity> {
-    context.auth.authorize(&request, Method::LinkIdentity).await?;
-    Err(Status::unimplemented("link"))
+    let caller = context.auth.authorize(&request, Method::LinkIdentity).await?;
+    let request = request.into_inner();
+    let user = bounded("user", request.user.trim(), TEXT_BYTES_MAX)?;
+    let reason = bounded("reason", request.reason.trim(), REASON_BYTES_MAX)?;
+    if user.is_empty() {
+        let why = "user must name an account of the endpoint, or be its uid";
+        return Err(ErrorCode::Invalid.status(why));
+    }
+    let id = context.state.find_identity(&request.id).await?;
+    let endpoint = context.state.find_endpoint(&request.endpoint).await?;
+    let is_uid = user.bytes().all(|byte| byte.is_ascii_digit()) || user.starts_with("S-1-");
+    let (name, uid) = if is_uid { ("", user) } else { (user, "") };
+    let link = LinkRow {
+        endpoint,
+        user: name.to_owned(),
+        uid: uid.to_owned(),
+        source: BY_ANALYST.to_owned(),
+        confidence: CERTAIN.to_owned(),
+        linked_by: caller.analyst().to_owned(),
+        reason: reason.to_owned(),
+        linked_time_ms: now_ms(),
+    };
+    let detail = format!("{user} on {endpoint}: {reason}");
+    let entry = AuditEntry::allowed(&caller, Method::LinkIdentity, &id.to_string(), &detail);
+    context.state.link(id, &link, &entry).await?;
+    // The caller sees incidents that know of the link.
+    context.correlator.settle().await?;
+    show(context, id).await
+}
+
+fn bounded<'t>(field: &str, text: &'t str, limit: usize) -> Result<&'t str, Status> {
+    if text.len() <= limit {
+        return Ok(text);
+    }
+    let why = format!("{field} may have at most {limit} bytes");
+    Err(ErrorCode::Invalid.status(why))
+}
+
+/// Names of endpoints, each read once.
+#[derive(Debug, Default)]
+struct Hostnames(BTreeMap<EndpointId, String>);
+
+impl Hostnames {
+    async fn identity(
+        &mut self,
+        context: &Context,
+        row: IdentityRow,
+    ) -> Result<wire::Identity, Status> {
+        let mut local_accounts = Vec::with_capacity(row.links.len());
+        for link in row.links {
+            let hostname = self.of(context, link.endpoint).await?;
+            local_accounts.push(local_account(link, hostname));
+        }
+        Ok(wire::Identity {
+            id: row.id.to_string(),
+            display_name: row.display_name,
+            accounts: row.accounts.into_iter().map(account).collect(),
+            local_accounts,
+            privileged: row.privileged,
+            first_event_time_ms: row.event_time_min_ms,
+            last_event_time_ms: row.event_time_max_ms,
+            mfa_events: row.mfa_events,
+            aliases: row.aliases.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    async fn of(&mut self, context: &Context, id: EndpointId) -> Result<String, StoreError> {
+        if let Some(hostname) = self.0.get(&id) {
+            return Ok(hostname.clone());
+        }
+        let hostname = match context.state.endpoint(id).await {
+            Ok(endpoint) => endpoint.machine.hostname,
+            Err(StoreError::NotFound { .. }) => String::new(),
+            Err(error) => return Err(error),
+        };
+        self.0.insert(id, hostname.clone());
+        Ok(hostname)
+    }
+}
+
+fn account(row: AccountRow) -> wire::IdentityAccount {
+    wire::IdentityAccount {
+        provider: row.provider,
+        login: row.login,
+        provider_id: row.provider_id,
+        source: "provider".to_owned(),
+        confidence: CERTAIN.to_owned(),
+    }
+}
+
+fn local_account(link: LinkRow, hostname: String) -> wire::LocalAccount {
+    let linked_by = match link.reason.as_str() {
+        "" => link.linked_by,
+        reason => format!("{}: {reason}", link.linked_by),
+    };
+    wire::LocalAccount {
+        endpoint: link.endpoint.to_string(),
+        hostname,
+        user: link.user,
+        uid: link.uid,
+        source: link.source,
+        confidence: link.confidence,
+        linked_by,
+        linked_time_ms: link.linked_time_ms,
+    }
 }

@@ -42,6 +42,9 @@ pub(super) async fn mark_all(
     file: &Database,
     identities: &[IdentityId],
 ) -> Result<(), StoreError> {
+    if identities.is_empty() {
+        return Ok(());
+    }
     let mut transaction = file.begin().await?;
     for identity in identities {
         sqlx::query(
