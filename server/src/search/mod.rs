@@ -58,6 +58,16 @@ pub(crate) async fn search(
     search: Search,
     chunks: mpsc::Sender<Vec<Found>>,
 ) -> Result<(), StoreError> {
+    search_within(store, search, chunks, HELD_BYTES_MAX).await
+}
+
+/// The same, holding at most so many bytes (and one event).
+async fn search_within(
+    store: Arc<dyn TelemetryStore>,
+    search: Search,
+    chunks: mpsc::Sender<Vec<Found>>,
+    bytes_max: usize,
+) -> Result<(), StoreError> {
     let mut query = BatchQuery {
         endpoint: search.endpoint,
         kinds: search.filter.kinds,
@@ -69,7 +79,7 @@ pub(crate) async fn search(
     let mut run = Run {
         store,
         filter: Arc::new(search.filter),
-        merge: Merge::new(search.ascending, search.limit, HELD_BYTES_MAX),
+        merge: Merge::new(search.ascending, search.limit, bytes_max),
         chunks,
     };
     loop {

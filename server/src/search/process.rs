@@ -52,6 +52,15 @@ pub(crate) async fn process_table(
     store: &Arc<dyn TelemetryStore>,
     endpoint: EndpointId,
 ) -> Result<Option<ProcessTable>, StoreError> {
+    process_table_keeping(store, endpoint, KEEP_EVENTS).await
+}
+
+/// The same; the result is kept after so many events.
+pub(super) async fn process_table_keeping(
+    store: &Arc<dyn TelemetryStore>,
+    endpoint: EndpointId,
+    keep_events: u64,
+) -> Result<Option<ProcessTable>, StoreError> {
     let Some(run) = store.latest_run(endpoint).await? else {
         return Ok(None);
     };
@@ -75,7 +84,7 @@ pub(crate) async fn process_table(
         let work = move || table.replay(&payloads, from);
         table = tokio::task::spawn_blocking(work).await.unwrap_or_default();
     }
-    if events >= KEEP_EVENTS {
+    if events >= keep_events {
         keep(store, &run, &table, through).await?;
     }
     let mut processes: Vec<Process> = table.0.into_values().collect();
@@ -158,7 +167,12 @@ impl Table {
         let damaged = StoreError::Damaged {
             what: "process table",
         };
-        let Ok(bytes) = zstd::bulk::decompress(packed, TABLE_BYTES_MAX) else {
+        let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let Some(size) = size.filter(|size| *size <= TABLE_BYTES_MAX) else {
+            return Err(damaged);
+        };
+        let Ok(bytes) = zstd::bulk::decompress(packed, size) else {
             return Err(damaged);
         };
         let Ok(kept) = KeptTable::decode(bytes.as_slice()) else {
