@@ -1,13 +1,13 @@
 //! From a profile to a channel: addresses in order, TCP, TLS, HTTP/2.
 //!
-//! Every attempt to connect is bounded in time. What a connection dies of is kept beside it
-//! ([`Faults`]), because TLS 1.3 tells a client that its certificate was refused only after the
-//! handshake, where HTTP/2 no longer passes on why.
+//! Every attempt to connect is bounded in time. In TLS 1.3 a client has finished the handshake before the
+//! server has looked at its certificate, and a refusal may be lost where the client writes on meanwhile. So
+//! a connection counts as open when the server has spoken: with HTTP/2 it always speaks first.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, Serv
 use tocsin_proto::limits::{HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use tocsin_proto::profile::{Profile, split_address};
 use tocsin_proto::tls::{self, ClientIdentity};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,6 +27,9 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes that may be on their way in one stream: fills a link of 100 Mbit/s at 80 ms.
 const WINDOW_BYTES: u32 = 1 << 20;
+
+/// Bytes that are read before a connection counts as open; HTTP/2 begins with a few dozen.
+const FIRST_BYTES_MAX: usize = 1024;
 
 /// A profile's content that is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -129,44 +132,11 @@ impl Address {
     }
 }
 
-/// What the newest connection died of.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Option<Fault>>>);
-
-/// See [`Faults`].
-#[derive(Debug, Clone)]
-pub(crate) struct Fault {
-    /// In words.
-    pub(crate) text: String,
-    /// What TLS said, where that was it.
-    pub(crate) tls: Option<rustls::Error>,
-}
-
-impl Faults {
-    /// Takes what was noted last.
-    pub(crate) fn take(&self) -> Option<Fault> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn clear(&self) {
-        drop(self.take());
-    }
-
-    fn note(&self, error: &io::Error) {
-        let fault = Fault {
-            text: error.to_string(),
-            tls: tls_error(error).cloned(),
-        };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
-    }
-}
-
 /// Opens connections: the first server that answers is used.
 #[derive(Clone)]
 pub(crate) struct Connector {
     addresses: Arc<[Address]>,
     tls: TlsConnector,
-    faults: Faults,
 }
 
 impl Connector {
@@ -194,13 +164,7 @@ impl Connector {
         Ok(Self {
             addresses,
             tls: TlsConnector::from(Arc::new(config)),
-            faults: Faults::default(),
         })
-    }
-
-    /// What the newest connection died of.
-    pub(crate) fn faults(&self) -> Faults {
-        self.faults.clone()
     }
 
     /// The server as errors name it.
@@ -247,18 +211,27 @@ impl Connector {
                 address: address.text.clone(),
                 source,
             })?;
-        let handshake = self.tls.connect(address.name.clone(), tcp);
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, self.agree(address, tcp))
             .await
             .map_err(|_elapsed| silent(HANDSHAKE_TIMEOUT))?
             .map_err(|source| ConnectError::Tls {
                 address: address.text.clone(),
                 source,
-            })?;
-        self.faults.clear();
+            })
+    }
+
+    /// TLS, until the server has accepted this client.
+    async fn agree(&self, address: &Address, tcp: TcpStream) -> io::Result<Connection> {
+        let mut stream = self.tls.connect(address.name.clone(), tcp).await?;
+        let mut first = vec![0; FIRST_BYTES_MAX];
+        let n = stream.read(&mut first).await?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        first.truncate(n);
         Ok(Connection {
+            first: io::Cursor::new(first),
             stream,
-            faults: self.faults.clone(),
         })
     }
 
@@ -292,19 +265,11 @@ impl Connector {
     }
 }
 
-/// A TLS connection that notes what it dies of.
+/// A TLS connection on which the server has spoken.
 pub(crate) struct Connection {
+    /// What it said, to be read first.
+    first: io::Cursor<Vec<u8>>,
     stream: TlsStream<TcpStream>,
-    faults: Faults,
-}
-
-impl Connection {
-    fn noted<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &result {
-            self.faults.note(error);
-        }
-        result
-    }
 }
 
 impl AsyncRead for Connection {
@@ -313,8 +278,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.noted(result)
+        let filled = buf.filled().len();
+        ready!(Pin::new(&mut self.first).poll_read(cx, buf))?;
+        if buf.filled().len() > filled {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
@@ -387,14 +356,5 @@ mod tests {
             .unwrap()
             .to_string();
         assert_eq!(error, "profile's CA certificate is not what it should be");
-    }
-
-    #[test]
-    fn the_last_fault_is_told_once() {
-        let faults = Faults::default();
-        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
-        faults.note(&io::Error::other(refused.clone()));
-        assert_eq!(faults.take().unwrap().tls, Some(refused));
-        assert!(faults.take().is_none());
     }
 }

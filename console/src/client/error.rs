@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError};
 use tonic::{Code, Status};
 
-use super::connect::{ConnectError, Fault, ProfileContentError};
+use super::connect::{ConnectError, ProfileContentError};
 use crate::exit::Exit;
 
 /// Columns of a server's own text at most.
@@ -95,26 +95,8 @@ impl BrokenError {
 
 impl ClientError {
     /// Reads a status. One that was made on this side has a source; one that the server sent has none.
-    pub(super) fn from_status(
-        attempt: String,
-        server: String,
-        status: &Status,
-        fault: Option<Fault>,
-    ) -> Self {
+    pub(super) fn from_status(attempt: String, server: String, status: &Status) -> Self {
         let was_made_here = status.source().is_some() || status.code() == Code::Unavailable;
-        // Without a source too, where the channel could not even take the call.
-        let may_be_made_here = was_made_here || status.code() == Code::Unknown;
-        if let Some(fault) = fault.filter(|_| may_be_made_here) {
-            let source = Box::new(BrokenError {
-                text: fault.text,
-                tls: fault.tls,
-            });
-            return Self::Broken {
-                attempt,
-                server,
-                source,
-            };
-        }
         if was_made_here {
             let source = Box::new(BrokenError::from_status(status));
             return Self::Broken {
@@ -214,7 +196,7 @@ mod tests {
     use super::*;
 
     fn refused(status: &Status) -> ClientError {
-        ClientError::from_status("list incidents".into(), "a:1".into(), status, None)
+        ClientError::from_status("list incidents".into(), "a:1".into(), status)
     }
 
     #[test]
@@ -245,14 +227,11 @@ mod tests {
 
     #[test]
     fn a_refused_certificate_is_explained() {
-        let fault = Fault {
-            text: "received fatal alert".into(),
-            tls: Some(rustls::Error::AlertReceived(
-                AlertDescription::CertificateExpired,
-            )),
-        };
-        let status = Status::unknown("Service was not ready");
-        let error = ClientError::from_status("x".into(), "a:1".into(), &status, Some(fault));
+        let said = rustls::Error::AlertReceived(AlertDescription::CertificateExpired);
+        let error = ClientError::from(ConnectError::Tls {
+            address: "a:1".into(),
+            source: std::io::Error::other(said),
+        });
         assert!(error.cure().unwrap().contains("analyst renew"));
     }
 

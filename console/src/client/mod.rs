@@ -30,7 +30,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::connect::{Connector, Faults};
+use self::connect::Connector;
 pub(crate) use self::error::ClientError;
 pub(crate) use self::listing::{Listing, Pages};
 
@@ -50,7 +50,6 @@ type Service = ConsoleServiceClient<Channel>;
 pub(crate) struct Client {
     service: Service,
     server: String,
-    faults: Faults,
 }
 
 impl Client {
@@ -67,7 +66,6 @@ impl Client {
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .accept_compressed(CompressionEncoding::Zstd),
             server: connector.server(),
-            faults: connector.faults(),
         })
     }
 
@@ -320,7 +318,7 @@ impl Client {
 
     fn failed(&self, attempt: &str, status: &Status) -> ClientError {
         let (attempt, server) = (attempt.to_owned(), self.server.clone());
-        ClientError::from_status(attempt, server, status, self.faults.take())
+        ClientError::from_status(attempt, server, status)
     }
 }
 
