@@ -205,16 +205,17 @@ impl Parts {
         let config = self.config;
         let (ingest, writer) = Ingest::new(self.telemetry.clone(), config.limit.events_per_second);
         tasks.spawn("ingest", writer);
-        let retain = retention::run(
-            self.telemetry.clone(),
-            config.retention,
-            self.stopping.clone(),
-        );
-        tasks.spawn("retention", retain);
         let correlator = Arc::new(Correlator::new(
             self.state.clone(),
             self.telemetry.clone(),
         ));
+        let retain = retention::run(
+            self.telemetry.clone(),
+            correlator.clone(),
+            config.retention,
+            self.stopping.clone(),
+        );
+        tasks.spawn("retention", retain);
         tasks.spawn("correlate", correlator.clone().run(self.stopping.clone()));
         let registry = Arc::new(Registry::default());
         let presence = presence::run(registry.clone(), self.state.clone(), self.stopping.clone());

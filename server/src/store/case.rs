@@ -394,11 +394,12 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
         entry: &AuditEntry,
     ) -> Result<(), CaseError>;
 
-    /// At most `limit` people whose oldest MFA event was received before this time, with the newest event time up to
-    /// which all events were.
+    /// At most `limit` people after `after`, by id, of whom an MFA event was received before this time, each with the
+    /// newest event time up to which all events were.
     async fn removable(
         &self,
         received_before_ms: i64,
+        after: Option<IdentityId>,
         limit: u32,
     ) -> Result<Vec<(IdentityId, i64)>, StoreError>;
     /// Removes a person's MFA events up to a time, keeps `baseline` in their place, and freezes the incidents that end

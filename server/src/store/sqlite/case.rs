@@ -125,9 +125,10 @@ impl CaseStore for SqliteState {
     async fn removable(
         &self,
         received_before_ms: i64,
+        after: Option<IdentityId>,
         limit: u32,
     ) -> Result<Vec<(IdentityId, i64)>, StoreError> {
-        retain::removable(&self.0.reader, received_before_ms, limit).await
+        retain::removable(&self.0.reader, received_before_ms, after, limit).await
     }
 
     async fn remove_mfa_events(

@@ -71,7 +71,8 @@ impl Loaded {
                 id: self.row.id,
                 display_name: display_name(&events).unwrap_or_default(),
                 accounts: self.row.accounts.iter().filter_map(account_key).collect(),
-                privileged: false,
+                // Known from records that are gone; as long as all are there, they say it themselves.
+                privileged: self.row.privileged && self.row.removed_until_ms > 0,
             },
             mfa_events: events,
             endpoints: self.endpoints.clone(),

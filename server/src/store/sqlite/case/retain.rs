@@ -13,18 +13,17 @@ const ACTION: &str = "remove old MFA events";
 pub(super) async fn removable(
     reader: &SqlitePool,
     received_before_ms: i64,
+    after: Option<IdentityId>,
     limit: u32,
 ) -> Result<Vec<(IdentityId, i64)>, StoreError> {
-    // Records come in the order of their numbers, so the old ones are found at the low end; up to the event before the
-    // first one that has to stay, all may go.
+    // Up to the event before the first one that has to stay, all may go.
     let rows: Vec<(Vec<u8>, Option<i64>, i64)> = sqlx::query_as(
         "SELECT a.identity, min(CASE WHEN e.receive_time_ms >= ?1 THEN e.event_time_ms END), max(e.event_time_ms) \
-         FROM mfa_event AS e JOIN account AS a ON a.no = e.account_no \
-         WHERE a.identity IN (SELECT DISTINCT old.identity FROM account AS old JOIN mfa_event AS m \
-         ON m.account_no = old.no WHERE m.no IN (SELECT no FROM mfa_event ORDER BY no LIMIT 10000) \
-         AND m.receive_time_ms < ?1 LIMIT ?2) GROUP BY a.identity",
+         FROM account AS a JOIN mfa_event AS e ON e.account_no = a.no \
+         WHERE a.identity > ?2 GROUP BY a.identity HAVING min(e.receive_time_ms) < ?1 ORDER BY a.identity LIMIT ?3",
     )
     .bind(received_before_ms)
+    .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
     .bind(limit)
     .fetch_all(reader)
     .await

@@ -1,0 +1,129 @@
+//! Which people some accounts belong to, given those who are stored. Pure.
+
+use std::collections::BTreeSet;
+
+use tocsin_correlate::{AccountKey, IdentityKey, Provider, identity_keys, resolve};
+
+use crate::store::case::{AccountRow, IdentityGroup};
+
+/// A key as it is stored.
+fn key_text(key: &IdentityKey) -> String {
+    match key {
+        IdentityKey::Address(mail) => format!("address/{mail}"),
+        IdentityKey::Account(provider, id) => format!("account/{}/{id}", provider.word()),
+        IdentityKey::ShortName(provider, name) => {
+            format!("short_name/{}/{name}", provider.word())
+        }
+    }
+}
+
+/// Every key of these accounts, as they are stored.
+pub(super) fn keys<'a>(accounts: impl IntoIterator<Item = &'a AccountKey>) -> Vec<String> {
+    let keys: BTreeSet<String> = accounts
+        .into_iter()
+        .flat_map(|account| identity_keys(account).iter().map(key_text).collect::<Vec<_>>())
+        .collect();
+    keys.into_iter().collect()
+}
+
+/// An account as it is stored.
+pub(super) fn row(account: &AccountKey) -> AccountRow {
+    AccountRow {
+        provider: account.provider.word().to_owned(),
+        provider_id: account.provider_id.clone(),
+        login: account.login.clone(),
+    }
+}
+
+/// `None`: of a provider that this build does not know.
+fn account(row: &AccountRow) -> Option<AccountKey> {
+    let provider = Provider::ALL.iter().find(|provider| provider.word() == row.provider)?;
+    Some(AccountKey {
+        provider: *provider,
+        provider_id: row.provider_id.clone(),
+        login: row.login.clone(),
+    })
+}
+
+/// The people of these accounts: those stored who hold a key of them (`stored`), extended, joined, or new ones.
+pub(super) fn groups(stored: &[IdentityGroup], new: &BTreeSet<AccountKey>) -> Vec<IdentityGroup> {
+    let known = stored.iter().flat_map(|group| group.accounts.iter().filter_map(account));
+    let accounts: BTreeSet<AccountKey> = known.chain(new.iter().cloned()).collect();
+    let mut groups = Vec::new();
+    for (id, keys) in resolve(&accounts) {
+        let is_of = |account: &AccountKey| identity_keys(account).iter().any(|key| keys.contains(key));
+        let mut texts: BTreeSet<String> = keys.iter().map(key_text).collect();
+        let former: Vec<&IdentityGroup> = stored
+            .iter()
+            .filter(|group| group.keys.iter().any(|key| texts.contains(key)))
+            .collect();
+        texts.extend(former.iter().flat_map(|group| group.keys.iter().cloned()));
+        let mut rows: BTreeSet<AccountRow> =
+            accounts.iter().filter(|account| is_of(account)).map(row).collect();
+        // Accounts of a provider that this build does not know stay where they are.
+        rows.extend(former.iter().flat_map(|group| group.accounts.iter().cloned()));
+        groups.push(IdentityGroup {
+            id,
+            keys: texts.into_iter().collect(),
+            accounts: rows.into_iter().collect(),
+            former: former.iter().map(|group| group.id).collect(),
+        });
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(id: &str, login: &str) -> AccountKey {
+        AccountKey {
+            provider: Provider::Okta,
+            provider_id: id.into(),
+            login: login.into(),
+        }
+    }
+
+    fn set(accounts: &[AccountKey]) -> BTreeSet<AccountKey> {
+        accounts.iter().cloned().collect()
+    }
+
+    #[test]
+    fn a_new_account_makes_a_new_person() {
+        let found = groups(&[], &set(&[account("00u1", "dana@example.com")]));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].keys, ["account/okta/00u1", "address/dana@example.com"]);
+        assert!(found[0].former.is_empty());
+    }
+
+    #[test]
+    fn a_known_key_extends_its_person() {
+        let stored = groups(&[], &set(&[account("00u1", "dana@example.com")]));
+        let new = set(&[account("00u1", "d.reyes@example.com")]);
+        let found = groups(&stored, &new);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].accounts.len(), 2);
+        assert!(found[0].former.is_empty() || found[0].former == [stored[0].id]);
+    }
+
+    #[test]
+    fn an_account_can_join_two_stored_people() {
+        let one = groups(&[], &set(&[account("00u1", "dana@example.com")]));
+        let other = groups(&[], &set(&[account("00u2", "d.reyes@example.com")]));
+        let mut stored = [one, other].concat();
+        for group in &mut stored {
+            group.former = vec![group.id];
+        }
+        let found = groups(&stored, &set(&[account("00u2", "dana@example.com")]));
+        assert_eq!(found.len(), 1);
+        let former: BTreeSet<_> = found[0].former.iter().copied().collect();
+        assert_eq!(former, stored.iter().map(|group| group.id).collect());
+        assert_eq!(found[0].accounts.len(), 3);
+    }
+
+    #[test]
+    fn keys_of_all_accounts_are_asked_for_once() {
+        let accounts = [account("00u1", "dana@example.com"), account("00u1", "dana")];
+        assert_eq!(keys(&accounts), ["account/okta/00u1", "address/dana@example.com"]);
+    }
+}
