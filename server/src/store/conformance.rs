@@ -1,4 +1,5 @@
 //! The suite that every engine must pass. An engine's own tests call each function with a way to open its store anew.
+//! Telemetry is here, cases are in `conformance/tests/case.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,13 +9,19 @@ use tocsin_proto::id::{BootId, EndpointId, EventId, EventSequence, RunId};
 use tocsin_proto::telemetry::v1::event::Body;
 use tocsin_proto::telemetry::v1::{Event, EventBatch, GapPlace, Health, Process, ProcessActivity};
 
+use super::StateStore;
 use super::telemetry::*;
+
+#[path = "conformance/tests/case.rs"]
+pub(crate) mod case;
 
 /// An engine under test: every call opens the same stored data again, as after a crash.
 #[async_trait::async_trait]
 pub(crate) trait Engine: Send + Sync {
     /// Telemetry.
     async fn telemetry(&self) -> Arc<dyn TelemetryStore>;
+    /// State.
+    async fn state(&self) -> Arc<dyn StateStore>;
 }
 
 /// An endpoint by number.

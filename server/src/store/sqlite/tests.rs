@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::SqliteTelemetry;
+use super::{SqliteState, SqliteTelemetry};
+use crate::store::StateStore;
 use crate::store::conformance::{self as suite, Engine};
 use crate::store::telemetry::TelemetryStore;
 
@@ -22,18 +23,25 @@ impl Engine for Sqlite {
         let path = self.0.path().join("telemetry.db");
         Arc::new(SqliteTelemetry::open(&path).await.unwrap())
     }
+
+    async fn state(&self) -> Arc<dyn StateStore> {
+        let path = self.0.path().join("state.db");
+        Arc::new(SqliteState::open(&path).await.unwrap())
+    }
 }
 
 macro_rules! conform {
-    ($($name:ident,)+) => {
+    ($suite:path: $($name:ident,)+) => {
         $(#[tokio::test]
         async fn $name() {
+            use $suite as suite;
             suite::$name(&Sqlite::new()).await;
         })+
     };
 }
 
 conform! {
+    crate::store::conformance:
     what_is_committed_survives_and_is_not_taken_twice,
     an_overlap_is_cut_off,
     a_hole_is_a_gap_until_its_endpoint_names_it,
@@ -43,6 +51,21 @@ conform! {
     an_event_is_found_by_its_id,
     retention_takes_the_oldest_and_keeps_the_marks,
     one_process_table_is_kept_for_an_endpoint,
+}
+
+conform! {
+    crate::store::conformance::case:
+    a_record_is_stored_and_counted_once,
+    people_who_turn_out_to_be_one_become_one,
+    what_was_resolved_from_older_people_is_refused,
+    a_mark_goes_only_with_what_is_at_least_as_new,
+    whoever_waits_for_a_provider_is_marked_when_it_gets_there,
+    a_change_made_from_an_older_version_is_refused,
+    what_an_incident_had_goes_to_its_successor,
+    incidents_are_listed_by_severity_then_time_in_pages,
+    incidents_are_found_by_beginning_and_alias,
+    links_mark_and_are_bounded_to_one_row_each,
+    old_records_go_and_their_incidents_are_frozen,
 }
 
 proptest! {
