@@ -82,15 +82,13 @@ fn describe(identity: &Identity, page: &mut Page) {
     page.field("MFA events", &identity.mfa_events.to_string());
     page.section("Accounts at providers");
     for account in &identity.accounts {
-        let said = format!(
-            "{} {} (id {}; {}, from {})",
-            account.provider,
-            account.login,
-            account.provider_id,
-            account.confidence,
-            account.source
-        );
-        page.item("-", &said);
+        let about = [
+            labelled("id", &account.provider_id),
+            account.confidence.clone(),
+            labelled("from", &account.source),
+        ];
+        let name = format!("{} {}", account.provider, account.login);
+        page.item("-", &with(&name, &about));
     }
     page.section("Accounts on endpoints");
     if identity.local_accounts.is_empty() {
@@ -102,16 +100,36 @@ fn describe(identity: &Identity, page: &mut Page) {
         page.paragraph(&cure, Style::Medium);
     }
     for account in &identity.local_accounts {
-        let mut said = format!("{} on {}", account.user, account.hostname);
-        if !account.uid.is_empty() {
-            said += &format!(" (uid {})", account.uid);
+        let mut linked = labelled("linked by", &account.linked_by);
+        if account.linked_time_ms != 0 {
+            linked += &format!(" {}", time::minute(account.linked_time_ms));
         }
-        said += &format!("; {}, from {}", account.confidence, account.source);
-        if !account.linked_by.is_empty() {
-            let when = time::minute(account.linked_time_ms);
-            said += &format!("; linked by {} {when}", account.linked_by);
-        }
-        page.item("-", &said);
+        let about = [
+            labelled("uid", &account.uid),
+            account.confidence.clone(),
+            labelled("from", &account.source),
+            linked,
+        ];
+        let name = format!("{} on {}", account.user, account.hostname);
+        page.item("-", &with(&name, &about));
+    }
+}
+
+/// A value with its label; nothing where there is none.
+fn labelled(label: &str, value: &str) -> String {
+    match value {
+        "" => String::new(),
+        value => format!("{label} {value}"),
+    }
+}
+
+/// A name and what is known about it.
+fn with(name: &str, about: &[String]) -> String {
+    let known: Vec<_> = about.iter().map(|part| part.trim()).collect();
+    let known: Vec<_> = known.into_iter().filter(|part| !part.is_empty()).collect();
+    match known.is_empty() {
+        true => name.to_owned(),
+        false => format!("{name} ({})", known.join(", ")),
     }
 }
 
@@ -152,5 +170,53 @@ impl Row for Identity {
             self.mfa_events.to_string().into(),
             time::minute(self.last_event_time_ms).into(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_proto::console::v1::{IdentityAccount, LocalAccount};
+
+    use super::*;
+
+    fn page(identity: &Identity) -> String {
+        let mut page = Page::new(Some(100), false);
+        describe(identity, &mut page);
+        page.finish()
+    }
+
+    #[test]
+    fn a_person_without_endpoints_is_told_how_to_get_one() {
+        let identity = Identity {
+            id: "12345678-0000".into(),
+            accounts: vec![IdentityAccount {
+                provider: "okta".into(),
+                login: "dana@example.com".into(),
+                ..IdentityAccount::default()
+            }],
+            ..Identity::default()
+        };
+        let page = page(&identity);
+        assert!(page.starts_with("dana@example.com\n"), "{page}");
+        assert!(page.contains("  - okta dana@example.com\n"), "{page}");
+        assert!(page.contains("identities link 12345678"), "{page}");
+    }
+
+    #[test]
+    fn a_link_says_whose_it_is_and_how_sure() {
+        let identity = Identity {
+            local_accounts: vec![LocalAccount {
+                hostname: "lab-7\x1b".into(),
+                user: "dana".into(),
+                uid: "1000".into(),
+                source: "analyst".into(),
+                confidence: "certain".into(),
+                linked_by: "kim".into(),
+                ..LocalAccount::default()
+            }],
+            ..Identity::default()
+        };
+        let said = "  - dana on lab-7\\x1b (uid 1000, certain, from analyst, linked by kim)\n";
+        assert!(page(&identity).contains(said), "{}", page(&identity));
     }
 }

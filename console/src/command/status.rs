@@ -13,6 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Row;
 use crate::output::page::Page;
 use crate::output::style::Style;
+use crate::output::table::Column;
 use crate::time;
 
 /// Open incidents that are named; the rest are counted.
@@ -20,6 +21,8 @@ const NAMED_MAX: usize = 5;
 
 /// A certificate that ends sooner is mentioned.
 const EXPIRY_WARNING_MS: i64 = 30 * 24 * 3600 * 1000;
+
+const NEXT_COLUMNS: &[Column] = &[Column::whole("COMMAND"), Column::text("WHAT FOR", 20)];
 
 /// The states that are not an end.
 const OPEN: [IncidentState; 3] = [
@@ -165,9 +168,9 @@ fn describe(status: &Status, page: &mut Page) {
         page.table(IncidentSummary::COLUMNS, rows);
     }
     page.section("Next");
-    for (command, what) in next(status) {
-        page.item("", &format!("{command:<44}{what}"));
-    }
+    let rows = next(status).into_iter();
+    let rows = rows.map(|(command, what)| vec![command.into(), what.into()]);
+    page.table(NEXT_COLUMNS, rows.collect());
 }
 
 /// Commands that make sense in this state.
