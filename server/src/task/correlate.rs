@@ -317,3 +317,6 @@ impl Correlator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

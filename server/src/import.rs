@@ -1,0 +1,121 @@
+//! Records of an identity provider in: read from a file's bytes, resolved to people, stored, correlated.
+//!
+//! ```text
+//! pieces of the file -> split, parse (blocking thread) -> RECORDS_MAX at a time: people, one transaction
+//!                    -> at the end: correlate -> summary
+//! ```
+//!
+//! Every record is counted once: imported, repeated, unused or malformed. What was committed stays where an import is
+//! broken off; the same file again repeats it and goes on.
+
+mod people;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use tocsin_correlate::{AccountKey, MfaEvent, Provider};
+use tocsin_proto::id::IdentityId;
+
+use crate::store::case::{CaseError, MfaBatch, NewMfaEvent};
+use crate::store::{StateStore, StoreError};
+
+/// Kind of the feed that imported files are.
+pub(crate) const FILE: &str = "file";
+
+/// zstd level of kept records.
+const LEVEL: i32 = 3;
+
+/// Times that people are resolved anew because another import changed them meanwhile.
+const TRIES: u32 = 8;
+
+/// A record that was understood.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    /// What it says.
+    pub(crate) event: MfaEvent,
+    /// As the provider wrote it.
+    pub(crate) raw: Vec<u8>,
+}
+
+/// What became of some records.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    /// New ones.
+    pub(crate) imported: u64,
+    /// Those that were stored before.
+    pub(crate) repeated: u64,
+    /// Whose they are.
+    pub(crate) people: BTreeSet<IdentityId>,
+}
+
+/// Stores records in one transaction, with the people they belong to. Each must name an account.
+///
+/// # Errors
+/// Where the store fails; nothing was stored then.
+pub(crate) async fn add(
+    state: &dyn StateStore,
+    provider: Provider,
+    records: Vec<Record>,
+    malformed: u64,
+    receive_time_ms: i64,
+) -> Result<Added, StoreError> {
+    let accounts: BTreeSet<AccountKey> =
+        records.iter().map(|record| record.event.account.clone()).collect();
+    let keys = people::keys(&accounts);
+    let packed = tokio::task::spawn_blocking(move || pack(records)).await;
+    let events = packed.unwrap_or(Err(StoreError::Damaged { what: "record" }))?;
+    let mut batch = MfaBatch {
+        provider: provider.word().to_owned(),
+        kind: FILE.to_owned(),
+        receive_time_ms,
+        events,
+        groups: Vec::new(),
+        malformed,
+    };
+    for _ in 0..TRIES {
+        batch.groups = people::groups(&state.groups(&keys).await?, &accounts);
+        match state.add_mfa_events(&batch).await {
+            Ok(new) => {
+                let imported = new.iter().filter(|new| **new).count();
+                return Ok(Added {
+                    imported: imported as u64,
+                    repeated: (new.len() - imported) as u64,
+                    people: owners(&batch),
+                });
+            }
+            Err(CaseError::Changed) => {}
+            Err(CaseError::Store(error)) => return Err(error),
+        }
+    }
+    Err(StoreError::State {
+        what: "feed",
+        id: batch.provider,
+        why: "is imported by others at the same time: try again",
+    })
+}
+
+fn owners(batch: &MfaBatch) -> BTreeSet<IdentityId> {
+    let mut of_account = BTreeMap::new();
+    for group in &batch.groups {
+        of_account.extend(group.accounts.iter().map(|account| (account, group.id)));
+    }
+    let events = batch.events.iter();
+    events.filter_map(|event| of_account.get(&event.account).copied()).collect()
+}
+
+/// Records as they are stored.
+fn pack(records: Vec<Record>) -> Result<Vec<NewMfaEvent>, StoreError> {
+    let damaged = || StoreError::Damaged { what: "record" };
+    let mut packer = zstd::bulk::Compressor::new(LEVEL).map_err(|_| damaged())?;
+    let mut pack = |record: Record| -> Result<NewMfaEvent, StoreError> {
+        Ok(NewMfaEvent {
+            id: record.event.id,
+            account: people::row(&record.event.account),
+            event_time_ms: record.event.time_ms,
+            event: serde_json::to_vec(&record.event).map_err(|_| damaged())?,
+            raw: packer.compress(&record.raw).map_err(|_| damaged())?,
+            raw_sha256: Sha256::digest(&record.raw).into(),
+        })
+    };
+    records.into_iter().map(&mut pack).collect()
+}

@@ -1,0 +1,398 @@
+//! Records in any order, correlated on a store of SQLite.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tocsin_correlate::{
+    AccountKey, FlowIds, MfaEvent, MfaEventKind, Novelty, Origin, Place, Provider, fold_login,
+};
+use tocsin_proto::console::v1::IncidentState;
+use tocsin_proto::id::{EndpointId, MfaEventId};
+
+use super::*;
+use crate::audit::AuditEntry;
+use crate::import::{Record, add};
+use crate::incident::{move_to, unpack_draft};
+use crate::store::case::{ActivityRow, AnalystChange, IncidentQuery, IncidentRow, LinkRow};
+use crate::store::conformance;
+use crate::store::sqlite::{SqliteState, SqliteTelemetry};
+
+const DAY_MS: i64 = 86_400_000;
+const START_MS: i64 = 1_780_000_000_000;
+
+/// A server's stores with a correlator over them.
+struct Bench {
+    dir: tempfile::TempDir,
+    state: Arc<dyn StateStore>,
+    telemetry: Arc<dyn TelemetryStore>,
+    correlator: Correlator,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn open(dir: tempfile::TempDir) -> Self {
+        let state = SqliteState::open(&dir.path().join("state.db")).await.unwrap();
+        let telemetry = SqliteTelemetry::open(&dir.path().join("telemetry.db")).await.unwrap();
+        let state: Arc<dyn StateStore> = Arc::new(state);
+        let telemetry: Arc<dyn TelemetryStore> = Arc::new(telemetry);
+        let correlator = Correlator::new(state.clone(), telemetry.clone());
+        Self {
+            dir,
+            state,
+            telemetry,
+            correlator,
+        }
+    }
+
+    async fn import(&self, events: &[MfaEvent]) {
+        for part in events.chunks(13) {
+            let record = |event: &MfaEvent| Record {
+                raw: format!("{event:?}").into_bytes(),
+                event: event.clone(),
+            };
+            let records = part.iter().map(record).collect();
+            add(self.state.as_ref(), Provider::Okta, records, 0, 1).await.unwrap();
+        }
+        self.correlator.settle().await.unwrap();
+    }
+
+    async fn rows(&self) -> Vec<IncidentRow> {
+        let query = IncidentQuery {
+            limit: 1_000,
+            ..IncidentQuery::default()
+        };
+        let mut rows = Vec::new();
+        for row in self.state.incidents(&query).await.unwrap() {
+            rows.push(self.state.incident(row.id).await.unwrap());
+        }
+        rows
+    }
+
+    /// Incidents but for what may depend on when Tocsin itself acted.
+    async fn seen(&self) -> Vec<(IncidentId, IdentityId, String, i32, String)> {
+        let of = |row: IncidentRow| {
+            let draft = serde_json::to_string(&unpack_draft(&row.engine.draft).unwrap()).unwrap();
+            let summary = String::from_utf8(row.engine.summary).unwrap();
+            (row.id, row.identity, draft, row.analyst.state, summary)
+        };
+        self.rows().await.into_iter().map(of).collect()
+    }
+
+    async fn close(&self, row: &IncidentRow) {
+        let analyst = move_to(&row.analyst, IncidentState::Closed, 5).unwrap().unwrap();
+        let change = AnalystChange {
+            id: row.id,
+            version: row.version,
+            analyst,
+            activity: ActivityRow {
+                time_ms: 5,
+                actor: "ana".into(),
+                what: "new -> closed".into(),
+            },
+            note: Some("called her".into()),
+        };
+        let entry = AuditEntry::operator("incidents.state", "", "");
+        self.state.change_incident(&change, &entry).await.unwrap();
+    }
+}
+
+fn origin(is_home: bool) -> Origin {
+    let (ip, country, asn) = if is_home {
+        ("192.0.2.7", "PT", 64_500)
+    } else {
+        ("198.51.100.66", "RO", 64_999)
+    };
+    Origin {
+        ip: Some(ip.parse().unwrap()),
+        asn: Some(asn),
+        place: Place {
+            country: Some(country.into()),
+            ..Place::default()
+        },
+        device_token: Some(format!("token-{is_home}")),
+        user_agent: Some(format!("agent-{is_home}")),
+        ..Origin::default()
+    }
+}
+
+fn event(who: &str, time_ms: i64, kind: MfaEventKind, is_home: bool) -> MfaEvent {
+    MfaEvent {
+        id: MfaEventId::derive(&[who.as_bytes(), &time_ms.to_be_bytes(), format!("{kind:?}").as_bytes()]),
+        provider: Provider::Okta,
+        time_ms,
+        kind,
+        account: AccountKey {
+            provider: Provider::Okta,
+            provider_id: format!("00u-{who}"),
+            login: fold_login(&format!("{who}@Example.com")),
+        },
+        display_name: Some(format!("{who} the person")),
+        actor: None,
+        origin: origin(is_home),
+        previous_ip: None,
+        factor: None,
+        application: None,
+        flow: FlowIds::default(),
+        novelty: Novelty::default(),
+        risk: None,
+        detail: None,
+    }
+}
+
+/// Ordinary sign-ins on some days.
+fn ordinary(who: &str, days: i64) -> Vec<MfaEvent> {
+    (0..days)
+        .map(|day| event(who, START_MS + day * DAY_MS + 9 * 3_600_000, MfaEventKind::SessionStarted, true))
+        .collect()
+}
+
+/// Prompts that are refused, and perhaps one that is not.
+fn bombing(who: &str, from_ms: i64, count: i64, is_approved: bool) -> Vec<MfaEvent> {
+    let mut events = Vec::new();
+    for n in 0..count {
+        let time_ms = from_ms + n * 120_000;
+        events.push(event(who, time_ms, MfaEventKind::PromptSent, false));
+        events.push(event(who, time_ms + 20_000, MfaEventKind::Denied, false));
+    }
+    if is_approved {
+        let time_ms = from_ms + count * 120_000;
+        events.push(event(who, time_ms, MfaEventKind::PromptSent, false));
+        events.push(event(who, time_ms + 9_000, MfaEventKind::Approved, false));
+        events.push(event(who, time_ms + 200_000, MfaEventKind::FactorEnrolled, false));
+    }
+    events
+}
+
+/// Three people: one bombed twice, one bombed and approving, one with a prompt that nobody answers, and another account
+/// that turns two of them into one person late.
+fn story() -> Vec<MfaEvent> {
+    let mut events = Vec::new();
+    for who in ["dana", "eli", "fay"] {
+        events.extend(ordinary(who, 8));
+    }
+    events.extend(bombing("dana", START_MS + 10 * DAY_MS, 6, false));
+    events.extend(bombing("dana", START_MS + 30 * DAY_MS, 5, true));
+    events.extend(bombing("eli", START_MS + 11 * DAY_MS, 9, true));
+    events.extend(bombing("fay", START_MS + 12 * DAY_MS, 5, false));
+    events.push(event("fay", START_MS + 12 * DAY_MS + 700_000, MfaEventKind::PromptSent, false));
+    let mut joining = event("eli", START_MS + 31 * DAY_MS, MfaEventKind::SessionStarted, true);
+    joining.account.provider_id = "00u-dana".into();
+    events.push(joining);
+    events
+}
+
+#[tokio::test]
+async fn records_twice_or_in_halves_from_the_end_give_the_same_incidents() {
+    let story = story();
+    let once = Bench::new().await;
+    once.import(&story).await;
+    let expected = once.seen().await;
+    assert!(expected.len() >= 3, "{expected:?}");
+
+    let versions: Vec<i64> = once.rows().await.iter().map(|row| row.version).collect();
+    once.import(&story).await;
+    assert_eq!(once.seen().await, expected, "twice");
+    let again: Vec<i64> = once.rows().await.iter().map(|row| row.version).collect();
+    assert_eq!(again, versions, "nothing was written the second time");
+
+    let (first, second) = story.split_at(story.len() / 2);
+    let halves = Bench::new().await;
+    halves.import(second).await;
+    halves.import(first).await;
+    assert_eq!(halves.seen().await, expected, "in halves");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+    #[test]
+    fn records_in_any_order_and_portions_give_the_same_incidents(
+        story in Just(story()).prop_shuffle(),
+        portions in 1..5_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let sorted = Bench::new().await;
+            sorted.import(&super::tests::story()).await;
+            let shuffled = Bench::new().await;
+            for portion in story.chunks(story.len() / portions + 1) {
+                shuffled.import(portion).await;
+            }
+            assert_eq!(shuffled.seen().await, sorted.seen().await);
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_correlated_before_a_crash_is_after_it() {
+    let bench = Bench::new().await;
+    let records = story()
+        .into_iter()
+        .map(|event| Record {
+            raw: Vec::new(),
+            event,
+        })
+        .collect();
+    add(bench.state.as_ref(), Provider::Okta, records, 0, 1).await.unwrap();
+    assert!(bench.rows().await.is_empty());
+    let again = Bench::open(bench.dir).await;
+    again.correlator.settle().await.unwrap();
+    assert!(!again.rows().await.is_empty());
+    assert!(again.state.dirty(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_incident_that_grows_backwards_keeps_what_the_analyst_said_and_opens_again() {
+    let bench = Bench::new().await;
+    let mut events = ordinary("dana", 8);
+    events.extend(bombing("dana", START_MS + 10 * DAY_MS, 6, false));
+    bench.import(&events).await;
+    let before = bench.rows().await.remove(0);
+    bench.close(&before).await;
+
+    bench.import(&events).await;
+    assert_eq!(bench.rows().await[0].analyst.state, i32::from(IncidentState::Closed));
+
+    bench.import(&bombing("dana", START_MS + 10 * DAY_MS - 600_000, 4, false)).await;
+    let rows = bench.rows().await;
+    assert_eq!(rows.len(), 1);
+    let after = &rows[0];
+    assert_ne!(after.id, before.id);
+    assert_eq!(after.analyst.state, i32::from(IncidentState::New), "new evidence opens it");
+    assert_eq!(bench.state.find_incident(&before.id.to_string()).await.unwrap(), after.id);
+    assert_eq!(bench.state.notes(after.id).await.unwrap()[0].text, "called her");
+    let activity = bench.state.activity(after.id).await.unwrap();
+    assert!(activity.iter().any(|row| row.what.starts_with("reopened: it was closed")));
+}
+
+#[tokio::test]
+async fn a_prompt_becomes_unanswered_when_somebody_elses_record_is_late_enough() {
+    let bench = Bench::new().await;
+    let mut events = ordinary("fay", 8);
+    let from_ms = START_MS + 10 * DAY_MS;
+    events.extend(bombing("fay", from_ms, 6, false));
+    events.push(event("fay", from_ms + 720_000, MfaEventKind::PromptSent, false));
+    bench.import(&events).await;
+    let results = async || -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let row = bench.rows().await.remove(0);
+        for attempt in unpack_draft(&row.engine.draft).unwrap().attempts {
+            *counts.entry(format!("{:?}", attempt.result)).or_default() += 1;
+        }
+        counts
+    };
+    assert_eq!(results().await.get("Prompted"), Some(&1));
+    bench.import(&[event("eli", from_ms + DAY_MS, MfaEventKind::SessionStarted, true)]).await;
+    assert_eq!(results().await.get("Prompted"), None);
+    assert_eq!(results().await.get("Unanswered"), Some(&1));
+}
+
+#[tokio::test]
+async fn a_tally_counts_what_an_import_changed_for_its_people() {
+    let bench = Bench::new().await;
+    bench.import(&story()).await;
+    let tally = bench.correlator.tally();
+    let new = bombing("gil", START_MS + 40 * DAY_MS, 6, true);
+    let mut more = bombing("dana", START_MS + 30 * DAY_MS + 1_200_000, 2, false);
+    more.extend(new);
+    let people: Vec<IdentityId> = {
+        let records = more
+            .iter()
+            .map(|event| Record {
+                raw: Vec::new(),
+                event: event.clone(),
+            })
+            .collect();
+        let added = add(bench.state.as_ref(), Provider::Okta, records, 0, 1).await.unwrap();
+        added.people.into_iter().collect()
+    };
+    assert_eq!(people.len(), 2);
+    tally.watch(people);
+    bench.correlator.settle().await.unwrap();
+    let (opened, updated) = tally.counts();
+    assert_eq!(opened, 1);
+    assert!(updated >= 1, "{updated}");
+}
+
+async fn linked(bench: &Bench, who: &str) -> EndpointId {
+    let endpoint = conformance::endpoint(1);
+    let identity = bench.state.find_identity(&format!("{who}@example.com")).await.unwrap();
+    let link = LinkRow {
+        endpoint,
+        user: who.into(),
+        uid: String::new(),
+        source: "analyst".into(),
+        confidence: "certain".into(),
+        linked_by: "ana".into(),
+        reason: String::new(),
+        linked_time_ms: 1,
+    };
+    let entry = AuditEntry::operator("identities.link", "", "");
+    bench.state.link(identity, &link, &entry).await.unwrap();
+    bench.correlator.settle().await.unwrap();
+    endpoint
+}
+
+async fn gaps(bench: &Bench) -> Vec<String> {
+    let row = bench.rows().await.remove(0);
+    let gaps = unpack_draft(&row.engine.draft).unwrap().gaps;
+    gaps.into_iter().map(|gap| gap.what).collect()
+}
+
+#[tokio::test]
+async fn telemetry_of_a_linked_endpoint_changes_what_is_missing() {
+    let bench = Bench::new().await;
+    let from_ms = START_MS + 10 * DAY_MS;
+    let mut events = ordinary("dana", 8);
+    events.extend(bombing("dana", from_ms, 6, false));
+    bench.import(&events).await;
+    assert!(gaps(&bench).await.iter().any(|what| what.contains("no linked endpoint")));
+
+    let endpoint = linked(&bench, "dana").await;
+    let is_silent = |what: &String| what.contains("was not reporting");
+    let found = gaps(&bench).await;
+    assert!(found.iter().any(is_silent), "{found:?}");
+    assert!(!found.iter().any(|what| what.contains("no linked endpoint")), "{found:?}");
+
+    let span = vec![
+        conformance::event(1, from_ms - 3_600_000),
+        conformance::event(2, from_ms + DAY_MS),
+    ];
+    let batch = conformance::batch_of(endpoint, conformance::run(1), span);
+    bench.telemetry.append(&[batch]).await.unwrap();
+    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref()).await.unwrap();
+    assert_eq!(bench.state.dirty(10).await.unwrap().len(), 1);
+    bench.correlator.settle().await.unwrap();
+    let found = gaps(&bench).await;
+    assert!(!found.iter().any(is_silent), "{found:?}");
+    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref()).await.unwrap();
+    assert!(bench.state.dirty(10).await.unwrap().is_empty(), "nothing new: nobody is dirty");
+}
+
+#[tokio::test]
+async fn old_records_go_and_no_incident_changes() {
+    let bench = Bench::new().await;
+    let story = story();
+    bench.import(&story).await;
+    let before = bench.seen().await;
+    // All were received at 1: all may go but those of incidents that reach further, of which there are none.
+    let removed = bench.correlator.remove_mfa_events(2).await.unwrap();
+    assert_eq!(removed, story.len() as u64);
+    let people = bench.state.identities(None, 10).await.unwrap();
+    let ids: Vec<IdentityId> = people.iter().map(|person| person.id).collect();
+    bench.state.mark_dirty(&ids).await.unwrap();
+    bench.correlator.settle().await.unwrap();
+    assert_eq!(bench.seen().await, before);
+    assert!(bench.rows().await.iter().all(|row| row.is_frozen));
+    assert_eq!(bench.correlator.remove_mfa_events(2).await.unwrap(), 0);
+
+    // The same records again are new records, and the incidents are the same ones.
+    bench.import(&story).await;
+    assert_eq!(bench.seen().await.len(), before.len());
+    let ids = |seen: &[(IncidentId, IdentityId, String, i32, String)]| {
+        seen.iter().map(|seen| seen.0).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids(&bench.seen().await), ids(&before));
+}
