@@ -274,3 +274,7 @@ pub(crate) fn tally(effects: &[(IncidentId, Effect)], into: &mut BTreeMap<Incide
         }
     }
 }
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

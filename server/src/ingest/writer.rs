@@ -146,3 +146,60 @@ async fn one_by_one(
 fn failed(error: StoreError) -> CommitError {
     CommitError::Store(Arc::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{batch, batch_of, endpoint, event, run};
+    use crate::store::sqlite::SqliteTelemetry;
+
+    async fn store() -> (tempfile::TempDir, Arc<dyn TelemetryStore>) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteTelemetry::open(&dir.path().join("telemetry.db")).await.unwrap();
+        (dir, Arc::new(store))
+    }
+
+    #[tokio::test]
+    async fn everything_queued_is_answered_before_the_task_ends() {
+        let (_dir, store) = store().await;
+        let (writer, work) = Writer::new(store.clone());
+        let task = tokio::spawn(work);
+        let mut replies = Vec::new();
+        for n in 0..300 {
+            replies.push(writer.queue(batch(n * 2 + 1, n * 2 + 2)).await.unwrap());
+        }
+        drop(writer);
+        task.await.unwrap();
+        for reply in replies {
+            assert_eq!(reply.await.unwrap().unwrap(), Appended::Stored);
+        }
+        let latest = store.latest_run(endpoint(1)).await.unwrap().unwrap();
+        assert_eq!(latest.committed_through, 600);
+    }
+
+    #[tokio::test]
+    async fn one_endpoints_bad_batch_holds_up_no_other() {
+        let (_dir, store) = store().await;
+        store.append(&[batch(1, 4)]).await.unwrap();
+        // It overlaps what is stored, and its bytes are not what its columns say.
+        let mut bad = batch(3, 6);
+        bad.payload = vec![0; 16];
+        let good = batch_of(endpoint(2), run(2), vec![event(1, 1)]);
+        let (writer, work) = Writer::new(store);
+        let replies = [writer.queue(bad).await.unwrap(), writer.queue(good).await.unwrap()];
+        drop(writer);
+        work.await;
+        let [bad, good] = replies;
+        assert!(bad.await.unwrap().is_err());
+        assert_eq!(good.await.unwrap().unwrap(), Appended::Stored);
+    }
+
+    #[tokio::test]
+    async fn after_its_end_nothing_is_queued() {
+        let (_dir, store) = store().await;
+        let (writer, work) = Writer::new(store);
+        drop(work);
+        let refused = writer.queue(batch(1, 1)).await;
+        assert!(matches!(refused, Err(CommitError::Stopping)));
+    }
+}
