@@ -52,7 +52,7 @@ CREATE INDEX batch_wide ON batch (event_time_max_ms) WHERE event_time_max_ms - e
 CREATE INDEX batch_wide_oldest ON batch (event_time_min_ms) WHERE event_time_max_ms - event_time_min_ms > 60000;
 
 -- So are batches with gaps, which tell what is not known of an endpoint.
-CREATE INDEX batch_gap ON batch (endpoint_no, event_time_max_ms) WHERE kinds & 2 != 0;
+CREATE INDEX batch_gap ON batch (endpoint_no, event_time_min_ms) WHERE kinds & 2 != 0;
 
 -- Holes are few; they go when their endpoint says what was lost.
 CREATE INDEX batch_hole ON batch (run_no, first_sequence) WHERE hole = 1;

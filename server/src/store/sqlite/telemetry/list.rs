@@ -179,14 +179,22 @@ pub(super) async fn run_batches(
     kinds: u32,
     limit: u32,
 ) -> Result<Vec<StoredBatch>, StoreError> {
+    let Some(run_no) = run_no(file, of).await? else {
+        return Ok(Vec::new());
+    };
+    // The batch that the next sequence lies in begins at or before it; only a bound value finds it by the index.
+    let from: Option<i64> = sqlx::query_scalar(
+        "SELECT max(first_sequence) FROM batch WHERE run_no = ? AND first_sequence <= ?",
+    )
+    .bind(run_no)
+    .bind(signed(after_sequence.saturating_add(1)))
+    .fetch_one(&file.reader)
+    .await
+    .map_err(engine(ACTION))?;
     let mut sql = QueryBuilder::<Sqlite>::new(COLUMNS);
-    push_run(&mut sql, of);
-    // The batch that `after_sequence` lies in has the last first_sequence at or below it.
-    sql.push(" AND last_sequence > ")
-        .push_bind(signed(after_sequence))
-        .push(" AND first_sequence >= coalesce((SELECT max(first_sequence) FROM batch AS b WHERE b.run_no = batch.run_no AND b.first_sequence <= ")
-        .push_bind(signed(after_sequence.saturating_add(1)))
-        .push("), 0)");
+    sql.push("run_no = ").push_bind(run_no);
+    sql.push(" AND first_sequence >= ").push_bind(from.unwrap_or_default());
+    sql.push(" AND last_sequence > ").push_bind(signed(after_sequence));
     if kinds != 0 {
         sql.push(" AND kinds & ").push_bind(kinds).push(" != 0");
     }
@@ -205,8 +213,11 @@ pub(super) async fn batch_of(
     file: &Database,
     event: EventId,
 ) -> Result<Option<StoredBatch>, StoreError> {
+    let Some(run_no) = run_no(file, (event.endpoint, event.run)).await? else {
+        return Ok(None);
+    };
     let mut sql = QueryBuilder::<Sqlite>::new(COLUMNS);
-    push_run(&mut sql, (event.endpoint, event.run));
+    sql.push("run_no = ").push_bind(run_no);
     sql.push(" AND first_sequence <= ")
         .push_bind(signed(event.sequence.0))
         .push(" ORDER BY first_sequence DESC LIMIT 1");
@@ -220,10 +231,16 @@ pub(super) async fn batch_of(
         .filter(|batch| batch.head.last_sequence >= event.sequence.0))
 }
 
-fn push_run(sql: &mut QueryBuilder<Sqlite>, (endpoint, run): (EndpointId, RunId)) {
-    sql.push("run_no = (SELECT run.no FROM run JOIN endpoint ON endpoint.no = run.endpoint_no WHERE endpoint.id = ")
-        .push_bind(endpoint.as_bytes().to_vec())
-        .push(" AND run.id = ")
-        .push_bind(run.as_bytes().to_vec())
-        .push(")");
+async fn run_no(
+    file: &Database,
+    (endpoint, run): (EndpointId, RunId),
+) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar(
+        "SELECT run.no FROM run JOIN endpoint ON endpoint.no = run.endpoint_no WHERE endpoint.id = ? AND run.id = ?",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .bind(run.as_bytes().as_slice())
+    .fetch_optional(&file.reader)
+    .await
+    .map_err(engine(ACTION))
 }
