@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! `tocsin-agent`: hands its arguments to the library and ends with its exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tocsin_agent::main(std::env::args_os())
+}

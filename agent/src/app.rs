@@ -1,0 +1,353 @@
+//! The running agent: the only file that knows all stages. Builds them, joins them, ends them in order.
+//!
+//! Order of the end: sensors, then what they had seen goes through the pipeline into the spool, then the uplink gets
+//! a moment to send it, then the last status is written. A second signal changes nothing; all of it is bounded.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tocsin_proto::id::RunId;
+use tocsin_spool::SpoolError;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::Config;
+use crate::file::FileError;
+use crate::hash::Hasher;
+use crate::health::{self, ConnectionState, Health};
+use crate::identity::{CurrentIdentity, Identity, IdentityError};
+use crate::machine;
+use crate::outbox::Outbox;
+use crate::pipeline::{FormerRun, Pipeline, Stages};
+use crate::queue::Queue;
+use crate::sensor::supervisor::{self, Running};
+use crate::sensor::{Loss, LossPlace, LossReason, Observation, process};
+use crate::state::{LockError, StateDirectory};
+use crate::status::{RunFacts, Status};
+use crate::text::chain;
+use crate::uplink::Uplink;
+
+/// How often the status is written.
+const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long the uplink may take to send the last events.
+const LAST_SEND: Duration = Duration::from_secs(3);
+
+/// Before an uplink that panicked is started anew.
+const UPLINK_RESTART: Duration = Duration::from_secs(5);
+
+/// Threads for work that waits for the disk.
+const BLOCKING_THREADS_MAX: usize = 4;
+
+/// An agent that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The state directory cannot be used.
+    #[error("use the state directory")]
+    State(#[from] FileError),
+    /// Another one runs.
+    #[error("start the agent")]
+    Lock(#[from] LockError),
+    /// The machine is not enrolled, or its identity cannot be used.
+    #[error("start the agent")]
+    Identity(#[from] IdentityError),
+    /// The spool cannot be opened.
+    #[error("open the spool")]
+    Spool(#[from] SpoolError),
+    /// A broken invariant.
+    #[error("keep running: the pipeline panicked, see the log")]
+    Pipeline,
+    /// Threads, signals or the runtime cannot be had.
+    #[error("{doing}")]
+    System {
+        /// What was to be had.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl RunError {
+    fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { doing, source }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(config: &Config, state: StateDirectory) -> Result<(), RunError> {
+    state.create()?;
+    let _lock = state.lock()?;
+    let identity = Identity::load(&state)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .map_err(RunError::system("start the runtime"))?;
+    // Before anything runs: a signal from now on ends the agent in order.
+    let mut signals = runtime
+        .block_on(async { Signals::listen() })
+        .map_err(RunError::system("listen to signals"))?;
+    let app = App::start(config, state, identity)?;
+    let ended = runtime.block_on(app.run_until(signals.received()));
+    // A lookup of a name may still hang in a thread; it is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Runs the uplink; should it ever panic, it is started anew.
+async fn keep_uplink(uplink: Arc<Uplink>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let (running, stop) = (uplink.clone(), stop.clone());
+        match tokio::spawn(async move { running.run(stop).await }).await {
+            Ok(()) => return,
+            Err(error) => tracing::error!(%error, "the uplink failed and is started anew"),
+        }
+        sleep(UPLINK_RESTART).await;
+    }
+}
+
+/// The stages at work.
+struct App {
+    state: StateDirectory,
+    facts: RunFacts,
+    queue: Arc<Queue>,
+    health: Arc<Health>,
+    outbox: Arc<Outbox>,
+    uplink: Arc<Uplink>,
+    sensors: Vec<Running>,
+    pipeline: JoinHandle<()>,
+}
+
+impl App {
+    fn start(config: &Config, state: StateDirectory, identity: Identity) -> Result<Self, RunError> {
+        let start_ms = clock::now_ms();
+        let former = Status::load(&state)
+            .unwrap_or_else(|error| {
+                tracing::warn!(error = chain(&error), "the former status cannot be read");
+                None
+            })
+            .and_then(|status| status.former_run());
+        let facts = RunFacts {
+            run: RunId::from_random(rand::random()),
+            start_ms,
+            hostname: machine::hostname(),
+        };
+        let boot = machine::boot_id();
+        let (health, queue) = (Arc::new(Health::default()), Arc::new(Queue::default()));
+        let outbox = open_spool(&state, config.spool_bytes_max, &health)?;
+        let hasher = Hasher::start(config.process.hash_bytes_max)
+            .map(Arc::new)
+            .map_err(RunError::system("start the hasher's thread"))?;
+        let stages = Stages {
+            queue: queue.clone(),
+            outbox: outbox.clone(),
+            health: health.clone(),
+            hasher: hasher.clone(),
+        };
+        let pipeline = Pipeline::new(stages, facts.run, boot, former);
+        let pipeline = std::thread::Builder::new()
+            .name("pipeline".into())
+            .spawn(move || pipeline.run())
+            .map_err(RunError::system("start the pipeline's thread"))?;
+        if let Some(former) = former {
+            queue.push("agent", [stopped(&former, start_ms)]);
+        }
+        let chain = process::chain(&config.process, &hasher);
+        let sensors = supervisor::start("process", chain, &queue, &health)
+            .map_err(RunError::system("start a sensor's thread"))?;
+        let uplink = Uplink {
+            identity: Arc::new(CurrentIdentity::new(state.clone(), identity)),
+            outbox: outbox.clone(),
+            queue: queue.clone(),
+            health: health.clone(),
+            run: facts.run,
+            boot,
+            start_ms,
+        };
+        tracing::info!(run = %facts.run, version = env!("CARGO_PKG_VERSION"), "started");
+        Ok(Self {
+            state,
+            facts,
+            queue,
+            health,
+            outbox,
+            uplink: Arc::new(uplink),
+            sensors: vec![sensors],
+            pipeline,
+        })
+    }
+
+    async fn run_until(self, end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+        let stop = CancellationToken::new();
+        let uplink = tokio::spawn(keep_uplink(self.uplink.clone(), stop.clone()));
+        let mut tick = interval(STATUS_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(end);
+        let signal = loop {
+            tokio::select! {
+                signal = &mut end => break Some(signal),
+                // Without it every event would be lost; whoever started the agent starts it anew.
+                _ = tick.tick() => if self.pipeline.is_finished() {
+                    break None;
+                },
+            }
+            self.write_status().await;
+        };
+        tracing::info!(signal, "ending");
+        self.end(stop, uplink).await;
+        signal.map(drop).ok_or(RunError::Pipeline)
+    }
+
+    async fn write_status(&self) {
+        let status = self.status();
+        let state = self.state.clone();
+        let stored = tokio::task::spawn_blocking(move || status.store(&state)).await;
+        if let Ok(Err(error)) = stored {
+            tracing::warn!(error = chain(&error), "the status cannot be written");
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status::of_run(
+            &self.facts,
+            self.health.report(),
+            health::usage(),
+            clock::now_ms(),
+        )
+    }
+
+    async fn end(self, stop: CancellationToken, uplink: tokio::task::JoinHandle<()>) {
+        let last = Status {
+            pid: 0,
+            ..self.status()
+        };
+        let (queue, sensors, pipeline) = (self.queue.clone(), self.sensors, self.pipeline);
+        let flushed = tokio::task::spawn_blocking(move || {
+            for sensor in sensors {
+                sensor.stop();
+            }
+            queue.close();
+            pipeline.join()
+        });
+        if !matches!(flushed.await, Ok(Ok(()))) {
+            tracing::error!("the pipeline panicked: its last events are lost");
+        }
+        let sent = async {
+            while self.health.connection_state() == ConnectionState::Connected
+                && self.health.report().spool.events > 0
+            {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(LAST_SEND, sent).await.is_err() {
+            tracing::info!("the last events are kept for the next start");
+        }
+        stop.cancel();
+        if let Err(error) = uplink.await {
+            tracing::error!(%error, "the uplink ended badly");
+        }
+        let (outbox, state) = (self.outbox, self.state);
+        let report = self.health.report();
+        let last = Status {
+            updated_time: clock::now_ms(),
+            spool_events: report.spool.events,
+            last_sequence: report.last_sequence,
+            acknowledged_sequence: report.acknowledged_sequence,
+            acknowledged_events: report.acknowledged_events,
+            ..last
+        };
+        let written = tokio::task::spawn_blocking(move || {
+            outbox.checkpoint();
+            last.store(&state)
+        });
+        if let Ok(Err(error)) = written.await {
+            tracing::warn!(error = chain(&error), "the last status cannot be written");
+        }
+        tracing::info!("ended");
+    }
+}
+
+fn open_spool(
+    state: &StateDirectory,
+    bytes_max: u64,
+    health: &Arc<Health>,
+) -> Result<Arc<Outbox>, RunError> {
+    let (outbox, recovery) = Outbox::open(&state.spool(), bytes_max, health.clone())?;
+    if recovery.events > 0 {
+        tracing::info!(
+            events = recovery.events,
+            "events of earlier runs wait in the spool"
+        );
+    }
+    if recovery.damaged > 0 || recovery.torn_bytes > 0 || !recovery.set_aside.is_empty() {
+        tracing::error!(
+            damaged = recovery.damaged,
+            torn_bytes = recovery.torn_bytes,
+            set_aside = recovery.set_aside.len(),
+            "the spool was damaged"
+        );
+    }
+    Ok(Arc::new(outbox))
+}
+
+/// The time in which no agent ran.
+fn stopped(former: &FormerRun, start_ms: i64) -> Observation {
+    Observation::Loss(Box::new(Loss {
+        place: LossPlace::Sensor,
+        reason: LossReason::AgentStopped,
+        component: "agent",
+        lost: None,
+        // A clock that was set back makes no gap that ends before it begins.
+        from_ms: former.alive_ms.min(start_ms),
+        until_ms: start_ms,
+    }))
+}
+
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn received(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "ctrl-c",
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be received");
+                std::future::pending().await
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The configuration file: TOML -> [`RawConfig`] (what was said) -> [`Config`] (what it means).
+//!
+//! Unknown keys are refused, values out of their range are named with the range. It holds no secret, and
+//! nothing that enrolment decides. The default file (`agent.toml`) is the manual; a test holds it and the
+//! defaults of the code together.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::file::{self, FileError};
+
+/// The commented default, as `config print` writes it.
+pub(crate) const DEFAULT_TEXT: &str = include_str!("../agent.toml");
+
+/// Where the configuration is looked for when no other place is named; it need not be there.
+pub(crate) const DEFAULT_PATH: &str = if cfg!(windows) {
+    r"C:\ProgramData\Tocsin\agent.toml"
+} else {
+    "/etc/tocsin/agent.toml"
+};
+
+/// Where the agent keeps its identity, spool and status when no other place is named.
+pub(crate) const DEFAULT_STATE: &str = if cfg!(windows) {
+    r"C:\ProgramData\Tocsin\agent"
+} else {
+    "/var/lib/tocsin-agent"
+};
+
+/// Bytes of a configuration file at most.
+const CONFIG_BYTES_MAX: u64 = 64 << 10;
+
+/// Smallest and largest spool: a few full batches; what a terabyte disk can spare.
+const SPOOL_BYTES: std::ops::RangeInclusive<u64> = (16 << 20)..=(1 << 40);
+
+/// Fastest and slowest polling: a scan costs up to 0.2 s of CPU; a minute sees next to nothing.
+const POLL_INTERVAL_MS: std::ops::RangeInclusive<u64> = 250..=60_000;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("use the configuration file")]
+    Read(#[from] FileError),
+    /// It is not TOML of this shape.
+    #[error("understand configuration {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value out of its range.
+    #[error("use configuration {}: {key} is {value}, it must be {range}", path.display())]
+    Range {
+        /// The file.
+        path: PathBuf,
+        /// The key, with its table.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        range: String,
+    },
+}
+
+/// What a file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawConfig {
+    log: Option<String>,
+    spool: RawSpool,
+    process: RawProcess,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSpool {
+    bytes_max: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawProcess {
+    scope: Option<Scope>,
+    hash_bytes_max: Option<u64>,
+    poll_interval_ms: Option<u64>,
+}
+
+/// Which processes are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// [`Scope::Machine`] in the machine's own network namespace, [`Scope::Namespace`] in another.
+    Auto,
+    /// All of the machine.
+    Machine,
+    /// Those in the agent's network namespace.
+    Namespace,
+}
+
+/// What the agent is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Filter of the log.
+    pub(crate) log: String,
+    /// Limit of the spool.
+    pub(crate) spool_bytes_max: u64,
+    /// What the process sensors do.
+    pub(crate) process: ProcessConfig,
+}
+
+/// What the process sensors do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessConfig {
+    /// Which processes are reported.
+    pub(crate) scope: Scope,
+    /// Largest executable that is hashed; 0 = none is.
+    pub(crate) hash_bytes_max: u64,
+    /// Time between two scans of the polling sensor.
+    pub(crate) poll_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log: "info".into(),
+            spool_bytes_max: 256 << 20,
+            process: ProcessConfig {
+                scope: Scope::Auto,
+                hash_bytes_max: 256 << 20,
+                poll_interval: Duration::from_secs(2),
+            },
+        }
+    }
+}
+
+impl Config {
+    /// Reads `path`; without one the default place, where nothing need be.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let chosen = path.unwrap_or(Path::new(DEFAULT_PATH));
+        match file::read_text(chosen, CONFIG_BYTES_MAX) {
+            Ok(text) => Self::parse(&text, chosen),
+            Err(error) if path.is_none() && error.is_missing() => Ok(Self::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw: RawConfig = toml::from_str(text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        let default = Self::default();
+        let check = Ranges { path };
+        Ok(Self {
+            log: check.log(raw.log.unwrap_or(default.log))?,
+            spool_bytes_max: check.number(
+                "spool.bytes_max",
+                raw.spool.bytes_max.unwrap_or(default.spool_bytes_max),
+                SPOOL_BYTES,
+            )?,
+            process: ProcessConfig {
+                scope: raw.process.scope.unwrap_or(default.process.scope),
+                hash_bytes_max: raw
+                    .process
+                    .hash_bytes_max
+                    .unwrap_or(default.process.hash_bytes_max),
+                poll_interval: match raw.process.poll_interval_ms {
+                    None => default.process.poll_interval,
+                    Some(ms) => Duration::from_millis(check.number(
+                        "process.poll_interval_ms",
+                        ms,
+                        POLL_INTERVAL_MS,
+                    )?),
+                },
+            },
+        })
+    }
+}
+
+/// Checks values and names the file where one is wrong.
+struct Ranges<'a> {
+    path: &'a Path,
+}
+
+impl Ranges<'_> {
+    fn number(
+        &self,
+        key: &'static str,
+        value: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, ConfigError> {
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        Err(ConfigError::Range {
+            path: self.path.to_owned(),
+            key,
+            value: value.to_string(),
+            range: format!("from {} to {}", range.start(), range.end()),
+        })
+    }
+
+    fn log(&self, value: String) -> Result<String, ConfigError> {
+        const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+        if LEVELS.contains(&value.as_str()) {
+            return Ok(value);
+        }
+        Err(ConfigError::Range {
+            path: self.path.to_owned(),
+            key: "log",
+            value: format!("'{value}'"),
+            range: format!("one of {}", LEVELS.join(", ")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("agent.toml"))
+    }
+
+    #[test]
+    fn the_printed_default_says_every_default() {
+        assert_eq!(parse(DEFAULT_TEXT).unwrap(), Config::default());
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_printed_default_names_every_key() {
+        let keys = [
+            "log",
+            "bytes_max",
+            "scope",
+            "hash_bytes_max",
+            "poll_interval_ms",
+        ];
+        let named: Vec<&str> = DEFAULT_TEXT
+            .lines()
+            .filter_map(|line| line.split_once(" = ").map(|(key, _)| key))
+            .filter(|key| !key.starts_with('#'))
+            .collect();
+        assert_eq!(named, keys);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        for text in ["lgo = 'info'", "[spool]\nbytes = 1", "[other]\n"] {
+            let error = parse(text).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("unknown field"), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_the_range() {
+        let text = parse("[spool]\nbytes_max = 5").unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "use configuration agent.toml: spool.bytes_max is 5, it must be from 16777216 to 1099511627776"
+        );
+        assert!(parse("[process]\npoll_interval_ms = 1").is_err());
+        assert!(
+            parse("log = 'loud'")
+                .unwrap_err()
+                .to_string()
+                .contains("one of error")
+        );
+        assert!(parse("[process]\nscope = 'galaxy'").is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_file_changes_only_that_part() {
+        let config = parse("[process]\nscope = 'namespace'").unwrap();
+        assert_eq!(config.process.scope, Scope::Namespace);
+        assert_eq!(config.spool_bytes_max, Config::default().spool_bytes_max);
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        assert!(Config::load(Some(Path::new("/nonexistent/agent.toml"))).is_err());
+    }
+}

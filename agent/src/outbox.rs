@@ -1,0 +1,194 @@
+//! The spool as the stages share it: the pipeline appends, the uplink leases and commits.
+//!
+//! Every call may wait for the disk and for the other stage: async code calls it on a blocking thread.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tocsin_proto::id::{EventSequence, RunId};
+use tocsin_spool::{Loss, Record, Recovery, Span, Spool, SpoolConfig, SpoolError};
+use tokio::sync::Notify;
+
+use crate::health::{Health, SpoolReport};
+
+/// The shared spool.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    spool: Mutex<Spool>,
+    bytes_max: u64,
+    appended: Notify,
+    health: Arc<Health>,
+    rejected: Mutex<Rejected>,
+}
+
+/// What the server refuses.
+#[derive(Debug, Default)]
+struct Rejected {
+    /// The record that it refused last, and how often.
+    suspect: Option<(Span, u32)>,
+    /// Given up and not yet told.
+    given_up: Vec<Span>,
+}
+
+/// A record that the server refused so often is given up: it would hold up all others for ever.
+const REJECTIONS_MAX: u32 = 3;
+
+impl Outbox {
+    /// Opens the spool in `path`.
+    pub(crate) fn open(
+        path: &Path,
+        bytes_max: u64,
+        health: Arc<Health>,
+    ) -> Result<(Self, Recovery), SpoolError> {
+        let config = SpoolConfig {
+            bytes_max,
+            ..SpoolConfig::default()
+        };
+        let (spool, recovery) = Spool::open(path, config)?;
+        let outbox = Self {
+            spool: Mutex::new(spool),
+            bytes_max,
+            appended: Notify::new(),
+            health,
+            rejected: Mutex::default(),
+        };
+        outbox.report(&outbox.lock());
+        Ok((outbox, recovery))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spool> {
+        // The spool is made for interrupted work: what a panicking stage left is what a crash leaves.
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, spool: &Spool) {
+        let stats = spool.stats();
+        self.health.set_spool(SpoolReport {
+            bytes: stats.bytes,
+            bytes_max: self.bytes_max,
+            events: stats.events,
+        });
+    }
+
+    /// Adds records, in order, and makes them survive a crash of the machine with one sync. Gives back the spans
+    /// that could not be added, with the reason.
+    pub(crate) fn append(&self, records: &[Record]) -> Vec<(Span, SpoolError)> {
+        let mut spool = self.lock();
+        let mut failed = Vec::new();
+        for record in records {
+            if let Err(error) = spool.push(record) {
+                failed.push((record.span, error));
+            }
+        }
+        if let Err(error) = spool.sync() {
+            tracing::warn!(
+                error = crate::text::chain(&error),
+                "events may not survive a crash of the machine"
+            );
+        }
+        self.report(&spool);
+        drop(spool);
+        self.appended.notify_one();
+        failed
+    }
+
+    /// The next record, which is then in flight; `None` where there is none or enough are.
+    pub(crate) fn lease(&self) -> Result<Option<Record>, SpoolError> {
+        self.lock().lease()
+    }
+
+    /// Notes that the server has a run's events up to this one.
+    pub(crate) fn commit(&self, run: RunId, through: EventSequence) {
+        let mut spool = self.lock();
+        spool.commit(run, through);
+        self.report(&spool);
+    }
+
+    /// The server refused this record as one that makes no sense. True where it was given up for that; it is then
+    /// told by [`Outbox::take_rejected`].
+    pub(crate) fn reject(&self, span: Span) -> bool {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = match rejected.suspect {
+            Some((suspect, times)) if suspect == span => times + 1,
+            _ => 1,
+        };
+        if times < REJECTIONS_MAX {
+            rejected.suspect = Some((span, times));
+            return false;
+        }
+        rejected.suspect = None;
+        rejected.given_up.push(span);
+        drop(rejected);
+        self.commit(span.run, span.last);
+        true
+    }
+
+    /// The records that were given up since the last call.
+    pub(crate) fn take_rejected(&self) -> Vec<Span> {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut rejected.given_up)
+    }
+
+    /// Takes back every lease.
+    pub(crate) fn rollback(&self) {
+        self.lock().rollback();
+    }
+
+    /// Makes commits survive and removes what is delivered.
+    pub(crate) fn checkpoint(&self) {
+        let mut spool = self.lock();
+        if let Err(error) = spool.checkpoint() {
+            tracing::warn!(
+                error = crate::text::chain(&error),
+                "acknowledged events may be sent again after a restart"
+            );
+        }
+        self.report(&spool);
+    }
+
+    /// Losses that have not become gap events.
+    pub(crate) fn losses(&self) -> Vec<Loss> {
+        self.lock().losses().to_vec()
+    }
+
+    /// The losses up to this number have become gap events.
+    pub(crate) fn settle_losses(&self, through: u64) {
+        self.lock().settle_losses(through);
+    }
+
+    /// Waits until something was appended since the last wait.
+    pub(crate) async fn appended(&self) {
+        self.appended.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_the_server_keeps_refusing_does_not_hold_up_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let health = Arc::new(Health::default());
+        let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health).unwrap();
+        let run = RunId::from_random([1; 16]);
+        let record = |first, last| Record {
+            span: Span {
+                run,
+                first: EventSequence(first),
+                last: EventSequence(last),
+            },
+            payload: vec![1],
+        };
+        let (bad, good) = (record(1, 5), record(6, 9));
+        assert!(outbox.append(&[bad.clone(), good.clone()]).is_empty());
+        assert!(!outbox.reject(bad.span));
+        assert!(!outbox.reject(bad.span));
+        assert!(outbox.take_rejected().is_empty());
+        assert!(outbox.reject(bad.span));
+        assert_eq!(outbox.take_rejected(), [bad.span]);
+        outbox.rollback();
+        assert_eq!(outbox.lease().unwrap(), Some(good.clone()));
+        assert!(!outbox.reject(good.span), "each is counted for itself");
+    }
+}

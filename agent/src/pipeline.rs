@@ -1,0 +1,463 @@
+//! Queue -> normalize -> batch -> spool, on one thread of its own: it may wait for the disk and for account names,
+//! and nobody waits for it.
+//!
+//! A group of observations is gathered for a moment, made into batches, appended and synced once. Losses become gap
+//! events here: those of the queue and the sensors at once, those of the spool when there is a server to tell.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tocsin_proto::id::{BootId, RunId};
+use tocsin_proto::limits::BATCH_EVENTS_MAX;
+use tocsin_proto::telemetry::v1::event::Body;
+use tocsin_spool::{LossReason, Record, Sequencer, Span};
+
+use crate::account::AccountNames;
+use crate::batch::{self, Batch, Unnumbered};
+use crate::clock;
+use crate::hash::Hasher;
+use crate::health::{self, ConnectionState, Health};
+use crate::normalize::{self, Looked, SpoolLoss, SpoolLossKind};
+use crate::outbox::Outbox;
+use crate::queue::Queue;
+use crate::sensor::{Observation, ProcessObservation};
+use crate::text::chain;
+
+/// How long a small group waits for the hashes of executables seen for the first time.
+const HASHES_WAIT: Duration = Duration::from_millis(300);
+
+/// The run before this one, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FormerRun {
+    /// Its id.
+    pub(crate) run: RunId,
+    /// When it began, Unix milliseconds.
+    pub(crate) start_ms: i64,
+    /// When it was last known to run, Unix milliseconds.
+    pub(crate) alive_ms: i64,
+}
+
+/// What the pipeline works with.
+#[derive(Debug)]
+pub(crate) struct Stages {
+    /// Where observations come from.
+    pub(crate) queue: Arc<Queue>,
+    /// Where batches go.
+    pub(crate) outbox: Arc<Outbox>,
+    /// Where numbers go.
+    pub(crate) health: Arc<Health>,
+    /// Where hashes come from.
+    pub(crate) hasher: Arc<Hasher>,
+}
+
+/// The pipeline.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    stages: Stages,
+    boot: BootId,
+    sequencer: Sequencer,
+    names: AccountNames,
+    times: Times,
+    former: Option<FormerRun>,
+    /// Events that had a sequence and did not get into the spool.
+    unpushed: Option<SpoolLoss>,
+}
+
+impl Pipeline {
+    /// For this run.
+    pub(crate) fn new(stages: Stages, run: RunId, boot: BootId, former: Option<FormerRun>) -> Self {
+        Self {
+            stages,
+            boot,
+            sequencer: Sequencer::new(run),
+            names: AccountNames::default(),
+            times: Times::default(),
+            former,
+            unpushed: None,
+        }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        while let Some(group) = self.stages.queue.gather() {
+            if group.len() < BATCH_EVENTS_MAX {
+                self.stages.hasher.settle(HASHES_WAIT);
+            }
+            self.take(group);
+        }
+        self.stages.outbox.checkpoint();
+    }
+
+    fn take(&mut self, group: Vec<Observation>) {
+        let now_ms = clock::now_ms();
+        let mut events = self.events_of(group);
+        let told = self.add_spool_losses(&mut events, now_ms);
+        if events.is_empty() {
+            return;
+        }
+        if let Some(first) = events.first() {
+            self.times.note(first.time_ms);
+        }
+        let batches = batch::divide(events, self.boot, &mut self.sequencer);
+        if let Some(last) = batches.last() {
+            self.times.assigned(last.span.last.0);
+            self.stages.health.note_sequence(last.span.last.0);
+        }
+        let unpushed_told = self.unpushed.take();
+        let complete = self.append(batches, now_ms);
+        if complete {
+            if let Some(through) = told {
+                self.stages.outbox.settle_losses(through);
+            }
+        } else if let Some(former) = unpushed_told {
+            // The event that told it may be among those that were not pushed now.
+            self.note_unpushed(former);
+        }
+    }
+
+    fn events_of(&mut self, group: Vec<Observation>) -> Vec<Unnumbered> {
+        let mut events = Vec::with_capacity(group.len() + 2);
+        let mut changed_ms = None;
+        for observation in group {
+            let time_ms = observation.time_ms();
+            let body = match observation {
+                Observation::Process(process) => self.process(&process),
+                Observation::Loss(loss) => {
+                    self.stages.health.count_dropped(loss.lost.unwrap_or(0));
+                    normalize::loss(&loss)
+                }
+                Observation::SensorsChanged { time_ms } => {
+                    changed_ms = Some(time_ms);
+                    continue;
+                }
+            };
+            events.push(Unnumbered { time_ms, body });
+        }
+        if let Some(time_ms) = changed_ms {
+            let health = normalize::health(&self.stages.health.report(), health::usage());
+            events.push(Unnumbered {
+                time_ms,
+                body: Body::Health(health),
+            });
+        }
+        events
+    }
+
+    fn process(&mut self, process: &ProcessObservation) -> Body {
+        let user_name = process
+            .account
+            .as_ref()
+            .map(|account| self.names.name(account, Instant::now()).to_owned())
+            .unwrap_or_default();
+        let hash = process
+            .image
+            .file
+            .and_then(|file| self.stages.hasher.hash(&file));
+        normalize::process(process, Looked { user_name, hash })
+    }
+
+    /// Adds gap events for what the spool lost; gives back up to which loss.
+    fn add_spool_losses(&mut self, events: &mut Vec<Unnumbered>, now_ms: i64) -> Option<u64> {
+        let mut gap = |loss: &SpoolLoss| {
+            events.push(Unnumbered {
+                time_ms: now_ms,
+                body: normalize::spool_loss(loss),
+            });
+        };
+        if let Some(loss) = &self.unpushed {
+            gap(loss);
+        }
+        // Without a server the events that tell of losses would themselves be dropped.
+        if self.stages.health.connection_state() != ConnectionState::Connected {
+            return None;
+        }
+        for span in self.stages.outbox.take_rejected() {
+            let (from_ms, until_ms) = self.times_of(Some(span), now_ms);
+            self.stages.health.count_dropped(span.events());
+            gap(&SpoolLoss {
+                kind: SpoolLossKind::Rejected,
+                span: Some(plain(span)),
+                events: Some(span.events()),
+                from_ms,
+                until_ms,
+            });
+        }
+        let losses = self.stages.outbox.losses();
+        for loss in &losses {
+            let (from_ms, until_ms) = self.times_of(loss.span, now_ms);
+            self.stages.health.count_dropped(loss.events.unwrap_or(0));
+            gap(&SpoolLoss {
+                kind: match loss.reason {
+                    LossReason::Evicted => SpoolLossKind::Full,
+                    LossReason::Damaged => SpoolLossKind::Damaged,
+                },
+                span: loss.span.map(plain),
+                events: loss.events,
+                from_ms,
+                until_ms,
+            });
+        }
+        losses.last().map(|loss| loss.number)
+    }
+
+    /// When the events of a span happened, as well as it is known.
+    fn times_of(&self, span: Option<Span>, now_ms: i64) -> (i64, i64) {
+        let former = self.former.as_ref();
+        match span {
+            Some(span) if span.run == self.sequencer.run() => {
+                self.times.of(span.first.0, span.last.0, now_ms)
+            }
+            Some(span) if former.is_some_and(|former| former.run == span.run) => {
+                former.map_or((0, now_ms), |former| (former.start_ms, former.alive_ms))
+            }
+            Some(_) => (0, former.map_or(now_ms, |former| former.start_ms)),
+            None => (0, now_ms),
+        }
+    }
+
+    /// Packs and appends; true where everything went well.
+    fn append(&mut self, batches: Vec<Batch>, now_ms: i64) -> bool {
+        let mut records = Vec::with_capacity(batches.len());
+        let mut failed = Vec::new();
+        for batch in batches {
+            match tocsin_proto::batch::pack(&batch.content) {
+                Ok(payload) => records.push(Record {
+                    span: batch.span,
+                    payload,
+                }),
+                Err(error) => failed.push((batch.span, chain(&error))),
+            }
+        }
+        let refused = self.stages.outbox.append(&records);
+        failed.extend(refused.iter().map(|(span, error)| (*span, chain(error))));
+        for (span, error) in &failed {
+            tracing::error!(events = span.events(), error, "events are lost");
+            self.stages.health.count_dropped(span.events());
+            let (from_ms, until_ms) = self.times.of(span.first.0, span.last.0, now_ms);
+            self.note_unpushed(SpoolLoss {
+                kind: SpoolLossKind::Full,
+                span: Some(plain(*span)),
+                events: Some(span.events()),
+                from_ms,
+                until_ms,
+            });
+        }
+        failed.is_empty()
+    }
+
+    /// Sequences only rise and a failing disk fails them all, so that what is lost is one stretch, or nearly.
+    fn note_unpushed(&mut self, loss: SpoolLoss) {
+        let Some(known) = &mut self.unpushed else {
+            self.unpushed = Some(loss);
+            return;
+        };
+        known.events = known
+            .events
+            .zip(loss.events)
+            .map(|(one, other)| one + other);
+        known.span = known
+            .span
+            .zip(loss.span)
+            .map(|(one, other)| (one.0, one.1.min(other.1), one.2.max(other.2)));
+        known.from_ms = known.from_ms.min(loss.from_ms);
+        known.until_ms = known.until_ms.max(loss.until_ms);
+    }
+}
+
+fn plain(span: Span) -> ([u8; 16], u64, u64) {
+    (*span.run.as_bytes(), span.first.0, span.last.0)
+}
+
+/// Marks of the times of this run: at most one for [`Times::SPACING_MS`]; when there are too many, every other one
+/// is forgotten.
+#[derive(Debug, Default)]
+struct Times {
+    /// Sequence, and the time of the event that got it; both rise.
+    marks: VecDeque<(u64, i64)>,
+    last_sequence: u64,
+}
+
+impl Times {
+    const MARKS_MAX: usize = 4096;
+    const SPACING_MS: i64 = 1000;
+
+    /// The next event happened then.
+    fn note(&mut self, time_ms: i64) {
+        if self
+            .marks
+            .back()
+            .is_some_and(|(_, last_ms)| time_ms < last_ms.saturating_add(Self::SPACING_MS))
+        {
+            return;
+        }
+        if self.marks.len() >= Self::MARKS_MAX {
+            let mut keep = false;
+            self.marks.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.marks.push_back((self.last_sequence + 1, time_ms));
+    }
+
+    /// Events up to this one have their sequences.
+    fn assigned(&mut self, last_sequence: u64) {
+        self.last_sequence = last_sequence;
+    }
+
+    /// A stretch that covers the events' times, as far as marks are there.
+    fn of(&self, first: u64, last: u64, now_ms: i64) -> (i64, i64) {
+        let before = self
+            .marks
+            .iter()
+            .rev()
+            .find(|(sequence, _)| *sequence <= first);
+        let after = self.marks.iter().find(|(sequence, _)| *sequence > last);
+        let from_ms = before.or(self.marks.front()).map_or(now_ms, |(_, ms)| *ms);
+        (from_ms, after.map_or(now_ms, |(_, ms)| *ms).max(from_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::{Loss, LossPlace};
+    use tocsin_proto::telemetry::v1::{EventBatch, GapPlace, GapReason};
+
+    struct Rig {
+        stages: Stages,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let health = Arc::new(Health::default());
+            let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health.clone()).unwrap();
+            let stages = Stages {
+                queue: Arc::default(),
+                outbox: Arc::new(outbox),
+                health,
+                hasher: Arc::new(Hasher::start(0).unwrap()),
+            };
+            Self {
+                stages,
+                _directory: directory,
+            }
+        }
+
+        fn pipeline(&self) -> Pipeline {
+            let stages = Stages {
+                queue: self.stages.queue.clone(),
+                outbox: self.stages.outbox.clone(),
+                health: self.stages.health.clone(),
+                hasher: self.stages.hasher.clone(),
+            };
+            let run = RunId::from_random([1; 16]);
+            Pipeline::new(stages, run, BootId::from_bytes([2; 16]), None)
+        }
+
+        fn batches(&self) -> Vec<EventBatch> {
+            std::iter::from_fn(|| self.stages.outbox.lease().unwrap())
+                .map(|record| tocsin_proto::batch::unpack(&record.payload).unwrap())
+                .collect()
+        }
+    }
+
+    fn loss(lost: u64) -> Observation {
+        Observation::Loss(Box::new(Loss {
+            place: LossPlace::Queue,
+            reason: crate::sensor::LossReason::Overflow,
+            component: "test",
+            lost: Some(lost),
+            from_ms: 1,
+            until_ms: 2,
+        }))
+    }
+
+    #[test]
+    fn what_is_observed_lies_numbered_in_the_spool() {
+        let rig = Rig::new();
+        rig.stages.queue.push("test", [loss(3), loss(4)]);
+        rig.stages.queue.close();
+        rig.pipeline().run();
+        let batches = rig.batches();
+        assert_eq!(batches.len(), 1);
+        let sequences: Vec<u64> = batches[0]
+            .events
+            .iter()
+            .map(|event| event.sequence)
+            .collect();
+        assert_eq!(sequences, [1, 2]);
+        let report = rig.stages.health.report();
+        assert_eq!((report.last_sequence, report.spool.events), (2, 2));
+        assert_eq!(report.dropped_events, 7);
+    }
+
+    #[test]
+    fn one_health_event_stands_for_many_changes_at_once() {
+        let rig = Rig::new();
+        let changed = |time_ms| Observation::SensorsChanged { time_ms };
+        rig.stages.queue.push("test", [changed(1), changed(2)]);
+        rig.stages.queue.close();
+        rig.pipeline().run();
+        let events = &rig.batches()[0].events;
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].event_time_ms, 2);
+        assert!(matches!(events[0].body, Some(Body::Health(_))));
+    }
+
+    #[test]
+    fn what_did_not_get_into_the_spool_is_told_with_its_sequences() {
+        let rig = Rig::new();
+        let mut pipeline = rig.pipeline();
+        let lost = |first, last| SpoolLoss {
+            kind: SpoolLossKind::Full,
+            span: Some(([1; 16], first, last)),
+            events: Some(last - first + 1),
+            from_ms: 5,
+            until_ms: 6,
+        };
+        pipeline.note_unpushed(lost(1, 10));
+        pipeline.note_unpushed(lost(11, 15));
+        pipeline.take(vec![loss(1)]);
+        assert_eq!(pipeline.unpushed, None, "told once");
+        let batches = rig.batches();
+        let Some(Body::Gap(gap)) = &batches[0].events[1].body else {
+            panic!("a gap");
+        };
+        assert_eq!(
+            (gap.place(), gap.reason()),
+            (GapPlace::Spool, GapReason::Overflow)
+        );
+        assert_eq!(
+            (gap.first_sequence, gap.last_sequence, gap.lost),
+            (1, 15, Some(15))
+        );
+    }
+
+    #[test]
+    fn times_cover_the_events_asked_for() {
+        let mut times = Times::default();
+        for (time_ms, last_sequence) in [(1000, 10), (1500, 20), (2000, 30), (3000, 40)] {
+            times.note(time_ms);
+            times.assigned(last_sequence);
+        }
+        assert_eq!(times.of(1, 5, 9000), (1000, 2000));
+        assert_eq!(times.of(11, 25, 9000), (1000, 3000));
+        assert_eq!(times.of(35, 40, 9000), (3000, 9000));
+        assert_eq!(Times::default().of(1, 2, 9000), (9000, 9000));
+    }
+
+    #[test]
+    fn marks_are_bounded_and_stay_in_order() {
+        let mut times = Times::default();
+        for second in 0..20_000_i64 {
+            times.note(second * 1000);
+            times.assigned(second.unsigned_abs() + 1);
+        }
+        assert!(times.marks.len() <= Times::MARKS_MAX);
+        assert!(times.marks.iter().is_sorted());
+    }
+}

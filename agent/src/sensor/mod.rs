@@ -1,0 +1,172 @@
+//! Sensors: what they see, and how they are run.
+//!
+//! A sensor turns a source of the operating system into [`Observation`]s on its own thread. It may read the
+//! machine; it must not know the wire, the spool or the uplink, and it never waits for a later stage. When its
+//! source lost something it says so with a [`Loss`]. It ends by [`Stop`], or with an error, and is then
+//! started again ([`supervisor`]); a panic counts as an error.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::queue::Queue;
+
+pub(crate) mod process;
+pub(crate) mod stop;
+pub(crate) mod supervisor;
+
+pub(crate) use process::ProcessObservation;
+pub(crate) use stop::Stop;
+
+/// What a sensor saw, raw.
+#[derive(Debug)]
+pub(crate) enum Observation {
+    /// A process began, changed or ended.
+    Process(Box<ProcessObservation>),
+    /// Something was lost.
+    Loss(Box<Loss>),
+    /// A sensor's state changed: a health event is due.
+    SensorsChanged {
+        /// When, Unix milliseconds.
+        time_ms: i64,
+    },
+}
+
+impl Observation {
+    /// When it was seen, Unix milliseconds.
+    pub(crate) fn time_ms(&self) -> i64 {
+        match self {
+            Self::Process(process) => process.time_ms,
+            Self::Loss(loss) => loss.until_ms,
+            Self::SensorsChanged { time_ms } => *time_ms,
+        }
+    }
+}
+
+/// Where observations were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LossPlace {
+    /// Between the kernel and the sensor, or because the sensor or the agent did not run.
+    Sensor,
+    /// Between the sensor and the spool.
+    Queue,
+}
+
+/// Why observations were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LossReason {
+    /// They came faster than they could be taken.
+    Overflow,
+    /// The sensor ended and was started again.
+    SensorStopped,
+    /// The agent did not run.
+    AgentStopped,
+}
+
+/// A stretch in which observations were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// Where.
+    pub(crate) place: LossPlace,
+    /// Why.
+    pub(crate) reason: LossReason,
+    /// Whose.
+    pub(crate) component: &'static str,
+    /// How many, where that can be counted.
+    pub(crate) lost: Option<u64>,
+    /// Unix milliseconds.
+    pub(crate) from_ms: i64,
+    /// Unix milliseconds, not before `from_ms`.
+    pub(crate) until_ms: i64,
+}
+
+/// Why a sensor ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SensorError {
+    /// This machine or account cannot run it, and trying again will not help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Its source failed.
+    #[error("{doing}")]
+    Failed {
+        /// What it was doing.
+        doing: &'static str,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl SensorError {
+    /// For `map_err` on an I/O result.
+    pub(crate) fn failed(doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Failed { doing, source }
+    }
+}
+
+/// Numbers of one sensor since the run began.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    observed: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Counters {
+    /// Observations made.
+    pub(crate) fn observed(&self) -> u64 {
+        self.observed.load(Ordering::Relaxed)
+    }
+
+    /// Observations lost, as far as they can be counted.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Where a sensor puts what it saw.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    component: &'static str,
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    status: supervisor::StatusHandle,
+}
+
+impl Output {
+    /// Hands over what was seen, in order. Never blocks.
+    pub(crate) fn send(&self, observations: impl IntoIterator<Item = Observation>) {
+        let mut observed = 0_u64;
+        let counted = observations.into_iter().inspect(|_| observed += 1);
+        let dropped = self.queue.push(self.component, counted);
+        self.counters
+            .observed
+            .fetch_add(observed, Ordering::Relaxed);
+        self.counters.lost.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// Reports that the source lost something.
+    pub(crate) fn lost(&self, reason: LossReason, lost: Option<u64>, from_ms: i64, until_ms: i64) {
+        self.counters
+            .lost
+            .fetch_add(lost.unwrap_or(0), Ordering::Relaxed);
+        let loss = Loss {
+            place: LossPlace::Sensor,
+            reason,
+            component: self.component,
+            lost,
+            from_ms: from_ms.min(until_ms),
+            until_ms,
+        };
+        self.queue
+            .push(self.component, [Observation::Loss(Box::new(loss))]);
+    }
+}
+
+/// A source of observations.
+pub(crate) trait Sensor: Send {
+    /// As it calls itself in health and gaps: "process/proc_connector".
+    fn name(&self) -> &'static str;
+
+    /// Runs until `stop`. Says [`Output::running`] once its source is open. May be called again after it
+    /// returned an error or panicked.
+    fn run(&mut self, output: &Output, stop: &Stop) -> Result<(), SensorError>;
+}

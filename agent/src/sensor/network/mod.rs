@@ -1,0 +1,31 @@
+//! Flows: who speaks with whom over TCP, since when, until when, and under which name.
+//!
+//! | platform | source |
+//! |---|---|
+//! | Linux | socket diagnostics: scans of the sockets, and the kernel's word when one is destroyed |
+//! | others | none yet: `GetExtendedTcpTable` and ETW (Windows), `libproc` (macOS) |
+//!
+//! Sees the network namespace that the agent is in. A flow that begins and ends between two scans is known only by
+//! its end: its addresses and times are sure, its process is not. UDP, and with it QUIC, is not seen.
+
+mod diag;
+pub(crate) mod flow;
+mod fold;
+mod hosts;
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+mod names;
+mod resolved;
+mod table;
+
+use flow::Flow;
+
+/// Where the sensor puts what it saw.
+pub(crate) trait NetworkSink {
+    /// The source is open; `detail` names what is missing.
+    fn running(&self, detail: String);
+    /// Hands over what was seen, in order. Never blocks.
+    fn observed(&self, flows: Vec<Flow>);
+    /// Flows were lost between these times, Unix milliseconds.
+    fn lost(&self, lost: Option<u64>, from_ms: i64, until_ms: i64);
+}

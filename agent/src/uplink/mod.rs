@@ -1,0 +1,569 @@
+//! The connection to the server: kept for as long as the agent runs, made again whenever it breaks.
+//!
+//! ```text
+//! connect -> (renew an expired certificate, connect again) -> Session: hello -> welcome
+//!         -> at the same time: heartbeats and clock replies | uploads | renewal when it is due
+//!         -> the first of them that breaks ends the connection -> wait -> connect
+//! ```
+//!
+//! What the server says never ends the agent: a refusal is shown in the status, with its cure, and tried again,
+//! slowly. Without a server the spool fills; nothing here holds telemetry of its own.
+
+mod connect;
+pub(crate) mod enroll;
+mod upload;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_proto::agent::v1::agent_service_client::AgentServiceClient;
+use tocsin_proto::agent::v1::session_request::Message;
+use tocsin_proto::agent::v1::session_response::Message as Reply;
+use tocsin_proto::agent::v1::{
+    ClockReply, Heartbeat, Hello, Machine as WireMachine, Refused, RefusedReason,
+    RenewCertificateRequest, SessionRequest, SessionResponse, Welcome,
+};
+use tocsin_proto::capability;
+use tocsin_proto::id::{BootId, RunId};
+use tocsin_proto::limits::{HEARTBEAT_INTERVAL, MESSAGE_BYTES_MAX};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::health::{self, ConnectionState, Health};
+use crate::identity::{CurrentIdentity, IdentityError, Issued};
+use crate::machine::Machine;
+use crate::normalize;
+use crate::outbox::Outbox;
+use crate::queue::Queue;
+use crate::text::chain;
+
+pub(crate) use connect::{ConnectError, connect_tls};
+use upload::{Upload, UploadError};
+
+/// First and longest delay between two tries.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_CAP: Duration = Duration::from_secs(30);
+
+/// A session that lasted so long was well: the next failure is a first one.
+const WELL_AFTER: Duration = Duration::from_secs(10);
+
+/// Delay after a refusal that no quick try will change.
+const REFUSED_RETRY: Duration = Duration::from_secs(60);
+
+/// Longest delay that a server can ask for.
+const REFUSED_RETRY_MAX: Duration = Duration::from_secs(600);
+
+/// How long the server may take for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Messages of the session that wait for the connection.
+const SESSION_MESSAGES_MAX: usize = 8;
+
+/// Heartbeats are sent at least and at most so often, whatever the server asks for.
+const HEARTBEAT_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// How often the wall clock is compared with the time of renewal: timers stand still while a machine sleeps.
+const RENEWAL_LOOK: Duration = Duration::from_secs(60);
+
+/// Delays between two tries to renew.
+const RENEWAL_RETRY_FIRST: Duration = Duration::from_secs(1);
+const RENEWAL_RETRY_CAP: Duration = Duration::from_secs(300);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// The server answered a call with an error, or the connection broke.
+    #[error("{doing}: {}", connect::told(status))]
+    Status {
+        doing: &'static str,
+        status: Box<Status>,
+    },
+    /// The server does not want this run.
+    #[error("open a session: the server refused it: {}", .0.detail)]
+    Refused(Refused),
+    #[error("{doing}: the server does not answer")]
+    Silent { doing: &'static str },
+    #[error("keep the session: the server ended it")]
+    Ended,
+    #[error("keep the session: the server sent {0}")]
+    Protocol(&'static str),
+    /// Not an error: there is a new certificate to connect with.
+    #[error("the certificate was renewed")]
+    Renewed,
+}
+
+impl SessionError {
+    fn status(doing: &'static str) -> impl FnOnce(Status) -> Self {
+        move |status| Self::Status {
+            doing,
+            status: Box::new(status),
+        }
+    }
+
+    /// Whether the server knows us and says no.
+    fn is_denial(&self) -> bool {
+        matches!(self, Self::Status { status, .. }
+            if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied))
+    }
+
+    /// When to try again, and what the connection is until then.
+    fn retry(&self) -> (Retry, ConnectionState) {
+        match self {
+            Self::Renewed => (Retry::Now, ConnectionState::Connecting),
+            Self::Refused(refused) => {
+                let asked = Duration::from_millis(refused.retry_delay_ms.into());
+                let or_slow = |delay: Duration| {
+                    if delay.is_zero() {
+                        REFUSED_RETRY
+                    } else {
+                        delay
+                    }
+                };
+                match refused.reason() {
+                    RefusedReason::Conflict => {
+                        (Retry::After(or_slow(asked)), ConnectionState::Conflict)
+                    }
+                    RefusedReason::Busy => (Retry::AtLeast(asked), ConnectionState::Waiting),
+                    RefusedReason::Capability
+                    | RefusedReason::Invalid
+                    | RefusedReason::Unspecified => {
+                        (Retry::After(or_slow(asked)), ConnectionState::Refused)
+                    }
+                }
+            }
+            _ if self.is_denial() => (Retry::After(REFUSED_RETRY), ConnectionState::Refused),
+            _ => (Retry::AtLeast(Duration::ZERO), ConnectionState::Waiting),
+        }
+    }
+}
+
+/// When to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// At once.
+    Now,
+    /// By the back-off, and not before this.
+    AtLeast(Duration),
+    /// After this.
+    After(Duration),
+}
+
+impl Retry {
+    fn delay(self, backoff: &mut Backoff, chance: f64) -> Duration {
+        match self {
+            Self::Now => Duration::ZERO,
+            Self::AtLeast(least) => {
+                let by_backoff = backoff.next_delay(chance);
+                by_backoff.max(least.min(REFUSED_RETRY_MAX))
+            }
+            Self::After(delay) => delay.min(REFUSED_RETRY_MAX).mul_f64(0.8 + chance * 0.4),
+        }
+    }
+}
+
+/// What the uplink works with.
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    /// Who we are.
+    pub(crate) identity: Arc<CurrentIdentity>,
+    /// What is to be sent.
+    pub(crate) outbox: Arc<Outbox>,
+    /// Whom to wake when there is a server to tell losses to.
+    pub(crate) queue: Arc<Queue>,
+    /// Where the state goes.
+    pub(crate) health: Arc<Health>,
+    /// This start of the agent.
+    pub(crate) run: RunId,
+    /// This boot of the machine.
+    pub(crate) boot: BootId,
+    /// When this run began, Unix milliseconds.
+    pub(crate) start_ms: i64,
+}
+
+type Client = AgentServiceClient<Channel>;
+
+impl Uplink {
+    /// Keeps the connection until `stop`.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
+        loop {
+            let ended = tokio::select! {
+                ended = self.session() => ended,
+                () = stop.cancelled() => return,
+            };
+            let Err(error) = ended;
+            if self.health.connected_for(clock::now_ms()) >= WELL_AFTER {
+                backoff.reset();
+            }
+            let (retry, state) = error.retry();
+            let delay = retry.delay(&mut backoff, rand::random());
+            let detail = chain(&error);
+            if retry != Retry::Now {
+                tracing::warn!(
+                    detail,
+                    retry_delay_ms = delay.as_millis(),
+                    "no connection to the server; events are kept"
+                );
+            }
+            self.health.set_connection(state, detail);
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// One connection, until it breaks.
+    async fn session(&self) -> Result<Infallible, SessionError> {
+        let identity = blocking(&self.identity, CurrentIdentity::refresh).await;
+        self.note_identity();
+        let channel = connect::connect(identity.server(), identity.tls()?).await?;
+        let mut client = AgentServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        if identity.validity().until_ms <= clock::now_ms() {
+            self.renew(&mut client).await?;
+            return Err(SessionError::Renewed);
+        }
+        match self.talk(&mut client).await {
+            // The server's clock may already be past our certificate's end when ours is not.
+            Err(error) if error.is_denial() => match self.renew(&mut client).await {
+                Ok(()) => Err(SessionError::Renewed),
+                Err(_) => Err(error),
+            },
+            ended => ended,
+        }
+    }
+
+    /// Hello, welcome, and then everything at the same time.
+    async fn talk(&self, client: &mut Client) -> Result<Infallible, SessionError> {
+        let (requests, outgoing) = mpsc::channel(SESSION_MESSAGES_MAX);
+        send(&requests, Message::Hello(self.hello().await)).await?;
+        let opening = client.session(ReceiverStream::new(outgoing));
+        let response = answer("open a session", opening).await?;
+        self.note_server_clock(response.metadata());
+        let mut replies = response.into_inner();
+        let welcome = answer("open a session", first_reply(&mut replies)).await??;
+        self.note_welcome(&welcome);
+        let upload = Upload::begin(
+            client.clone(),
+            self.outbox.clone(),
+            self.health.clone(),
+            self.run,
+        )
+        .await;
+        tokio::select! {
+            ended = self.converse(&requests, &mut replies, &welcome) => ended,
+            ended = upload.run() => Ok(ended?),
+            () = self.renew_when_due(client.clone()) => Err(SessionError::Renewed),
+        }
+    }
+
+    async fn hello(&self) -> Hello {
+        // Interfaces, memory and names are asked of the system.
+        let machine = tokio::task::spawn_blocking(Machine::read).await.ok();
+        Hello {
+            run_id: self.run.as_bytes().to_vec(),
+            boot_id: self.boot.as_bytes().to_vec(),
+            capability: capability::CURRENT,
+            agent_version: env!("CARGO_PKG_VERSION").into(),
+            start_time_ms: self.start_ms,
+            machine: machine.map(WireMachine::from),
+        }
+    }
+
+    fn note_welcome(&self, welcome: &Welcome) {
+        let identity = self.identity.get();
+        if welcome.endpoint_id != identity.endpoint().to_string() {
+            tracing::warn!(
+                theirs = welcome.endpoint_id,
+                ours = %identity.endpoint(),
+                "the server knows this endpoint by another id"
+            );
+        }
+        tracing::info!(
+            server = %identity.server(),
+            server_version = welcome.server_version,
+            endpoint = %identity.endpoint(),
+            "connected"
+        );
+        self.health
+            .set_connection(ConnectionState::Connected, String::new());
+        self.queue.nudge();
+    }
+
+    /// HTTP's date, to the second. Good enough to tell a wrong clock.
+    fn note_server_clock(&self, metadata: &tonic::metadata::MetadataMap) {
+        let date = metadata.get("date").and_then(|date| date.to_str().ok());
+        if let Some(server_ms) = date.and_then(parse_http_date_ms) {
+            self.health
+                .set_server_clock_ahead_ms(server_ms.saturating_sub(clock::now_ms()));
+        }
+    }
+
+    /// Heartbeats and answers.
+    async fn converse(
+        &self,
+        requests: &mpsc::Sender<SessionRequest>,
+        replies: &mut Streaming<SessionResponse>,
+        welcome: &Welcome,
+    ) -> Result<Infallible, SessionError> {
+        let mut heartbeat = interval(heartbeat_interval(welcome.heartbeat_interval_ms));
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                reply = replies.message() => {
+                    let reply = reply.map_err(SessionError::status("keep the session"))?;
+                    match reply.ok_or(SessionError::Ended)?.message {
+                        Some(Reply::ClockProbe(probe)) => {
+                            let reply = ClockReply {
+                                probe_id: probe.probe_id,
+                                agent_time_ms: clock::now_ms(),
+                            };
+                            send(requests, Message::ClockReply(reply)).await?;
+                        }
+                        Some(Reply::Refused(refused)) => return Err(SessionError::Refused(refused)),
+                        Some(Reply::Welcome(_)) => {
+                            return Err(SessionError::Protocol("a second welcome"));
+                        }
+                        // A message of a later version.
+                        None => {}
+                    }
+                }
+                _ = heartbeat.tick() => {
+                    let health = normalize::health(&self.health.report(), health::usage());
+                    let heartbeat = Heartbeat { health: Some(health) };
+                    send(requests, Message::Heartbeat(heartbeat)).await?;
+                }
+            }
+        }
+    }
+
+    /// Renews the certificate when it is time. The connection is then to be made anew: the server cuts those that
+    /// outlive the certificate they were made with.
+    async fn renew_when_due(&self, mut client: Client) {
+        let mut backoff = Backoff::new(RENEWAL_RETRY_FIRST, RENEWAL_RETRY_CAP);
+        loop {
+            let validity = self.identity.get().validity();
+            let wait_ms = validity.renew_ms().saturating_sub(clock::now_ms());
+            if let Ok(wait_ms @ 1..) = u64::try_from(wait_ms) {
+                sleep(Duration::from_millis(wait_ms).min(RENEWAL_LOOK)).await;
+                continue;
+            }
+            match self.renew(&mut client).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let delay = backoff.next_delay(rand::random());
+                    tracing::warn!(
+                        error = chain(&error),
+                        retry_delay_ms = delay.as_millis(),
+                        "the certificate is due for renewal and could not be renewed"
+                    );
+                    sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    /// A new certificate for the same key.
+    async fn renew(&self, client: &mut Client) -> Result<(), SessionError> {
+        let identity = self.identity.get();
+        let request = RenewCertificateRequest {
+            certificate_request: identity.certificate_request()?,
+        };
+        let renewing = client.renew_certificate(request);
+        let response = answer("renew the certificate", renewing)
+            .await?
+            .into_inner();
+        let renewed = identity.renewed(Issued {
+            certificate: response.certificate,
+            ca: response.ca_certificate,
+            obtained_ms: clock::now_ms(),
+        })?;
+        blocking(&self.identity, move |identity| identity.replace(renewed)).await?;
+        self.note_identity();
+        tracing::info!("the certificate was renewed");
+        Ok(())
+    }
+
+    fn note_identity(&self) {
+        let identity = self.identity.get();
+        self.health.set_identity(
+            identity.endpoint().to_string(),
+            identity.server().to_string(),
+            identity.validity().until_ms,
+        );
+    }
+}
+
+/// What the first reply says.
+async fn first_reply(
+    replies: &mut Streaming<SessionResponse>,
+) -> Result<Result<Welcome, SessionError>, Status> {
+    let reply = replies.message().await?;
+    Ok(match reply.and_then(|reply| reply.message) {
+        Some(Reply::Welcome(welcome)) => Ok(welcome),
+        Some(Reply::Refused(refused)) => Err(SessionError::Refused(refused)),
+        Some(Reply::ClockProbe(_)) => Err(SessionError::Protocol("a clock probe before a welcome")),
+        None => Err(SessionError::Ended),
+    })
+}
+
+/// Waits for a call, not for ever.
+async fn answer<T>(
+    doing: &'static str,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, SessionError> {
+    match timeout(ANSWER_TIMEOUT, call).await {
+        Ok(answered) => answered.map_err(SessionError::status(doing)),
+        Err(_) => Err(SessionError::Silent { doing }),
+    }
+}
+
+async fn send(
+    requests: &mpsc::Sender<SessionRequest>,
+    message: Message,
+) -> Result<(), SessionError> {
+    let message = SessionRequest {
+        message: Some(message),
+    };
+    requests
+        .send(message)
+        .await
+        .map_err(|_| SessionError::Ended)
+}
+
+fn heartbeat_interval(asked_ms: u32) -> Duration {
+    match asked_ms {
+        0 => HEARTBEAT_INTERVAL,
+        asked_ms => {
+            let (least, most) = HEARTBEAT_RANGE;
+            Duration::from_millis(asked_ms.into()).clamp(least, most)
+        }
+    }
+}
+
+fn parse_http_date_ms(text: &str) -> Option<i64> {
+    let parsed = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(parsed.timestamp().as_millisecond())
+}
+
+impl From<Machine> for WireMachine {
+    fn from(machine: Machine) -> Self {
+        Self {
+            hostname: machine.hostname,
+            os: machine.os.into(),
+            os_version: machine.os_version,
+            kernel_version: machine.kernel_version,
+            architecture: machine.architecture.into(),
+            cpu_count: machine.cpu_count,
+            memory_bytes: machine.memory_bytes,
+            boot_time_ms: machine.boot_time_ms,
+            time_zone: machine.time_zone,
+            addresses: machine.addresses,
+        }
+    }
+}
+
+/// Runs what may wait for the disk where it holds nobody up.
+async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
+    shared: &Arc<S>,
+    work: impl FnOnce(&S) -> T + Send + 'static,
+) -> T {
+    let shared = shared.clone();
+    match tokio::task::spawn_blocking(move || work(&shared)).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is going down, and with it whoever waits here.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: RefusedReason, retry_delay_ms: u32) -> SessionError {
+        SessionError::Refused(Refused {
+            reason: reason.into(),
+            detail: "because".into(),
+            retry_delay_ms,
+        })
+    }
+
+    #[test]
+    fn a_refusal_is_tried_again_slowly_and_shown() {
+        let slow = Retry::After(REFUSED_RETRY);
+        assert_eq!(
+            refused(RefusedReason::Conflict, 0).retry(),
+            (slow, ConnectionState::Conflict)
+        );
+        assert_eq!(
+            refused(RefusedReason::Conflict, 5000).retry().0,
+            Retry::After(Duration::from_secs(5))
+        );
+        assert_eq!(
+            refused(RefusedReason::Capability, 0).retry(),
+            (slow, ConnectionState::Refused)
+        );
+        let revoked = SessionError::status("open a session")(Status::permission_denied("revoked"));
+        assert_eq!(revoked.retry(), (slow, ConnectionState::Refused));
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_soon() {
+        let soon = Retry::AtLeast(Duration::ZERO);
+        assert_eq!(
+            SessionError::Ended.retry(),
+            (soon, ConnectionState::Waiting)
+        );
+        let away = SessionError::status("open a session")(Status::unavailable("stopping"));
+        assert_eq!(away.retry(), (soon, ConnectionState::Waiting));
+        assert_eq!(
+            refused(RefusedReason::Busy, 700).retry(),
+            (
+                Retry::AtLeast(Duration::from_millis(700)),
+                ConnectionState::Waiting
+            )
+        );
+    }
+
+    #[test]
+    fn no_server_can_send_an_agent_away_for_long() {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
+        for retry in [Retry::After(Duration::MAX), Retry::AtLeast(Duration::MAX)] {
+            assert!(retry.delay(&mut backoff, 1.0) <= REFUSED_RETRY_MAX.mul_f64(1.2));
+        }
+        assert_eq!(Retry::Now.delay(&mut backoff, 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn heartbeats_keep_their_range() {
+        assert_eq!(heartbeat_interval(0), HEARTBEAT_INTERVAL);
+        assert_eq!(heartbeat_interval(1), HEARTBEAT_RANGE.0);
+        assert_eq!(heartbeat_interval(5000), Duration::from_secs(5));
+        assert_eq!(heartbeat_interval(u32::MAX), HEARTBEAT_RANGE.1);
+    }
+
+    #[test]
+    fn the_date_of_http_is_read() {
+        assert_eq!(
+            parse_http_date_ms("Tue, 24 Nov 2026 04:44:00 GMT"),
+            Some(1_795_495_440_000)
+        );
+        assert_eq!(parse_http_date_ms("yesterday"), None);
+    }
+}
