@@ -208,7 +208,7 @@ fn a_pulled_cable_under_load_loses_nothing_and_doubles_nothing() {
         return;
     }
     flow(|sandbox| {
-        const SLEEPERS: usize = 1_000;
+        const PROCESSES: usize = 1_000;
         let network = Network::new()?;
         let (at_server, at_agent) = (network.namespace()?, network.namespace()?);
         let place = Place::Inside(&at_server);
@@ -224,17 +224,18 @@ fn a_pulled_cable_under_load_loses_nothing_and_doubles_nothing() {
         let row = agent.sensing(&console, "process/proc_connector")?;
         let id = text(&row, "id")?;
 
-        let storm = telemetry::sleepers(Place::Inside(&at_agent), SLEEPERS)?;
-        let parent = storm.id();
+        let mut storm = telemetry::longer_processes(Place::Inside(&at_agent), PROCESSES)?;
         at_agent.unplug()?;
         std::thread::sleep(Duration::from_secs(number("TOCSIN_OUTAGE_SECONDS", 8)));
         at_agent.plug()?;
-        ensure!(telemetry::wait(storm)?.success(), "the storm failed");
+        ensure!(storm.wait()?.success(), "the storm failed");
 
-        eventually("every sleeper is stored", 2 * LIMIT, || {
+        eventually("every exit is stored", 2 * LIMIT, || {
             agent.process()?.check_running()?;
             let rows = telemetry::processes(&console, id)?;
-            Ok((telemetry::arguments(&rows, parent).len() == SLEEPERS).then_some(()))
+            let count = |activity| telemetry::keys(&rows, activity, storm.id()).len();
+            ensure!(count("start") <= PROCESSES, "{} starts", count("start"));
+            Ok((count("start") == PROCESSES && count("exit") == PROCESSES).then_some(()))
         })?;
         agent.drained(LIMIT)?;
         let rows = console.rows(&["events", "search", "--endpoint", id])?;

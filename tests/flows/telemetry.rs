@@ -1,10 +1,13 @@
 //! Processes of real machines, each in a network namespace of its own, seen from a fourth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 use tocsin_tests::agent::Agent;
 use tocsin_tests::console::Console;
@@ -27,17 +30,25 @@ fn short_processes(place: Place<'_>, count: usize) -> Result<Child> {
     shell(place, script, count)
 }
 
-/// Starts `count` processes that live for two seconds, 500 at a time, each with an argument of its own.
-fn long_processes(place: Place<'_>, count: usize) -> Result<Child> {
-    let script = "i=0; while [ $i -lt $1 ]; do sleep 2 0.000$i & i=$((i+1)); [ $((i % 500)) -eq 0 ] && wait; done; wait";
+/// Starts `count` processes that live for two seconds, 250 at a time.
+pub(crate) fn longer_processes(place: Place<'_>, count: usize) -> Result<Child> {
+    let script = "i=0; while [ $i -lt $1 ]; do sleep 2 & i=$((i+1)); [ $((i % 250)) -eq 0 ] && wait; done; wait";
     shell(place, script, count)
 }
 
+/// Starts `count` processes that live until they are ended, each with an argument of its own.
+fn staying_processes(place: Place<'_>, count: usize) -> Result<Child> {
+    let script = "i=0; while [ $i -lt $1 ]; do sleep 600 0.000$i & i=$((i+1)); done; wait";
+    shell(place, script, count)
+}
+
+/// A shell that leads a process group of its own.
 fn shell(place: Place<'_>, script: &str, count: usize) -> Result<Child> {
-    let mut command: Command = place.command(Path::new("/bin/sh"));
-    command
+    place
+        .command(Path::new("/bin/sh"))
         .args(["-c", script, "storm", &count.to_string()])
         .stdin(Stdio::null())
+        .process_group(0)
         .spawn()
         .context("start a storm of processes")
 }
@@ -55,7 +66,7 @@ pub(crate) fn processes(console: &Console<'_>, endpoint: &str) -> Result<Vec<Val
 }
 
 /// Keys of processes with this activity whose parent has this pid.
-fn keys(rows: &[Value], activity: &str, parent: u32) -> Vec<String> {
+pub(crate) fn keys(rows: &[Value], activity: &str, parent: u32) -> Vec<String> {
     rows.iter()
         .filter(|row| row["activity"] == activity && row["process"]["parent"]["pid"] == parent)
         .filter_map(|row| row["process"]["key"].as_str().map(ToOwned::to_owned))
@@ -88,9 +99,9 @@ fn every_short_process_is_seen_to_start_and_to_exit_with_its_parent() {
         }
         let mut parents = Vec::new();
         for (_, id, namespace) in &agents {
-            let storm = short_processes(Place::Inside(namespace), SHORT)?;
+            let mut storm = short_processes(Place::Inside(namespace), SHORT)?;
             parents.push((id, storm.id()));
-            let status = wait(storm)?;
+            let status = storm.wait()?;
             ensure!(status.success(), "the storm ended with {status}");
         }
         for (id, parent) in &parents {
@@ -140,44 +151,59 @@ fn two_thousand_longer_processes_are_seen_with_all_their_arguments() {
         let console = server.admin();
         let mut agent = Agent::start(sandbox, Place::Inside(&at_agent), &server)?;
         let row = agent.sensing(&console, "process/proc_connector")?;
-        let storm = long_processes(Place::Inside(&at_agent), LONG)?;
+        let id = text(&row, "id")?;
+        let mut storm = staying_processes(Place::Inside(&at_agent), LONG)?;
         let parent = storm.id();
-        ensure!(wait(storm)?.success(), "the storm failed");
+        let started = eventually("every start is stored", LIMIT, || {
+            let rows = processes(&console, id)?;
+            Ok((keys(&rows, "start", parent).len() >= LONG).then_some(()))
+        });
+        let group = Pid::from_raw(i32::try_from(parent)?);
+        nix::sys::signal::killpg(group, Signal::SIGKILL)?;
+        storm.wait()?;
+        started?;
         let rows = eventually("every exit is stored", LIMIT, || {
-            let rows = processes(&console, text(&row, "id")?)?;
+            let rows = processes(&console, id)?;
             Ok((keys(&rows, "exit", parent).len() >= LONG).then_some(rows))
         })?;
-        let arguments = arguments(&rows, parent);
+        let with = arguments(&rows, parent).len();
+        let states = argv_states(&rows, parent);
         ensure!(
-            arguments.len() == LONG,
-            "{} of {LONG} have their arguments",
-            arguments.len()
+            with == LONG,
+            "{with} of {LONG} have their arguments: {states:?}"
         );
         Ok(())
     });
 }
 
 /// The distinct arguments of sleepers that this parent started.
-pub(crate) fn arguments(rows: &[Value], parent: u32) -> BTreeSet<String> {
+fn arguments(rows: &[Value], parent: u32) -> BTreeSet<String> {
     rows.iter()
         .map(|row| (&row["activity"], &row["process"]))
         .filter(|(activity, process)| {
-            let is_start = **activity == "start" || **activity == "exec";
-            is_start && process["parent"]["pid"] == parent && process["argv_state"] == "read"
+            **activity == "start"
+                && process["parent"]["pid"] == parent
+                && process["argv_state"] == "read"
         })
-        .filter(|(_, process)| process["argv"][0] == "sleep" && process["argv"][1] == "2")
+        .filter(|(_, process)| process["argv"][0] == "sleep" && process["argv"][1] == "600")
         .filter_map(|(_, process)| process["argv"][2].as_str().map(ToOwned::to_owned))
         .collect()
 }
 
-/// Waits for a storm that this test started.
-pub(crate) fn wait(mut storm: Child) -> Result<std::process::ExitStatus> {
-    Ok(storm.wait()?)
-}
-
-/// Starts long processes for other tests.
-pub(crate) fn sleepers(place: Place<'_>, count: usize) -> Result<Child> {
-    long_processes(place, count)
+/// How many rows of this parent's children there are by activity and state of their arguments.
+fn argv_states(rows: &[Value], parent: u32) -> BTreeMap<String, usize> {
+    let mut states = BTreeMap::new();
+    for row in rows {
+        let process = &row["process"];
+        if process["parent"]["pid"] == parent {
+            let state = format!(
+                "{} {} {}",
+                row["activity"], process["argv_state"], process["argv"][0]
+            );
+            *states.entry(state).or_default() += 1;
+        }
+    }
+    states
 }
 
 #[test]

@@ -151,11 +151,11 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// Where it is not enrolled.
     pub fn id(&self) -> Result<String> {
-        let status = self.status()?;
-        let id = status["endpoint"].as_str().filter(|id| !id.is_empty());
-        Ok(id
-            .with_context(|| format!("find the endpoint in {status}"))?
-            .to_owned())
+        eventually("the status names the endpoint", ONLINE_LIMIT, || {
+            let status = self.status()?;
+            let id = status["endpoint"].as_str().filter(|id| !id.is_empty());
+            Ok(id.map(ToOwned::to_owned))
+        })
     }
 
     /// Waits until the server says that this agent is online; its row.

@@ -105,6 +105,7 @@ pub fn flow(test: impl FnOnce(&Sandbox) -> Result<()>) {
         sandbox.show_logs();
     }
     let failed = failed.map(|error| format!("{error:?}"));
+    drop(sandbox);
     assert!(failed.is_none(), "{}", failed.unwrap_or_default());
 }
 
