@@ -242,7 +242,7 @@ impl RawLimit {
             connections: count("limit.connections", self.connections)?,
             handshakes: count("limit.handshakes", self.handshakes)?,
             handshake_timeout: interval("limit.handshake_timeout", &self.handshake_timeout)?,
-            events_per_second: count("limit.events_per_second", self.events_per_second)?,
+            events_per_second: rate("limit.events_per_second", self.events_per_second)?,
         })
     }
 }
@@ -362,6 +362,17 @@ fn lifetime(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
         });
     }
     Ok(lifetime)
+}
+
+fn rate(key: &'static str, value: u32) -> Result<u32, ConfigError> {
+    if value < crate::ingest::RATE_MIN {
+        return Err(ConfigError::Value {
+            key,
+            value: value.to_string(),
+            expected: "at least 5000",
+        });
+    }
+    Ok(value)
 }
 
 fn count(key: &'static str, value: u32) -> Result<u32, ConfigError> {

@@ -10,7 +10,7 @@
 
 mod people;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 use tocsin_correlate::{AccountKey, MfaEvent, Provider};
@@ -44,43 +44,55 @@ pub(crate) struct Added {
     pub(crate) imported: u64,
     /// Those that were stored before.
     pub(crate) repeated: u64,
-    /// Whose they are.
-    pub(crate) people: BTreeSet<IdentityId>,
 }
 
-/// Stores records in one transaction, with the people they belong to. Each must name an account.
+/// Records that are stored together.
+#[derive(Debug)]
+pub(crate) struct Portion {
+    /// Whose records they are.
+    pub(crate) provider: Provider,
+    /// Each names an account.
+    pub(crate) records: Vec<Record>,
+    /// Records beside them that could not be read.
+    pub(crate) malformed: u64,
+    /// Now.
+    pub(crate) receive_time_ms: i64,
+}
+
+/// Stores a portion in one transaction, with the people it belongs to; `watch` is told them before it is committed.
 ///
 /// # Errors
 /// Where the store fails; nothing was stored then.
 pub(crate) async fn add(
     state: &dyn StateStore,
-    provider: Provider,
-    records: Vec<Record>,
-    malformed: u64,
-    receive_time_ms: i64,
+    portion: Portion,
+    watch: impl Fn(BTreeSet<IdentityId>) + Send,
 ) -> Result<Added, StoreError> {
-    let accounts: BTreeSet<AccountKey> =
-        records.iter().map(|record| record.event.account.clone()).collect();
+    let records = portion.records;
+    let accounts: BTreeSet<AccountKey> = records
+        .iter()
+        .map(|record| record.event.account.clone())
+        .collect();
     let keys = people::keys(&accounts);
     let packed = tokio::task::spawn_blocking(move || pack(records)).await;
     let events = packed.unwrap_or(Err(StoreError::Damaged { what: "record" }))?;
     let mut batch = MfaBatch {
-        provider: provider.word().to_owned(),
+        provider: portion.provider.word().to_owned(),
         kind: FILE.to_owned(),
-        receive_time_ms,
+        receive_time_ms: portion.receive_time_ms,
         events,
         groups: Vec::new(),
-        malformed,
+        malformed: portion.malformed,
     };
     for _ in 0..TRIES {
         batch.groups = people::groups(&state.groups(&keys).await?, &accounts);
+        watch(batch.groups.iter().map(|group| group.id).collect());
         match state.add_mfa_events(&batch).await {
             Ok(new) => {
                 let imported = new.iter().filter(|new| **new).count();
                 return Ok(Added {
                     imported: imported as u64,
                     repeated: (new.len() - imported) as u64,
-                    people: owners(&batch),
                 });
             }
             Err(CaseError::Changed) => {}
@@ -92,15 +104,6 @@ pub(crate) async fn add(
         id: batch.provider,
         why: "is imported by others at the same time: try again",
     })
-}
-
-fn owners(batch: &MfaBatch) -> BTreeSet<IdentityId> {
-    let mut of_account = BTreeMap::new();
-    for group in &batch.groups {
-        of_account.extend(group.accounts.iter().map(|account| (account, group.id)));
-    }
-    let events = batch.events.iter();
-    events.filter_map(|event| of_account.get(&event.account).copied()).collect()
 }
 
 /// Records as they are stored.

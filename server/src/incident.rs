@@ -113,13 +113,19 @@ pub(crate) fn merged(states: &[&AnalystState]) -> Option<AnalystState> {
     let mut order = states.to_vec();
     order.sort_by_key(|analyst| {
         let latest = std::cmp::Reverse(analyst.state_time_ms);
-        (std::cmp::Reverse(rank(analyst)), latest, analyst.opened_time_ms)
+        (
+            std::cmp::Reverse(rank(analyst)),
+            latest,
+            analyst.opened_time_ms,
+        )
     });
     let first = *order.first()?;
     let assignee = order.iter().find(|analyst| !analyst.assignee.is_empty());
     let verdict = order.iter().find(|analyst| analyst.verdict != 0);
     Some(AnalystState {
-        assignee: assignee.map(|analyst| analyst.assignee.clone()).unwrap_or_default(),
+        assignee: assignee
+            .map(|analyst| analyst.assignee.clone())
+            .unwrap_or_default(),
         verdict: verdict.map(|analyst| analyst.verdict).unwrap_or_default(),
         opened_time_ms: order.iter().map(|analyst| analyst.opened_time_ms).min()?,
         updated_time_ms: order.iter().map(|analyst| analyst.updated_time_ms).max()?,
@@ -156,11 +162,21 @@ mod tests {
     #[test]
     fn every_state_can_be_closed_and_a_closed_one_worked_on_again() {
         for from in IncidentState::ALL {
-            assert!(move_to(&analyst(*from), IncidentState::Closed, 20).is_ok(), "{from:?}");
+            assert!(
+                move_to(&analyst(*from), IncidentState::Closed, 20).is_ok(),
+                "{from:?}"
+            );
         }
-        let moved = move_to(&analyst(IncidentState::Closed), IncidentState::InProgress, 20);
+        let moved = move_to(
+            &analyst(IncidentState::Closed),
+            IncidentState::InProgress,
+            20,
+        );
         let moved = moved.unwrap().unwrap();
-        assert_eq!((moved.state_time_ms, moved.updated_time_ms, moved.is_touched), (20, 20, true));
+        assert_eq!(
+            (moved.state_time_ms, moved.updated_time_ms, moved.is_touched),
+            (20, 20, true)
+        );
     }
 
     #[test]
@@ -196,7 +212,10 @@ mod tests {
 
     #[test]
     fn merging_does_not_close_what_is_open() {
-        let merged = merged(&[&analyst(IncidentState::Closed), &analyst(IncidentState::New)]);
+        let merged = merged(&[
+            &analyst(IncidentState::Closed),
+            &analyst(IncidentState::New),
+        ]);
         assert_eq!(merged.unwrap().state, i32::from(IncidentState::New));
     }
 }

@@ -21,7 +21,12 @@ fn key_text(key: &IdentityKey) -> String {
 pub(super) fn keys<'a>(accounts: impl IntoIterator<Item = &'a AccountKey>) -> Vec<String> {
     let keys: BTreeSet<String> = accounts
         .into_iter()
-        .flat_map(|account| identity_keys(account).iter().map(key_text).collect::<Vec<_>>())
+        .flat_map(|account| {
+            identity_keys(account)
+                .iter()
+                .map(key_text)
+                .collect::<Vec<_>>()
+        })
         .collect();
     keys.into_iter().collect()
 }
@@ -37,7 +42,9 @@ pub(super) fn row(account: &AccountKey) -> AccountRow {
 
 /// `None`: of a provider that this build does not know.
 fn account(row: &AccountRow) -> Option<AccountKey> {
-    let provider = Provider::ALL.iter().find(|provider| provider.word() == row.provider)?;
+    let provider = Provider::ALL
+        .iter()
+        .find(|provider| provider.word() == row.provider)?;
     Some(AccountKey {
         provider: *provider,
         provider_id: row.provider_id.clone(),
@@ -47,21 +54,31 @@ fn account(row: &AccountRow) -> Option<AccountKey> {
 
 /// The people of these accounts: those stored who hold a key of them (`stored`), extended, joined, or new ones.
 pub(super) fn groups(stored: &[IdentityGroup], new: &BTreeSet<AccountKey>) -> Vec<IdentityGroup> {
-    let known = stored.iter().flat_map(|group| group.accounts.iter().filter_map(account));
+    let known = stored
+        .iter()
+        .flat_map(|group| group.accounts.iter().filter_map(account));
     let accounts: BTreeSet<AccountKey> = known.chain(new.iter().cloned()).collect();
     let mut groups = Vec::new();
     for (id, keys) in resolve(&accounts) {
-        let is_of = |account: &AccountKey| identity_keys(account).iter().any(|key| keys.contains(key));
+        let is_of =
+            |account: &AccountKey| identity_keys(account).iter().any(|key| keys.contains(key));
         let mut texts: BTreeSet<String> = keys.iter().map(key_text).collect();
         let former: Vec<&IdentityGroup> = stored
             .iter()
             .filter(|group| group.keys.iter().any(|key| texts.contains(key)))
             .collect();
         texts.extend(former.iter().flat_map(|group| group.keys.iter().cloned()));
-        let mut rows: BTreeSet<AccountRow> =
-            accounts.iter().filter(|account| is_of(account)).map(row).collect();
+        let mut rows: BTreeSet<AccountRow> = accounts
+            .iter()
+            .filter(|account| is_of(account))
+            .map(row)
+            .collect();
         // Accounts of a provider that this build does not know stay where they are.
-        rows.extend(former.iter().flat_map(|group| group.accounts.iter().cloned()));
+        rows.extend(
+            former
+                .iter()
+                .flat_map(|group| group.accounts.iter().cloned()),
+        );
         groups.push(IdentityGroup {
             id,
             keys: texts.into_iter().collect(),
@@ -92,7 +109,10 @@ mod tests {
     fn a_new_account_makes_a_new_person() {
         let found = groups(&[], &set(&[account("00u1", "dana@example.com")]));
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].keys, ["account/okta/00u1", "address/dana@example.com"]);
+        assert_eq!(
+            found[0].keys,
+            ["account/okta/00u1", "address/dana@example.com"]
+        );
         assert!(found[0].former.is_empty());
     }
 
@@ -124,6 +144,9 @@ mod tests {
     #[test]
     fn keys_of_all_accounts_are_asked_for_once() {
         let accounts = [account("00u1", "dana@example.com"), account("00u1", "dana")];
-        assert_eq!(keys(&accounts), ["account/okta/00u1", "address/dana@example.com"]);
+        assert_eq!(
+            keys(&accounts),
+            ["account/okta/00u1", "address/dana@example.com"]
+        );
     }
 }

@@ -151,19 +151,35 @@ impl Plan {
             return Ok(());
         };
         analyst.updated_time_ms = now_ms;
-        for former in before.iter().map(|stored| stored.row.id).filter(|id| *id != draft.id) {
+        for former in before
+            .iter()
+            .map(|stored| stored.row.id)
+            .filter(|id| *id != draft.id)
+        {
             self.remove.push((former, Some(draft.id)));
             self.effects.push((former, Effect::Removed));
             self.happened(draft.id, now_ms, format!("goes on from incident {former}"));
         }
-        let known: BTreeSet<MfaEventId> =
-            before.iter().flat_map(|stored| stored.event_ids.iter().copied()).collect();
-        let new = draft.event_ids.iter().filter(|id| !known.contains(id)).count();
+        let known: BTreeSet<MfaEventId> = before
+            .iter()
+            .flat_map(|stored| stored.event_ids.iter().copied())
+            .collect();
+        let new = draft
+            .event_ids
+            .iter()
+            .filter(|id| !known.contains(id))
+            .count();
         if new > 0 && is_done(analyst.state) {
-            let was = IncidentState::try_from(analyst.state).unwrap_or_default().word();
+            let was = IncidentState::try_from(analyst.state)
+                .unwrap_or_default()
+                .word();
             analyst.state = IncidentState::New.into();
             analyst.state_time_ms = now_ms;
-            self.happened(draft.id, now_ms, format!("reopened: it was {was}, and {} came", events(new)));
+            self.happened(
+                draft.id,
+                now_ms,
+                format!("reopened: it was {was}, and {} came", events(new)),
+            );
         } else if new > 0 {
             self.happened(draft.id, now_ms, format!("grew by {}", events(new)));
         }
@@ -233,7 +249,9 @@ fn engine_state(draft: &IncidentDraft) -> Result<EngineState, StoreError> {
 
 fn severity(draft: &IncidentDraft) -> i32 {
     use tocsin_proto::console::v1::Severity;
-    Severity::from_word(draft.severity.word()).unwrap_or_default().into()
+    Severity::from_word(draft.severity.word())
+        .unwrap_or_default()
+        .into()
 }
 
 /// Packs a draft's JSON.
@@ -244,9 +262,13 @@ pub(crate) fn pack_draft(json: &[u8]) -> Result<Vec<u8>, StoreError> {
 /// A stored draft.
 pub(crate) fn unpack_draft(packed: &[u8]) -> Result<IncidentDraft, StoreError> {
     let damaged = || StoreError::Damaged { what: "incident" };
-    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+    let size = zstd::zstd_safe::get_frame_content_size(packed)
+        .ok()
+        .flatten();
     let size = size.and_then(|size| usize::try_from(size).ok());
-    let size = size.filter(|size| *size <= DRAFT_BYTES_MAX).ok_or_else(damaged)?;
+    let size = size
+        .filter(|size| *size <= DRAFT_BYTES_MAX)
+        .ok_or_else(damaged)?;
     let json = zstd::bulk::decompress(packed, size).map_err(|_| damaged())?;
     serde_json::from_slice(&json).map_err(|_| damaged())
 }

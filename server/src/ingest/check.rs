@@ -9,7 +9,6 @@
 //!
 //! A batch with nothing wrong in it is stored as the bytes that came.
 
-use prost::Message;
 use tocsin_proto::agent::v1::UploadEventsRequest;
 use tocsin_proto::batch::{self, BatchError};
 use tocsin_proto::event::{Body, Event};
@@ -31,7 +30,9 @@ pub(crate) enum Violation {
     #[error("run_id has {0} bytes, it must have 16")]
     RunId(usize),
     /// Empty, backwards, too many, or beyond what a sequence may be.
-    #[error("sequences {first} to {last} are not a range of 1 to {BATCH_EVENTS_MAX} events from 1 on")]
+    #[error(
+        "sequences {first} to {last} are not a range of 1 to {BATCH_EVENTS_MAX} events from 1 on"
+    )]
     Range {
         /// As stated.
         first: u64,
@@ -50,9 +51,7 @@ pub(crate) enum Violation {
         source: BatchError,
     },
     /// Not one event for each sequence of the range, in order.
-    #[error(
-        "batch {first} to {last} holds sequence {found} where {expected} belongs"
-    )]
+    #[error("batch {first} to {last} holds sequence {found} where {expected} belongs")]
     Sequence {
         /// As stated.
         first: u64,
@@ -89,8 +88,7 @@ pub(crate) struct Arrival {
 /// [`Violation`]: the stream is to be refused.
 pub(crate) fn check(arrival: Arrival, request: UploadEventsRequest) -> Result<Checked, Violation> {
     let (first, last) = (request.first_sequence, request.last_sequence);
-    let run =
-        RunId::from_wire(&request.run_id).ok_or(Violation::RunId(request.run_id.len()))?;
+    let run = RunId::from_wire(&request.run_id).ok_or(Violation::RunId(request.run_id.len()))?;
     let count = last.checked_sub(first).and_then(|span| span.checked_add(1));
     let in_range = count.is_some_and(|count| count <= BATCH_EVENTS_MAX as u64);
     if first == 0 || last > SEQUENCE_MAX || !in_range {
@@ -247,7 +245,12 @@ impl Kept {
     }
 
     /// The valid events and one gap event at the first sequence that was dropped.
-    fn repack(self, mut head: BatchHead, boot: BootId, named: Vec<NamedLoss>) -> Result<Checked, Violation> {
+    fn repack(
+        self,
+        mut head: BatchHead,
+        boot: BootId,
+        named: Vec<NamedLoss>,
+    ) -> Result<Checked, Violation> {
         let dropped = self.dropped;
         let (from, until) = if self.events.is_empty() {
             (head.receive_time_ms, head.receive_time_ms)
@@ -315,11 +318,6 @@ fn invalid(lost: u64, sequences: (u64, u64), times_ms: (i64, i64)) -> Gap {
         first_sequence: sequences.0,
         last_sequence: sequences.1,
     }
-}
-
-/// Bytes that an upload holds while it is checked and waits for its commit.
-pub(crate) fn upload_bytes(request: &UploadEventsRequest) -> usize {
-    request.encoded_len()
 }
 
 #[cfg(test)]

@@ -15,12 +15,12 @@ mod check;
 mod quota;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tocsin_proto::agent::v1::UploadEventsRequest;
-use tocsin_proto::id::EndpointId;
+use tocsin_proto::id::{EndpointId, RunId};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
@@ -32,6 +32,13 @@ pub(crate) use writer::{CommitError, Reply};
 
 /// Lanes that are kept without asking whether they are still needed.
 const LANES_IDLE_MAX: usize = 4096;
+
+/// What the first batch of a run costs beside its events, in events: a run is remembered for ever, so nobody may have
+/// many quickly.
+const RUN_COST: u32 = 5_000;
+
+/// Runs of one endpoint that are known not to be new.
+const RUNS_MAX: usize = 64;
 
 /// Why an upload was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,21 @@ pub(crate) enum IngestError {
 #[derive(Debug)]
 struct LaneState {
     bucket: quota::Bucket,
+    runs: VecDeque<RunId>,
+}
+
+impl LaneState {
+    /// Pays for a batch of so many events; answers how long to wait before the next one is read.
+    fn pay(&mut self, run: RunId, events: u32, now: Instant) -> Duration {
+        if self.runs.contains(&run) {
+            return self.bucket.take(events, now);
+        }
+        if self.runs.len() >= RUNS_MAX {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(run);
+        self.bucket.take(events.saturating_add(RUN_COST), now)
+    }
 }
 
 /// The right to upload for one endpoint; there is one at a time.
@@ -100,7 +122,10 @@ impl Ingest {
         }
         let new = || {
             let bucket = quota::Bucket::new(self.events_per_second_max, now);
-            Arc::new(tokio::sync::Mutex::new(LaneState { bucket }))
+            Arc::new(tokio::sync::Mutex::new(LaneState {
+                bucket,
+                runs: VecDeque::new(),
+            }))
         };
         Arc::clone(lanes.entry(endpoint).or_insert_with(new))
     }
@@ -129,11 +154,54 @@ impl Ingest {
                 "invalid events dropped; a gap stands for them"
             );
         }
-        let events = checked.batch.head.events.saturating_add(
-            u32::try_from(checked.dropped).unwrap_or(u32::MAX),
-        );
-        let delay = lane.state.bucket.take(events, Instant::now());
+        let events = checked
+            .batch
+            .head
+            .events
+            .saturating_add(u32::try_from(checked.dropped).unwrap_or(u32::MAX));
+        let run = checked.batch.head.run;
+        let delay = lane.state.pay(run, events, Instant::now());
         let reply = self.writer.queue(checked.batch).await?;
         Ok((reply, delay))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{endpoint, run};
+    use crate::store::sqlite::SqliteTelemetry;
+
+    #[test]
+    fn a_run_is_paid_for_once() {
+        let now = Instant::now();
+        let mut state = LaneState {
+            bucket: quota::Bucket::new(RATE_MIN, now),
+            runs: VecDeque::new(),
+        };
+        assert_eq!(state.pay(run(1), 1, now), Duration::ZERO);
+        assert_eq!(state.pay(run(1), 1, now), Duration::ZERO);
+        let waits: Vec<Duration> = (2..5).map(|n| state.pay(run(n), 1, now)).collect();
+        assert!(waits[2] > Duration::from_secs(1), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn one_stream_at_a_time_uploads_for_an_endpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteTelemetry::open(&dir.path().join("telemetry.db"))
+            .await
+            .unwrap();
+        let (ingest, _work) = Ingest::new(Arc::new(store), RATE_MIN);
+        let first = ingest.lane(endpoint(1)).await;
+        let _other = ingest.lane(endpoint(2)).await;
+        let second = ingest.lane(endpoint(1));
+        tokio::pin!(second);
+        tokio::select! {
+            biased;
+            _ = &mut second => panic!("two at once"),
+            () = std::future::ready(()) => {}
+        }
+        drop(first);
+        second.await;
     }
 }

@@ -81,7 +81,11 @@ mod tests {
         let mut bucket = Bucket::new(1, start);
         for tenth in 1..600 {
             let now = start + Duration::from_millis(100 * tenth);
-            assert_eq!(bucket.take(496, now), Duration::ZERO, "after {tenth} tenths");
+            assert_eq!(
+                bucket.take(496, now),
+                Duration::ZERO,
+                "after {tenth} tenths"
+            );
         }
     }
 

@@ -155,7 +155,9 @@ mod tests {
 
     async fn store() -> (tempfile::TempDir, Arc<dyn TelemetryStore>) {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqliteTelemetry::open(&dir.path().join("telemetry.db")).await.unwrap();
+        let store = SqliteTelemetry::open(&dir.path().join("telemetry.db"))
+            .await
+            .unwrap();
         (dir, Arc::new(store))
     }
 
@@ -186,7 +188,10 @@ mod tests {
         bad.payload = vec![0; 16];
         let good = batch_of(endpoint(2), run(2), vec![event(1, 1)]);
         let (writer, work) = Writer::new(store);
-        let replies = [writer.queue(bad).await.unwrap(), writer.queue(good).await.unwrap()];
+        let replies = [
+            writer.queue(bad).await.unwrap(),
+            writer.queue(good).await.unwrap(),
+        ];
         drop(writer);
         work.await;
         let [bad, good] = replies;

@@ -136,7 +136,10 @@ impl From<IngestError> for Status {
             IngestError::Commit(CommitError::Stopping) => ErrorCode::Unavailable,
             // It was not stored and may be sent again; what failed is in the log.
             IngestError::Commit(CommitError::Store(_)) => {
-                tracing::error!(error = super::status::chain(&error), "a batch was not committed");
+                tracing::error!(
+                    error = super::status::chain(&error),
+                    "a batch was not committed"
+                );
                 return ErrorCode::Unavailable.status("the batch was not committed: send it again");
             }
         };

@@ -63,7 +63,12 @@ impl Found {
     pub(super) fn order(&self, other: &Self) -> Ordering {
         let key = |found: &Self| {
             let source = &found.source;
-            (found.event_time_ms, source.endpoint, source.run, found.sequence)
+            (
+                found.event_time_ms,
+                source.endpoint,
+                source.run,
+                found.sequence,
+            )
         };
         key(self).cmp(&key(other))
     }

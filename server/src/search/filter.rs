@@ -66,7 +66,10 @@ impl Filter {
         if let Some(bytes) = &event.gap {
             return Gap::decode(bytes.as_ref()).is_ok_and(|gap| text.is_in(&gap.component));
         }
-        let health = event.health.as_ref().map(|bytes| Health::decode(bytes.as_ref()));
+        let health = event
+            .health
+            .as_ref()
+            .map(|bytes| Health::decode(bytes.as_ref()));
         health.is_some_and(|health| {
             health.is_ok_and(|health| {
                 let mut sensors = health.sensors.iter();
@@ -84,7 +87,9 @@ impl Filter {
                 return false;
             }
         }
-        self.text.as_ref().is_none_or(|text| text.is_in_process(process))
+        self.text
+            .as_ref()
+            .is_none_or(|text| text.is_in_process(process))
     }
 }
 
@@ -163,13 +168,17 @@ impl Text {
 
 /// Whole bytes in a piece of a hash, if it begins with a byte's first half, and if with its second.
 fn hash_pieces(lower: &str) -> Option<[Vec<u8>; 2]> {
-    let is_hex = lower.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hex = lower
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_hex || lower.len() > 64 {
         return None;
     }
     let bytes = |text: &str| {
         let even = text.get(..text.len() / 2 * 2).unwrap_or_default();
-        data_encoding::HEXLOWER.decode(even.as_bytes()).unwrap_or_default()
+        data_encoding::HEXLOWER
+            .decode(even.as_bytes())
+            .unwrap_or_default()
     };
     Some([bytes(lower), bytes(lower.get(1..).unwrap_or_default())])
 }
@@ -210,13 +219,24 @@ mod tests {
         };
         let matches = filter.matches(&event(&process()));
         let may = filter.may_match(&process().encode_to_vec());
-        assert!(may || !matches, "'{text}' is there, but its batch is passed over");
+        assert!(
+            may || !matches,
+            "'{text}' is there, but its batch is passed over"
+        );
         matches
     }
 
     #[test]
     fn text_is_found_without_regard_to_case() {
-        for text in ["curl", "CURL", "/usr/bin/curl -O", "dana", "/opt/", "TÄST", "-o tä"] {
+        for text in [
+            "curl",
+            "CURL",
+            "/usr/bin/curl -O",
+            "dana",
+            "/opt/",
+            "TÄST",
+            "-o tä",
+        ] {
             assert!(finds(text), "{text}");
         }
         for text in ["wget", "curl  -o", "danaa"] {

@@ -66,14 +66,23 @@ impl Merge {
         }
         // Behind the last one given out; before anything was, from the first one that was let go.
         let from = self.given.as_ref().or(self.let_go.as_ref());
-        self.let_go.as_ref().and(from).map(|found| found.event_time_ms)
+        self.let_go
+            .as_ref()
+            .and(from)
+            .map(|found| found.event_time_ms)
     }
 
     /// Takes matching events of a batch, in any order.
     pub(super) fn add(&mut self, found: Vec<Found>) {
         for found in found {
-            let is_given = self.given.as_ref().is_some_and(|last| self.cmp(&found, last).is_le());
-            let is_late = self.let_go.as_ref().is_some_and(|first| self.cmp(&found, first).is_ge());
+            let is_given = self
+                .given
+                .as_ref()
+                .is_some_and(|last| self.cmp(&found, last).is_le());
+            let is_late = self
+                .let_go
+                .as_ref()
+                .is_some_and(|first| self.cmp(&found, first).is_ge());
             if !is_given && !is_late {
                 self.held_bytes += found.weight();
                 self.held.push(found);

@@ -76,7 +76,10 @@ pub(super) async fn process_table_keeping(
         let Some(last) = page.last() else {
             break;
         };
-        events += page.iter().map(|batch| u64::from(batch.head.events)).sum::<u64>();
+        events += page
+            .iter()
+            .map(|batch| u64::from(batch.head.events))
+            .sum::<u64>();
         let numbers: Vec<i64> = page.iter().map(|batch| batch.number).collect();
         let payloads = store.payloads(&numbers).await?;
         let from = through;
@@ -110,7 +113,9 @@ async fn keep(
         event_time_max_ms: run.event_time_max_ms,
         payload,
     };
-    store.keep_process_snapshot(run.endpoint, run.run, &snapshot).await
+    store
+        .keep_process_snapshot(run.endpoint, run.run, &snapshot)
+        .await
 }
 
 /// Running processes by pid.
@@ -167,7 +172,9 @@ impl Table {
         let damaged = StoreError::Damaged {
             what: "process table",
         };
-        let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+        let size = zstd::zstd_safe::get_frame_content_size(packed)
+            .ok()
+            .flatten();
         let size = size.and_then(|size| usize::try_from(size).ok());
         let Some(size) = size.filter(|size| *size <= TABLE_BYTES_MAX) else {
             return Err(damaged);
@@ -178,7 +185,10 @@ impl Table {
         let Ok(kept) = KeptTable::decode(bytes.as_slice()) else {
             return Err(damaged);
         };
-        let by_pid = kept.processes.into_iter().map(|process| (process.pid, process));
+        let by_pid = kept
+            .processes
+            .into_iter()
+            .map(|process| (process.pid, process));
         Ok(Self(by_pid.collect()))
     }
 }

@@ -11,7 +11,9 @@ use crate::store::telemetry::NewBatch;
 
 async fn store(batches: &[NewBatch]) -> (tempfile::TempDir, Arc<dyn TelemetryStore>) {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqliteTelemetry::open(&dir.path().join("telemetry.db")).await.unwrap();
+    let store = SqliteTelemetry::open(&dir.path().join("telemetry.db"))
+        .await
+        .unwrap();
     for group in batches.chunks(7) {
         store.append(group).await.unwrap();
     }
@@ -77,7 +79,8 @@ fn model(batches: &[NewBatch]) -> Vec<Key> {
         .flat_map(|batch| {
             let content = tocsin_proto::batch::unpack(&batch.payload).unwrap();
             let head = batch.head.clone();
-            let key = move |event: Event| (event.event_time_ms, head.endpoint, head.run, event.sequence);
+            let key =
+                move |event: Event| (event.event_time_ms, head.endpoint, head.run, event.sequence);
             content.events.into_iter().map(key).collect::<Vec<_>>()
         })
         .collect();
@@ -133,7 +136,11 @@ async fn one_endpoint_kind_and_text_narrow_an_answer() {
         ..event(3, 30)
     };
     let batches = [
-        batch_of(endpoint(1), run(1), vec![event(1, 10), event(2, 20), health]),
+        batch_of(
+            endpoint(1),
+            run(1),
+            vec![event(1, 10), event(2, 20), health],
+        ),
         batch_of(endpoint(2), run(2), vec![event(1, 15)]),
     ];
     let (_dir, store) = store(&batches).await;
@@ -144,7 +151,12 @@ async fn one_endpoint_kind_and_text_narrow_an_answer() {
         ..all(true)
     };
     assert_eq!(count(one).await, 3);
-    for (kinds, text, expected) in [(1, "", 3), (1 << 2, "", 1), (0, "COMMAND-1", 2), (0, "-3", 0)] {
+    for (kinds, text, expected) in [
+        (1, "", 3),
+        (1 << 2, "", 1),
+        (0, "COMMAND-1", 2),
+        (0, "-3", 0),
+    ] {
         let wanted = Search {
             filter: Filter {
                 kinds,
@@ -159,7 +171,9 @@ async fn one_endpoint_kind_and_text_narrow_an_answer() {
 
 #[tokio::test]
 async fn an_answer_does_not_hold_what_is_committed_while_it_is_read() {
-    let many: Vec<Event> = (1..=400).map(|n| event(n, i64::try_from(n).unwrap())).collect();
+    let many: Vec<Event> = (1..=400)
+        .map(|n| event(n, i64::try_from(n).unwrap()))
+        .collect();
     let (_dir, store) = store(&[batch_of(endpoint(1), run(1), many)]).await;
     let (sender, mut receiver) = mpsc::channel(1);
     let work = tokio::spawn(search(Arc::clone(&store), all(true), sender));
@@ -176,7 +190,9 @@ async fn an_answer_does_not_hold_what_is_committed_while_it_is_read() {
 
 #[tokio::test]
 async fn a_search_that_nobody_reads_ends() {
-    let many: Vec<Vec<i64>> = (0..40).map(|n| (0..400).map(|m| n * 1000 + m).collect()).collect();
+    let many: Vec<Vec<i64>> = (0..40)
+        .map(|n| (0..400).map(|m| n * 1000 + m).collect())
+        .collect();
     let (_dir, store) = store(&batches(&many)).await;
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
@@ -198,40 +214,74 @@ async fn running_processes_are_those_that_started_and_did_not_end() {
     };
     use ProcessActivity::{Exec, Exit, Observed, Start};
     let old = batch_of(endpoint(1), run(1), vec![change(1, 99, 1, Start)]);
-    let first = batch_of(endpoint(1), run(2), vec![
-        change(1, 10, 5, Observed),
-        change(2, 11, 6, Start),
-        change(3, 11, 6, Exec),
-        change(4, 12, 7, Start),
-        change(5, 12, 7, Exit),
-    ]);
+    let first = batch_of(
+        endpoint(1),
+        run(2),
+        vec![
+            change(1, 10, 5, Observed),
+            change(2, 11, 6, Start),
+            change(3, 11, 6, Exec),
+            change(4, 12, 7, Start),
+            change(5, 12, 7, Exit),
+        ],
+    );
     // A new process has pid 10; the exit of the former one comes late.
-    let second = batch_of(endpoint(1), run(2), vec![
-        change(6, 10, 9, Start),
-        change(7, 10, 5, Exit),
-    ]);
+    let second = batch_of(
+        endpoint(1),
+        run(2),
+        vec![change(6, 10, 9, Start), change(7, 10, 5, Exit)],
+    );
     let (_dir, store) = store(&[old, first, second]).await;
-    let table = process::process_table(&store, endpoint(1)).await.unwrap().unwrap();
+    let table = process::process_table(&store, endpoint(1))
+        .await
+        .unwrap()
+        .unwrap();
     let found: Vec<_> = table
         .processes
         .iter()
-        .map(|process| (process.pid, process.start_ticks, process.executable.as_str()))
+        .map(|process| {
+            (
+                process.pid,
+                process.start_ticks,
+                process.executable.as_str(),
+            )
+        })
         .collect();
     assert_eq!(found, [(10, 9, "/bin/6"), (11, 6, "/bin/3")]);
     assert_eq!(table.as_of_time_ms, 7);
-    assert!(process::process_table(&store, endpoint(9)).await.unwrap().is_none());
+    assert!(
+        process::process_table(&store, endpoint(9))
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn a_process_table_goes_on_from_where_it_was_kept() {
     let events = |from: u64, until: u64| -> Vec<Event> {
-        (from..=until).map(|n| event(n, i64::try_from(n).unwrap())).collect()
+        (from..=until)
+            .map(|n| event(n, i64::try_from(n).unwrap()))
+            .collect()
     };
     let (_dir, store) = store(&[batch_of(endpoint(1), run(1), events(1, 300))]).await;
-    let before = process::process_table_keeping(&store, endpoint(1), 100).await.unwrap().unwrap();
-    let kept = store.process_snapshot(endpoint(1), run(1)).await.unwrap().unwrap();
+    let before = process::process_table_keeping(&store, endpoint(1), 100)
+        .await
+        .unwrap()
+        .unwrap();
+    let kept = store
+        .process_snapshot(endpoint(1), run(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((before.processes.len(), kept.through_sequence), (300, 300));
-    store.append(&[batch_of(endpoint(1), run(1), events(301, 310))]).await.unwrap();
-    let after = process::process_table_keeping(&store, endpoint(1), 100).await.unwrap().unwrap();
+    store
+        .append(&[batch_of(endpoint(1), run(1), events(301, 310))])
+        .await
+        .unwrap();
+    let after = process::process_table_keeping(&store, endpoint(1), 100)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(after.processes.len(), 310);
 }

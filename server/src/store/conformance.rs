@@ -90,7 +90,10 @@ pub(crate) async fn events_of(
     let mut events = Vec::new();
     let mut through = 0;
     loop {
-        let page = store.run_batches(endpoint, run, through, 0, 3).await.unwrap();
+        let page = store
+            .run_batches(endpoint, run, through, 0, 3)
+            .await
+            .unwrap();
         let Some(last) = page.last() else {
             return events;
         };
@@ -115,8 +118,14 @@ pub(crate) async fn what_is_committed_survives_and_is_not_taken_twice(engine: &d
     let first = store.append(&[batch(1, 4), batch(5, 9)]).await.unwrap();
     assert_eq!(first, [Appended::Stored, Appended::Stored]);
     let store = engine.telemetry().await;
-    let again = store.append(&[batch(5, 9), batch(1, 4), batch(10, 10)]).await.unwrap();
-    assert_eq!(again, [Appended::Repeated, Appended::Repeated, Appended::Stored]);
+    let again = store
+        .append(&[batch(5, 9), batch(1, 4), batch(10, 10)])
+        .await
+        .unwrap();
+    assert_eq!(
+        again,
+        [Appended::Repeated, Appended::Repeated, Appended::Stored]
+    );
     let events = events_of(store.as_ref(), endpoint(1), run(1)).await;
     assert_eq!(sequences(&events), (1..=10).collect::<Vec<_>>());
     let totals = store.totals(&[endpoint(2), endpoint(1)]).await.unwrap();
@@ -132,7 +141,10 @@ pub(crate) async fn an_overlap_is_cut_off(engine: &dyn Engine) {
     let events = events_of(store.as_ref(), endpoint(1), run(1)).await;
     assert_eq!(sequences(&events), (1..=9).collect::<Vec<_>>());
     let found = store.batch_of(event_id(8)).await.unwrap().unwrap();
-    assert_eq!((found.head.first_sequence, found.head.event_time_min_ms), (7, 7_000));
+    assert_eq!(
+        (found.head.first_sequence, found.head.event_time_min_ms),
+        (7, 7_000)
+    );
 }
 
 fn event_id(sequence: u64) -> EventId {
@@ -153,7 +165,10 @@ pub(crate) async fn a_hole_is_a_gap_until_its_endpoint_names_it(engine: &dyn Eng
         panic!("no gap: {:?}", events[2])
     };
     assert_eq!(gap.place, i32::from(GapPlace::Spool));
-    assert_eq!((gap.lost, gap.first_sequence, gap.last_sequence), (Some(3), 3, 5));
+    assert_eq!(
+        (gap.lost, gap.first_sequence, gap.last_sequence),
+        (Some(3), 3, 5)
+    );
     assert_eq!((gap.from_time_ms, gap.until_time_ms), (2_000, 6_000));
     let late = store.append(&[batch(3, 5)]).await.unwrap();
     assert_eq!(late, [Appended::Repeated], "the mark has gone past it");
@@ -184,7 +199,11 @@ pub(crate) async fn runs_are_apart(engine: &dyn Engine) {
         let events = events_of(store.as_ref(), endpoint(endpoint_no), run(run_no)).await;
         assert_eq!(sequences(&events), [1, 2]);
     }
-    assert!(events_of(store.as_ref(), endpoint(2), run(2)).await.is_empty());
+    assert!(
+        events_of(store.as_ref(), endpoint(2), run(2))
+            .await
+            .is_empty()
+    );
     let latest = store.latest_run(endpoint(1)).await.unwrap().unwrap();
     assert_eq!((latest.run, latest.committed_through), (run(2), 2));
 }
@@ -204,7 +223,10 @@ pub(crate) async fn each_sequence_is_stored_once_or_named_by_a_gap(
         mark = mark.max(*last);
     }
     for group in ranges.chunks(group) {
-        let batches: Vec<_> = group.iter().map(|(first, last)| batch(*first, *last)).collect();
+        let batches: Vec<_> = group
+            .iter()
+            .map(|(first, last)| batch(*first, *last))
+            .collect();
         engine.telemetry().await.append(&batches).await.unwrap();
     }
     let store = engine.telemetry().await;
@@ -223,7 +245,11 @@ pub(crate) async fn each_sequence_is_stored_once_or_named_by_a_gap(
 
 /// Times of events in a batch, for listings.
 fn spanning(number: u8, from_ms: i64, until_ms: i64) -> NewBatch {
-    batch_of(endpoint(number), run(number), vec![event(1, from_ms), event(2, until_ms)])
+    batch_of(
+        endpoint(number),
+        run(number),
+        vec![event(1, from_ms), event(2, until_ms)],
+    )
 }
 
 async fn listed(store: &dyn TelemetryStore, query: &BatchQuery, limit: u32) -> Vec<(i64, i64)> {
@@ -245,7 +271,8 @@ async fn listed(store: &dyn TelemetryStore, query: &BatchQuery, limit: u32) -> V
             number: last.number,
         });
         found.extend(
-            page.iter().map(|batch| (batch.head.event_time_min_ms, batch.head.event_time_max_ms)),
+            page.iter()
+                .map(|batch| (batch.head.event_time_min_ms, batch.head.event_time_max_ms)),
         );
     }
 }
@@ -255,16 +282,32 @@ pub(crate) async fn listings_are_complete_and_sorted(engine: &dyn Engine) {
     const MINUTE: i64 = 60_000;
     let store = engine.telemetry().await;
     let spans: Vec<(i64, i64)> = vec![
-        (0, 10), (5, 5), (5, 5), (10, 20 * MINUTE), (MINUTE, 2 * MINUTE), (3 * MINUTE, 3 * MINUTE + 50),
-        (0, 90 * MINUTE), (50 * MINUTE, 51 * MINUTE), (80 * MINUTE, 80 * MINUTE), (2 * MINUTE, 4 * MINUTE),
+        (0, 10),
+        (5, 5),
+        (5, 5),
+        (10, 20 * MINUTE),
+        (MINUTE, 2 * MINUTE),
+        (3 * MINUTE, 3 * MINUTE + 50),
+        (0, 90 * MINUTE),
+        (50 * MINUTE, 51 * MINUTE),
+        (80 * MINUTE, 80 * MINUTE),
+        (2 * MINUTE, 4 * MINUTE),
     ];
-    let batches: Vec<_> = (1..).zip(&spans).map(|(n, span)| spanning(n, span.0, span.1)).collect();
+    let batches: Vec<_> = (1..)
+        .zip(&spans)
+        .map(|(n, span)| spanning(n, span.0, span.1))
+        .collect();
     store.append(&batches).await.unwrap();
     let number_max = store.last_number().await.unwrap();
     store.append(&[spanning(99, 5, 5)]).await.unwrap();
     for (since, until) in [
-        (i64::MIN, i64::MAX), (0, 10), (6, 6), (3 * MINUTE, 5 * MINUTE), (55 * MINUTE, 70 * MINUTE),
-        (85 * MINUTE, 86 * MINUTE), (91 * MINUTE, i64::MAX),
+        (i64::MIN, i64::MAX),
+        (0, 10),
+        (6, 6),
+        (3 * MINUTE, 5 * MINUTE),
+        (55 * MINUTE, 70 * MINUTE),
+        (85 * MINUTE, 86 * MINUTE),
+        (91 * MINUTE, i64::MAX),
     ] {
         for ascending in [false, true] {
             for endpoint in [None, Some(endpoint(4)), Some(endpoint(200))] {
@@ -278,7 +321,9 @@ pub(crate) async fn listings_are_complete_and_sorted(engine: &dyn Engine) {
                 };
                 let mut expected: Vec<_> = (1_u8..)
                     .zip(&spans)
-                    .filter(|(n, _)| endpoint.is_none_or(|id| id == super::conformance::endpoint(*n)))
+                    .filter(|(n, _)| {
+                        endpoint.is_none_or(|id| id == super::conformance::endpoint(*n))
+                    })
                     .map(|(_, span)| *span)
                     .filter(|span| span.0 <= until && span.1 >= since)
                     .collect();
@@ -316,14 +361,20 @@ pub(crate) async fn listings_by_kind_leave_out_other_batches(engine: &dyn Engine
             number_max: i64::MAX,
             ascending: false,
         };
-        assert_eq!(store.list_batches(&query, None, 10).await.unwrap().len(), expected);
+        assert_eq!(
+            store.list_batches(&query, None, 10).await.unwrap().len(),
+            expected
+        );
     }
 }
 
 /// An event is found by its id, and what is missing is not.
 pub(crate) async fn an_event_is_found_by_its_id(engine: &dyn Engine) {
     let store = engine.telemetry().await;
-    store.append(&[batch(1, 4), batch(5, 9), batch(20, 22)]).await.unwrap();
+    store
+        .append(&[batch(1, 4), batch(5, 9), batch(20, 22)])
+        .await
+        .unwrap();
     for (sequence, first) in [(1, 1), (4, 1), (5, 5), (22, 20), (10, 10)] {
         let found = store.batch_of(event_id(sequence)).await.unwrap().unwrap();
         assert_eq!(found.head.first_sequence, first, "of {sequence}");
@@ -369,10 +420,16 @@ pub(crate) async fn one_process_table_is_kept_for_an_endpoint(engine: &dyn Engin
     };
     for (run_no, through) in [(1, 1), (2, 7), (2, 9)] {
         let kept = snapshot(through);
-        store.keep_process_snapshot(endpoint(1), run(run_no), &kept).await.unwrap();
+        store
+            .keep_process_snapshot(endpoint(1), run(run_no), &kept)
+            .await
+            .unwrap();
     }
     let store = engine.telemetry().await;
-    assert_eq!(store.process_snapshot(endpoint(1), run(1)).await.unwrap(), None);
+    assert_eq!(
+        store.process_snapshot(endpoint(1), run(1)).await.unwrap(),
+        None
+    );
     let kept = store.process_snapshot(endpoint(1), run(2)).await.unwrap();
     assert_eq!(kept, Some(snapshot(9)));
 }

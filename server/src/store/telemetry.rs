@@ -13,7 +13,6 @@
 //! Marks outlive the events: what retention removed is not taken a second time.
 
 use async_trait::async_trait;
-use prost::Message;
 use tocsin_proto::batch::{self, BatchError};
 use tocsin_proto::event::EventKind;
 use tocsin_proto::id::{BootId, EndpointId, EventId, RunId};
@@ -226,11 +225,7 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
     async fn bytes_used(&self) -> Result<u64, StoreError>;
     /// Removes at most `limit` of the oldest batches, those received before the time, and answers how many it
     /// removed. Marks stay.
-    async fn remove_oldest(
-        &self,
-        received_before_ms: i64,
-        limit: u32,
-    ) -> Result<u64, StoreError>;
+    async fn remove_oldest(&self, received_before_ms: i64, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// Takes away what a batch repeats: everything up to `mark`, which lies in it.
@@ -332,9 +327,4 @@ pub(crate) fn gap_batch(
 /// Bytes that a batch holds in memory while it waits.
 pub(crate) fn weight(batch: &NewBatch) -> usize {
     batch.payload.len() + batch.named.len() * size_of::<NamedLoss>() + size_of::<NewBatch>()
-}
-
-/// Bytes of an event as it travels, for bounds on what is collected.
-pub(crate) fn event_bytes(event: &Event) -> usize {
-    event.encoded_len()
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tocsin_correlate::{Outcome, baseline_before, correlate};
 use tocsin_proto::id::{IdentityId, IncidentId};
 use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
@@ -29,6 +30,9 @@ use crate::store::{StateStore, StoreError};
 
 /// How often it looks without being told.
 const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Looking through all linked endpoints' telemetry takes at most one part in so many of the time.
+const LOOK_SHARE: u32 = 20;
 
 /// People whose results share a transaction.
 const GROUP: u32 = 16;
@@ -125,25 +129,29 @@ impl Correlator {
 
     /// Works until the server stops.
     pub(crate) async fn run(self: Arc<Self>, stopping: CancellationToken) {
-        let mut timer = tokio::time::interval(INTERVAL);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut next_look = Instant::now();
         loop {
-            let mut is_timer = true;
-            tokio::select! {
+            let is_timer = tokio::select! {
                 () = stopping.cancelled() => return,
-                _ = timer.tick() => {}
-                () = self.wake.notified() => is_timer = false,
-            }
+                () = tokio::time::sleep_until(next_look) => true,
+                () = self.wake.notified() => false,
+            };
             let work = async {
                 if is_timer {
+                    let began = Instant::now();
                     telemetry::mark(self.state.as_ref(), self.telemetry.as_ref()).await?;
+                    next_look = Instant::now() + INTERVAL.max(began.elapsed() * LOOK_SHARE);
                 }
                 self.settle().await
             };
             match stopping.run_until_cancelled(work).await {
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
-                    tracing::error!(error = chain(&error), "correlation has stopped until the next time");
+                    tracing::error!(
+                        error = chain(&error),
+                        "correlation has stopped until the next time"
+                    );
+                    next_look = Instant::now() + INTERVAL;
                 }
                 None => return,
             }
@@ -173,11 +181,17 @@ impl Correlator {
     ///
     /// # Errors
     /// Where the store fails.
-    pub(crate) async fn remove_mfa_events(&self, received_before_ms: i64) -> Result<u64, StoreError> {
+    pub(crate) async fn remove_mfa_events(
+        &self,
+        received_before_ms: i64,
+    ) -> Result<u64, StoreError> {
         let mut removed = 0;
         let mut after = None;
         loop {
-            let page = self.state.removable(received_before_ms, after, PAGE).await?;
+            let page = self
+                .state
+                .removable(received_before_ms, after, PAGE)
+                .await?;
             let Some((last, _)) = page.last() else {
                 return Ok(removed);
             };
@@ -193,7 +207,11 @@ impl Correlator {
     async fn remove_of(&self, id: IdentityId, mut until_ms: i64) -> Result<u64, StoreError> {
         let mut rows = self.state.incidents_of(id).await?;
         rows.sort_by_key(|row| std::cmp::Reverse(row.engine.last_event_time_ms));
-        for engine in rows.iter().filter(|row| !row.is_frozen).map(|row| &row.engine) {
+        for engine in rows
+            .iter()
+            .filter(|row| !row.is_frozen)
+            .map(|row| &row.engine)
+        {
             if engine.first_event_time_ms <= until_ms && engine.last_event_time_ms > until_ms {
                 until_ms = engine.first_event_time_ms.saturating_sub(1);
             }
@@ -308,10 +326,15 @@ impl Correlator {
         }
         let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         for watching in tallies.iter().filter_map(Weak::upgrade) {
-            let people = watching.people.lock().unwrap_or_else(PoisonError::into_inner);
+            let people = watching
+                .people
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if people.contains(&one.change.identity) {
-                let mut effects =
-                    watching.effects.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut effects = watching
+                    .effects
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 tally(&one.effects, &mut effects);
             }
         }

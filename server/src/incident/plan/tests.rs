@@ -65,15 +65,19 @@ fn drafts(hours: &[i64]) -> Vec<IncidentDraft> {
 
 /// What is stored after a plan was applied.
 fn apply(stored: Vec<Stored>, plan: &Plan) -> Vec<Stored> {
-    let mut rows: BTreeMap<IncidentId, IncidentRow> =
-        stored.into_iter().map(|stored| (stored.row.id, stored.row)).collect();
+    let mut rows: BTreeMap<IncidentId, IncidentRow> = stored
+        .into_iter()
+        .map(|stored| (stored.row.id, stored.row))
+        .collect();
     for row in &plan.write {
         rows.insert(row.id, row.clone());
     }
     for (id, _) in &plan.remove {
         rows.remove(id);
     }
-    rows.into_values().map(|row| Stored::new(row).unwrap()).collect()
+    rows.into_values()
+        .map(|row| Stored::new(row).unwrap())
+        .collect()
 }
 
 fn planned(stored: &[Stored], drafts: &[IncidentDraft]) -> Plan {
@@ -86,7 +90,12 @@ fn the_same_drafts_again_change_nothing() {
     assert_eq!(drafts.len(), 2, "far apart");
     let first = planned(&[], &drafts);
     assert_eq!((first.write.len(), first.activity.len()), (2, 2));
-    assert!(first.effects.iter().all(|(_, effect)| *effect == Effect::Opened));
+    assert!(
+        first
+            .effects
+            .iter()
+            .all(|(_, effect)| *effect == Effect::Opened)
+    );
     let stored = apply(Vec::new(), &first);
     assert_eq!(planned(&stored, &drafts), Plan::default());
 }
@@ -127,7 +136,10 @@ fn only_new_events_open_a_closed_one() {
     let mut same_events = drafts(&[10]);
     same_events[0].title.push('!');
     let plan = planned(&stored, &same_events);
-    assert_eq!(plan.write[0].analyst.state, i32::from(IncidentState::Closed));
+    assert_eq!(
+        plan.write[0].analyst.state,
+        i32::from(IncidentState::Closed)
+    );
     let plan = planned(&stored, &drafts(&[10, 11]));
     assert_eq!(plan.write[0].analyst.state, i32::from(IncidentState::New));
     assert_eq!(plan.write[0].analyst.state_time_ms, 99);

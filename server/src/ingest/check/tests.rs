@@ -1,6 +1,7 @@
 //! What is refused, what is dropped, what is stored as it came.
 
 use proptest::prelude::*;
+use prost::Message;
 use tocsin_proto::telemetry::v1::event::Body as WireBody;
 use tocsin_proto::telemetry::v1::{Event as WireEvent, Health, Process, ProcessActivity};
 
@@ -64,15 +65,22 @@ fn stored(checked: &Checked) -> Vec<WireEvent> {
 
 #[test]
 fn a_good_batch_is_stored_as_the_bytes_that_came() {
-    let events = vec![process(5, 300), process(6, 100), WireEvent {
-        body: Some(WireBody::Health(Health::default())),
-        ..process(7, 200)
-    }];
+    let events = vec![
+        process(5, 300),
+        process(6, 100),
+        WireEvent {
+            body: Some(WireBody::Health(Health::default())),
+            ..process(7, 200)
+        },
+    ];
     let request = upload(events);
     let checked = check(arrival(), request.clone()).unwrap();
     assert_eq!(checked.batch.payload, request.batch);
     let head = checked.batch.head;
-    assert_eq!((head.first_sequence, head.last_sequence, head.events), (5, 7, 3));
+    assert_eq!(
+        (head.first_sequence, head.last_sequence, head.events),
+        (5, 7, 3)
+    );
     assert_eq!((head.event_time_min_ms, head.event_time_max_ms), (100, 300));
     assert_eq!(head.kinds, 1 | 1 << 2);
     assert_eq!(checked.dropped, 0);
@@ -86,11 +94,17 @@ fn what_breaks_the_protocol_is_refused_by_name() {
     assert!(refused(|r| r.last_sequence = u64::MAX).contains("not a range"));
     assert!(refused(|r| r.last_sequence = 5 + 512).contains("not a range"));
     let wrong = refused(|r| r.last_sequence = 10);
-    assert!(wrong.contains("holds sequence 0 where 10 belongs"), "{wrong}");
+    assert!(
+        wrong.contains("holds sequence 0 where 10 belongs"),
+        "{wrong}"
+    );
     let wrong = refused(|r| r.last_sequence = 8);
     assert!(wrong.contains("holds sequence 9"), "{wrong}");
     let wrong = refused(|r| (r.first_sequence, r.last_sequence) = (4, 8));
-    assert!(wrong.contains("holds sequence 5 where 4 belongs"), "{wrong}");
+    assert!(
+        wrong.contains("holds sequence 5 where 4 belongs"),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -118,22 +132,41 @@ fn a_bomb_is_refused_unread() {
 
 #[test]
 fn invalid_events_are_dropped_and_one_gap_stands_for_them() {
-    let events = vec![process(5, 100), bad(6), process(7, 200), bad(8), process(9, 300)];
+    let events = vec![
+        process(5, 100),
+        bad(6),
+        process(7, 200),
+        bad(8),
+        process(9, 300),
+    ];
     let checked = check(arrival(), upload(events)).unwrap();
     assert_eq!(checked.dropped, 2);
     let stored = stored(&checked);
     let sequences: Vec<_> = stored.iter().map(|event| event.sequence).collect();
-    assert_eq!(sequences, [5, 6, 7, 9], "the gap stands at the first one dropped");
+    assert_eq!(
+        sequences,
+        [5, 6, 7, 9],
+        "the gap stands at the first one dropped"
+    );
     let Some(WireBody::Gap(gap)) = &stored[1].body else {
         panic!("no gap: {stored:?}")
     };
     assert_eq!(gap.place, i32::from(GapPlace::Ingest));
     assert_eq!(gap.reason, i32::from(GapReason::Invalid));
-    assert_eq!((gap.lost, gap.first_sequence, gap.last_sequence), (Some(2), 6, 8));
+    assert_eq!(
+        (gap.lost, gap.first_sequence, gap.last_sequence),
+        (Some(2), 6, 8)
+    );
     assert_eq!((gap.from_time_ms, gap.until_time_ms), (100, 300));
-    assert!(Event::try_from(stored[1].clone()).is_ok(), "the gap itself is valid");
+    assert!(
+        Event::try_from(stored[1].clone()).is_ok(),
+        "the gap itself is valid"
+    );
     let head = checked.batch.head;
-    assert_eq!((head.first_sequence, head.last_sequence, head.events), (5, 9, 4));
+    assert_eq!(
+        (head.first_sequence, head.last_sequence, head.events),
+        (5, 9, 4)
+    );
 }
 
 #[test]
@@ -158,7 +191,10 @@ fn a_batch_that_cannot_be_read_becomes_a_gap_and_is_not_asked_for_again() {
     for checked in [flip, no_proto] {
         assert_eq!(checked.dropped, 5);
         let head = &checked.batch.head;
-        assert_eq!((head.first_sequence, head.last_sequence, head.events), (5, 9, 1));
+        assert_eq!(
+            (head.first_sequence, head.last_sequence, head.events),
+            (5, 9, 1)
+        );
         assert_eq!(stored(&checked)[0].sequence, 5);
     }
 }

@@ -35,7 +35,10 @@ pub(super) async fn search(
     context: &Arc<Context>,
     request: Request<wire::SearchEventsRequest>,
 ) -> Answer<Replies<wire::SearchEventsResponse>> {
-    context.auth.authorize(&request, Method::SearchEvents).await?;
+    context
+        .auth
+        .authorize(&request, Method::SearchEvents)
+        .await?;
     let request = request.into_inner();
     let (replies, receiver) = mpsc::channel(CHUNKS_MAX);
     let search = match understand(context, &request).await? {
@@ -73,11 +76,13 @@ async fn understand(
     }
     let kinds = match request.kind.as_str() {
         "" => 0,
-        word => EventKind::from_word(word).map(EventKind::bit).ok_or_else(|| {
-            let words: Vec<_> = EventKind::ALL.iter().map(|kind| kind.word()).collect();
-            let words = words.join(", ");
-            ErrorCode::Invalid.status(format!("there is no kind '{word}'; kinds: {words}"))
-        })?,
+        word => EventKind::from_word(word)
+            .map(EventKind::bit)
+            .ok_or_else(|| {
+                let words: Vec<_> = EventKind::ALL.iter().map(|kind| kind.word()).collect();
+                let words = words.join(", ");
+                ErrorCode::Invalid.status(format!("there is no kind '{word}'; kinds: {words}"))
+            })?,
     };
     let endpoint = match request.endpoint.as_str() {
         "" => None,
@@ -257,7 +262,9 @@ fn gap(body: telemetry::Gap) -> wire::GapEvent {
         lost: body.lost,
         from_time_ms: body.from_time_ms,
         until_time_ms: body.until_time_ms,
-        run: RunId::from_wire(&body.run_id).map(|run| run.to_string()).unwrap_or_default(),
+        run: RunId::from_wire(&body.run_id)
+            .map(|run| run.to_string())
+            .unwrap_or_default(),
         first_sequence: body.first_sequence,
         last_sequence: body.last_sequence,
     }

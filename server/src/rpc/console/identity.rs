@@ -25,7 +25,10 @@ pub(super) async fn list(
     context: &Arc<Context>,
     request: Request<wire::ListIdentitiesRequest>,
 ) -> Answer<wire::ListIdentitiesResponse> {
-    context.auth.authorize(&request, Method::ListIdentities).await?;
+    context
+        .auth
+        .authorize(&request, Method::ListIdentities)
+        .await?;
     let request = request.into_inner();
     let size = page_size(request.page_size);
     let after = match request.page_token.as_str() {
@@ -36,7 +39,10 @@ pub(super) async fn list(
                 .map_err(|_| ErrorCode::Invalid.status("page_token is not one of this method"))?,
         ),
     };
-    let mut rows = context.state.identities(after, size.saturating_add(1)).await?;
+    let mut rows = context
+        .state
+        .identities(after, size.saturating_add(1))
+        .await?;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let more = rows.len() > size;
     rows.truncate(size);
@@ -60,17 +66,22 @@ pub(super) async fn get(
     context: &Arc<Context>,
     request: Request<wire::GetIdentityRequest>,
 ) -> Answer<wire::Identity> {
-    context.auth.authorize(&request, Method::GetIdentity).await?;
-    let id = context.state.find_identity(&request.into_inner().id).await?;
+    context
+        .auth
+        .authorize(&request, Method::GetIdentity)
+        .await?;
+    let id = context
+        .state
+        .find_identity(&request.into_inner().id)
+        .await?;
     show(context, id).await
 }
 
-async fn show(
-    context: &Context,
-    id: tocsin_proto::id::IdentityId,
-) -> Answer<wire::Identity> {
+async fn show(context: &Context, id: tocsin_proto::id::IdentityId) -> Answer<wire::Identity> {
     let row = context.state.identity(id).await?;
-    Ok(Response::new(Hostnames::default().identity(context, row).await?))
+    Ok(Response::new(
+        Hostnames::default().identity(context, row).await?,
+    ))
 }
 
 /// `LinkIdentity`: a local account on an endpoint belongs to this person.
@@ -78,7 +89,10 @@ pub(super) async fn link(
     context: &Arc<Context>,
     request: Request<wire::LinkIdentityRequest>,
 ) -> Answer<wire::Identity> {
-    let caller = context.auth.authorize(&request, Method::LinkIdentity).await?;
+    let caller = context
+        .auth
+        .authorize(&request, Method::LinkIdentity)
+        .await?;
     let request = request.into_inner();
     let user = bounded("user", request.user.trim(), TEXT_BYTES_MAX)?;
     let reason = bounded("reason", request.reason.trim(), REASON_BYTES_MAX)?;

@@ -42,7 +42,10 @@ pub(super) async fn list(
     context: &Arc<Context>,
     request: Request<wire::ListIncidentsRequest>,
 ) -> Answer<wire::ListIncidentsResponse> {
-    context.auth.authorize(&request, Method::ListIncidents).await?;
+    context
+        .auth
+        .authorize(&request, Method::ListIncidents)
+        .await?;
     let request = request.into_inner();
     let size = page_size(request.page_size);
     let identity = match request.identity.as_str() {
@@ -64,7 +67,10 @@ pub(super) async fn list(
     let next_page_token = match rows.last() {
         Some(last) if more => {
             let engine = &last.engine;
-            format!("{}.{}.{}", engine.severity, engine.last_event_time_ms, last.id)
+            format!(
+                "{}.{}.{}",
+                engine.severity, engine.last_event_time_ms, last.id
+            )
         }
         _ => String::new(),
     };
@@ -95,7 +101,10 @@ pub(super) async fn get(
     context: &Arc<Context>,
     request: Request<wire::GetIncidentRequest>,
 ) -> Answer<wire::Incident> {
-    context.auth.authorize(&request, Method::GetIncident).await?;
+    context
+        .auth
+        .authorize(&request, Method::GetIncident)
+        .await?;
     let id = find(context, &request.into_inner().id).await?;
     let row = context.state.incident(id).await?;
     let about = draft::About {
@@ -124,7 +133,10 @@ pub(super) async fn watch(
     context: &Arc<Context>,
     request: Request<wire::WatchIncidentsRequest>,
 ) -> Answer<Replies<wire::IncidentSummary>> {
-    context.auth.authorize(&request, Method::WatchIncidents).await?;
+    context
+        .auth
+        .authorize(&request, Method::WatchIncidents)
+        .await?;
     let (replies, receiver) = mpsc::channel(WATCHED_MAX);
     let watch = Watch {
         severity_min: request.into_inner().severity_min,
@@ -188,7 +200,11 @@ impl Watch {
             let Some(last) = rows.last() else {
                 return Ok(());
             };
-            query.after = Some((last.engine.severity, last.engine.last_event_time_ms, last.id));
+            query.after = Some((
+                last.engine.severity,
+                last.engine.last_event_time_ms,
+                last.id,
+            ));
             for row in &rows {
                 self.reply(row).await?;
             }
@@ -210,7 +226,10 @@ pub(super) async fn assign(
     context: &Arc<Context>,
     request: Request<wire::AssignIncidentRequest>,
 ) -> Answer<wire::IncidentSummary> {
-    let caller = context.auth.authorize(&request, Method::AssignIncident).await?;
+    let caller = context
+        .auth
+        .authorize(&request, Method::AssignIncident)
+        .await?;
     let request = request.into_inner();
     let assignee = request.assignee;
     if !assignee.is_empty() {
@@ -245,7 +264,10 @@ pub(super) async fn set_state(
     context: &Arc<Context>,
     request: Request<wire::SetIncidentStateRequest>,
 ) -> Answer<wire::IncidentSummary> {
-    let caller = context.auth.authorize(&request, Method::SetIncidentState).await?;
+    let caller = context
+        .auth
+        .authorize(&request, Method::SetIncidentState)
+        .await?;
     let request = request.into_inner();
     let state = known::<IncidentState>("state", request.state)?;
     let work = Work {
@@ -258,7 +280,9 @@ pub(super) async fn set_state(
     work.on(&request.id, |analyst, now_ms| {
         let changed = incident::move_to(analyst, state, now_ms)
             .map_err(|error| ErrorCode::State.status(error.to_string()))?;
-        let was = IncidentState::try_from(analyst.state).unwrap_or_default().word();
+        let was = IncidentState::try_from(analyst.state)
+            .unwrap_or_default()
+            .word();
         Ok(changed.map(|changed| (changed, format!("{was} -> {}", state.word()))))
     })
     .await
@@ -269,7 +293,10 @@ pub(super) async fn set_verdict(
     context: &Arc<Context>,
     request: Request<wire::SetIncidentVerdictRequest>,
 ) -> Answer<wire::IncidentSummary> {
-    let caller = context.auth.authorize(&request, Method::SetIncidentVerdict).await?;
+    let caller = context
+        .auth
+        .authorize(&request, Method::SetIncidentVerdict)
+        .await?;
     let request = request.into_inner();
     let verdict = known::<Verdict>("verdict", request.verdict)?;
     let work = Work {
@@ -291,7 +318,10 @@ pub(super) async fn add_note(
     context: &Arc<Context>,
     request: Request<wire::AddIncidentNoteRequest>,
 ) -> Answer<wire::IncidentSummary> {
-    let caller = context.auth.authorize(&request, Method::AddIncidentNote).await?;
+    let caller = context
+        .auth
+        .authorize(&request, Method::AddIncidentNote)
+        .await?;
     let request = request.into_inner();
     if request.text.trim().is_empty() || request.text.len() > NOTE_BYTES_MAX {
         let why = format!("a note has 1 to {NOTE_BYTES_MAX} bytes of text");
@@ -305,14 +335,19 @@ pub(super) async fn add_note(
         note: Some(request.text),
     };
     work.on(&request.id, |analyst, now_ms| {
-        Ok(Some((incident::touched(analyst, now_ms), "noted".to_owned())))
+        Ok(Some((
+            incident::touched(analyst, now_ms),
+            "noted".to_owned(),
+        )))
     })
     .await
 }
 
 /// A value of an enum that was really given.
 fn known<T: Word + PartialEq>(field: &str, value: i32) -> Result<T, Status> {
-    let value = T::try_from(value).ok().filter(|value| T::ALL.contains(value));
+    let value = T::try_from(value)
+        .ok()
+        .filter(|value| T::ALL.contains(value));
     value.ok_or_else(|| {
         let words = T::words().join(", ");
         ErrorCode::Invalid.status(format!("{field} must be one of: {words}"))
@@ -344,7 +379,9 @@ impl Work<'_> {
             let target = id.to_string();
             let Some((analyst, what)) = change(&row.analyst, now_ms)? else {
                 let audit = &self.context.audit;
-                audit.allowed(self.caller, self.method, &target, &self.detail).await?;
+                audit
+                    .allowed(self.caller, self.method, &target, &self.detail)
+                    .await?;
                 return Ok(Response::new(draft::summary(&row)?));
             };
             let entry = AuditEntry::allowed(self.caller, self.method, &target, &self.detail);

@@ -19,7 +19,10 @@ pub(super) async fn list(
     context: &Arc<Context>,
     request: Request<wire::ListProcessesRequest>,
 ) -> Answer<wire::ListProcessesResponse> {
-    context.auth.authorize(&request, Method::ListProcesses).await?;
+    context
+        .auth
+        .authorize(&request, Method::ListProcesses)
+        .await?;
     let request = request.into_inner();
     let endpoint = context.state.find_endpoint(&request.endpoint).await?;
     let after = match request.page_token.as_str() {
@@ -32,7 +35,9 @@ pub(super) async fn list(
         return Ok(Response::new(wire::ListProcessesResponse::default()));
     };
     let size = usize::try_from(page_size(request.page_size)).unwrap_or(usize::MAX);
-    let start = table.processes.partition_point(|process| process.pid <= after);
+    let start = table
+        .processes
+        .partition_point(|process| process.pid <= after);
     let rest = table.processes.len() - start;
     let boot = table.boot;
     let page = table.processes.into_iter().skip(start).take(size);

@@ -30,7 +30,9 @@ pub(super) async fn load(
     id: IdentityId,
 ) -> Result<Loaded, StoreError> {
     let row = state.identity(id).await?;
-    let limit = u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX).saturating_add(1);
+    let limit = u32::try_from(EVENTS_MAX)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
     let events = state.mfa_events(id, limit).await?;
     let feeds = state.feeds().await?;
     let window = Window::of(row.event_time_min_ms, row.event_time_max_ms);
@@ -57,8 +59,11 @@ impl Loaded {
     /// Understands it.
     pub(super) fn input(&self) -> Result<Input, StoreError> {
         let damaged = |_| StoreError::Damaged { what: "MFA event" };
-        let events: Result<Vec<MfaEvent>, _> =
-            self.events.iter().map(|json| serde_json::from_slice(json)).collect();
+        let events: Result<Vec<MfaEvent>, _> = self
+            .events
+            .iter()
+            .map(|json| serde_json::from_slice(json))
+            .collect();
         let events = events.map_err(damaged)?;
         let baseline = if self.row.baseline.is_empty() {
             Baseline::default()
@@ -86,11 +91,17 @@ impl Loaded {
 /// The newest name that a record gives. Of two at one time the record's id decides.
 fn display_name(events: &[MfaEvent]) -> Option<String> {
     let named = events.iter().filter(|event| event.display_name.is_some());
-    named.max_by_key(|event| (event.time_ms, event.id))?.display_name.clone()
+    named
+        .max_by_key(|event| (event.time_ms, event.id))?
+        .display_name
+        .clone()
 }
 
 fn provider(word: &str) -> Option<Provider> {
-    Provider::ALL.iter().copied().find(|provider| provider.word() == word)
+    Provider::ALL
+        .iter()
+        .copied()
+        .find(|provider| provider.word() == word)
 }
 
 /// `None`: of a provider that this build does not know.

@@ -60,8 +60,11 @@ pub(super) async fn endpoint(
     window: Window,
 ) -> Result<LinkedEndpoint, StoreError> {
     let spans = store.run_spans(id, window.from_ms, window.until_ms, RUNS_MAX);
-    let mut reporting: Vec<TimeSpan> =
-        spans.await?.into_iter().map(|(from, until)| window.clip(from, until)).collect();
+    let mut reporting: Vec<TimeSpan> = spans
+        .await?
+        .into_iter()
+        .map(|(from, until)| window.clip(from, until))
+        .collect();
     reporting.sort_unstable();
     Ok(LinkedEndpoint {
         id,
@@ -92,10 +95,15 @@ async fn gaps(
             let Ok(content) = batch::unpack(&payload) else {
                 continue;
             };
-            gaps.extend(content.events.into_iter().filter_map(|event| match event.body {
-                Some(Body::Gap(gap)) => telemetry_gap(&gap, window),
-                _ => None,
-            }));
+            gaps.extend(
+                content
+                    .events
+                    .into_iter()
+                    .filter_map(|event| match event.body {
+                        Some(Body::Gap(gap)) => telemetry_gap(&gap, window),
+                        _ => None,
+                    }),
+            );
         }
     }
     gaps.sort_unstable();

@@ -11,7 +11,7 @@ use tocsin_proto::id::{EndpointId, MfaEventId};
 
 use super::*;
 use crate::audit::AuditEntry;
-use crate::import::{Record, add};
+use crate::import::{Portion, Record, add};
 use crate::incident::{move_to, unpack_draft};
 use crate::store::case::{ActivityRow, AnalystChange, IncidentQuery, IncidentRow, LinkRow};
 use crate::store::conformance;
@@ -34,8 +34,12 @@ impl Bench {
     }
 
     async fn open(dir: tempfile::TempDir) -> Self {
-        let state = SqliteState::open(&dir.path().join("state.db")).await.unwrap();
-        let telemetry = SqliteTelemetry::open(&dir.path().join("telemetry.db")).await.unwrap();
+        let state = SqliteState::open(&dir.path().join("state.db"))
+            .await
+            .unwrap();
+        let telemetry = SqliteTelemetry::open(&dir.path().join("telemetry.db"))
+            .await
+            .unwrap();
         let state: Arc<dyn StateStore> = Arc::new(state);
         let telemetry: Arc<dyn TelemetryStore> = Arc::new(telemetry);
         let correlator = Correlator::new(state.clone(), telemetry.clone());
@@ -48,15 +52,30 @@ impl Bench {
     }
 
     async fn import(&self, events: &[MfaEvent]) {
+        self.add(events, None).await;
+        self.correlator.settle().await.unwrap();
+    }
+
+    /// Stores without correlating.
+    async fn add(&self, events: &[MfaEvent], tally: Option<&Tally>) {
         for part in events.chunks(13) {
             let record = |event: &MfaEvent| Record {
                 raw: format!("{event:?}").into_bytes(),
                 event: event.clone(),
             };
-            let records = part.iter().map(record).collect();
-            add(self.state.as_ref(), Provider::Okta, records, 0, 1).await.unwrap();
+            let portion = Portion {
+                provider: Provider::Okta,
+                records: part.iter().map(record).collect(),
+                malformed: 0,
+                receive_time_ms: 1,
+            };
+            let watch = |people| {
+                if let Some(tally) = tally {
+                    tally.watch(people);
+                }
+            };
+            add(self.state.as_ref(), portion, watch).await.unwrap();
         }
-        self.correlator.settle().await.unwrap();
     }
 
     async fn rows(&self) -> Vec<IncidentRow> {
@@ -82,7 +101,9 @@ impl Bench {
     }
 
     async fn close(&self, row: &IncidentRow) {
-        let analyst = move_to(&row.analyst, IncidentState::Closed, 5).unwrap().unwrap();
+        let analyst = move_to(&row.analyst, IncidentState::Closed, 5)
+            .unwrap()
+            .unwrap();
         let change = AnalystChange {
             id: row.id,
             version: row.version,
@@ -120,7 +141,11 @@ fn origin(is_home: bool) -> Origin {
 
 fn event(who: &str, time_ms: i64, kind: MfaEventKind, is_home: bool) -> MfaEvent {
     MfaEvent {
-        id: MfaEventId::derive(&[who.as_bytes(), &time_ms.to_be_bytes(), format!("{kind:?}").as_bytes()]),
+        id: MfaEventId::derive(&[
+            who.as_bytes(),
+            &time_ms.to_be_bytes(),
+            format!("{kind:?}").as_bytes(),
+        ]),
         provider: Provider::Okta,
         time_ms,
         kind,
@@ -145,7 +170,14 @@ fn event(who: &str, time_ms: i64, kind: MfaEventKind, is_home: bool) -> MfaEvent
 /// Ordinary sign-ins on some days.
 fn ordinary(who: &str, days: i64) -> Vec<MfaEvent> {
     (0..days)
-        .map(|day| event(who, START_MS + day * DAY_MS + 9 * 3_600_000, MfaEventKind::SessionStarted, true))
+        .map(|day| {
+            event(
+                who,
+                START_MS + day * DAY_MS + 9 * 3_600_000,
+                MfaEventKind::SessionStarted,
+                true,
+            )
+        })
         .collect()
 }
 
@@ -161,7 +193,12 @@ fn bombing(who: &str, from_ms: i64, count: i64, is_approved: bool) -> Vec<MfaEve
         let time_ms = from_ms + count * 120_000;
         events.push(event(who, time_ms, MfaEventKind::PromptSent, false));
         events.push(event(who, time_ms + 9_000, MfaEventKind::Approved, false));
-        events.push(event(who, time_ms + 200_000, MfaEventKind::FactorEnrolled, false));
+        events.push(event(
+            who,
+            time_ms + 200_000,
+            MfaEventKind::FactorEnrolled,
+            false,
+        ));
     }
     events
 }
@@ -177,8 +214,18 @@ fn story() -> Vec<MfaEvent> {
     events.extend(bombing("dana", START_MS + 30 * DAY_MS, 5, true));
     events.extend(bombing("eli", START_MS + 11 * DAY_MS, 9, true));
     events.extend(bombing("fay", START_MS + 12 * DAY_MS, 5, false));
-    events.push(event("fay", START_MS + 12 * DAY_MS + 700_000, MfaEventKind::PromptSent, false));
-    let mut joining = event("eli", START_MS + 31 * DAY_MS, MfaEventKind::SessionStarted, true);
+    events.push(event(
+        "fay",
+        START_MS + 12 * DAY_MS + 700_000,
+        MfaEventKind::PromptSent,
+        false,
+    ));
+    let mut joining = event(
+        "eli",
+        START_MS + 31 * DAY_MS,
+        MfaEventKind::SessionStarted,
+        true,
+    );
     joining.account.provider_id = "00u-dana".into();
     events.push(joining);
     events
@@ -228,14 +275,7 @@ proptest! {
 #[tokio::test]
 async fn what_was_not_correlated_before_a_crash_is_after_it() {
     let bench = Bench::new().await;
-    let records = story()
-        .into_iter()
-        .map(|event| Record {
-            raw: Vec::new(),
-            event,
-        })
-        .collect();
-    add(bench.state.as_ref(), Provider::Okta, records, 0, 1).await.unwrap();
+    bench.add(&story(), None).await;
     assert!(bench.rows().await.is_empty());
     let again = Bench::open(bench.dir).await;
     again.correlator.settle().await.unwrap();
@@ -253,18 +293,41 @@ async fn an_incident_that_grows_backwards_keeps_what_the_analyst_said_and_opens_
     bench.close(&before).await;
 
     bench.import(&events).await;
-    assert_eq!(bench.rows().await[0].analyst.state, i32::from(IncidentState::Closed));
+    assert_eq!(
+        bench.rows().await[0].analyst.state,
+        i32::from(IncidentState::Closed)
+    );
 
-    bench.import(&bombing("dana", START_MS + 10 * DAY_MS - 600_000, 4, false)).await;
+    bench
+        .import(&bombing("dana", START_MS + 10 * DAY_MS - 600_000, 4, false))
+        .await;
     let rows = bench.rows().await;
     assert_eq!(rows.len(), 1);
     let after = &rows[0];
     assert_ne!(after.id, before.id);
-    assert_eq!(after.analyst.state, i32::from(IncidentState::New), "new evidence opens it");
-    assert_eq!(bench.state.find_incident(&before.id.to_string()).await.unwrap(), after.id);
-    assert_eq!(bench.state.notes(after.id).await.unwrap()[0].text, "called her");
+    assert_eq!(
+        after.analyst.state,
+        i32::from(IncidentState::New),
+        "new evidence opens it"
+    );
+    assert_eq!(
+        bench
+            .state
+            .find_incident(&before.id.to_string())
+            .await
+            .unwrap(),
+        after.id
+    );
+    assert_eq!(
+        bench.state.notes(after.id).await.unwrap()[0].text,
+        "called her"
+    );
     let activity = bench.state.activity(after.id).await.unwrap();
-    assert!(activity.iter().any(|row| row.what.starts_with("reopened: it was closed")));
+    assert!(
+        activity
+            .iter()
+            .any(|row| row.what.starts_with("reopened: it was closed"))
+    );
 }
 
 #[tokio::test]
@@ -273,7 +336,12 @@ async fn a_prompt_becomes_unanswered_when_somebody_elses_record_is_late_enough()
     let mut events = ordinary("fay", 8);
     let from_ms = START_MS + 10 * DAY_MS;
     events.extend(bombing("fay", from_ms, 6, false));
-    events.push(event("fay", from_ms + 720_000, MfaEventKind::PromptSent, false));
+    events.push(event(
+        "fay",
+        from_ms + 720_000,
+        MfaEventKind::PromptSent,
+        false,
+    ));
     bench.import(&events).await;
     let results = async || -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -284,7 +352,14 @@ async fn a_prompt_becomes_unanswered_when_somebody_elses_record_is_late_enough()
         counts
     };
     assert_eq!(results().await.get("Prompted"), Some(&1));
-    bench.import(&[event("eli", from_ms + DAY_MS, MfaEventKind::SessionStarted, true)]).await;
+    bench
+        .import(&[event(
+            "eli",
+            from_ms + DAY_MS,
+            MfaEventKind::SessionStarted,
+            true,
+        )])
+        .await;
     assert_eq!(results().await.get("Prompted"), None);
     assert_eq!(results().await.get("Unanswered"), Some(&1));
 }
@@ -297,19 +372,7 @@ async fn a_tally_counts_what_an_import_changed_for_its_people() {
     let new = bombing("gil", START_MS + 40 * DAY_MS, 6, true);
     let mut more = bombing("dana", START_MS + 30 * DAY_MS + 1_200_000, 2, false);
     more.extend(new);
-    let people: Vec<IdentityId> = {
-        let records = more
-            .iter()
-            .map(|event| Record {
-                raw: Vec::new(),
-                event: event.clone(),
-            })
-            .collect();
-        let added = add(bench.state.as_ref(), Provider::Okta, records, 0, 1).await.unwrap();
-        added.people.into_iter().collect()
-    };
-    assert_eq!(people.len(), 2);
-    tally.watch(people);
+    bench.add(&more, Some(tally.as_ref())).await;
     bench.correlator.settle().await.unwrap();
     let (opened, updated) = tally.counts();
     assert_eq!(opened, 1);
@@ -318,7 +381,11 @@ async fn a_tally_counts_what_an_import_changed_for_its_people() {
 
 async fn linked(bench: &Bench, who: &str) -> EndpointId {
     let endpoint = conformance::endpoint(1);
-    let identity = bench.state.find_identity(&format!("{who}@example.com")).await.unwrap();
+    let identity = bench
+        .state
+        .find_identity(&format!("{who}@example.com"))
+        .await
+        .unwrap();
     let link = LinkRow {
         endpoint,
         user: who.into(),
@@ -348,13 +415,21 @@ async fn telemetry_of_a_linked_endpoint_changes_what_is_missing() {
     let mut events = ordinary("dana", 8);
     events.extend(bombing("dana", from_ms, 6, false));
     bench.import(&events).await;
-    assert!(gaps(&bench).await.iter().any(|what| what.contains("no linked endpoint")));
+    assert!(
+        gaps(&bench)
+            .await
+            .iter()
+            .any(|what| what.contains("no linked endpoint"))
+    );
 
     let endpoint = linked(&bench, "dana").await;
     let is_silent = |what: &String| what.contains("was not reporting");
     let found = gaps(&bench).await;
     assert!(found.iter().any(is_silent), "{found:?}");
-    assert!(!found.iter().any(|what| what.contains("no linked endpoint")), "{found:?}");
+    assert!(
+        !found.iter().any(|what| what.contains("no linked endpoint")),
+        "{found:?}"
+    );
 
     let span = vec![
         conformance::event(1, from_ms - 3_600_000),
@@ -362,13 +437,20 @@ async fn telemetry_of_a_linked_endpoint_changes_what_is_missing() {
     ];
     let batch = conformance::batch_of(endpoint, conformance::run(1), span);
     bench.telemetry.append(&[batch]).await.unwrap();
-    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref()).await.unwrap();
+    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref())
+        .await
+        .unwrap();
     assert_eq!(bench.state.dirty(10).await.unwrap().len(), 1);
     bench.correlator.settle().await.unwrap();
     let found = gaps(&bench).await;
     assert!(!found.iter().any(is_silent), "{found:?}");
-    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref()).await.unwrap();
-    assert!(bench.state.dirty(10).await.unwrap().is_empty(), "nothing new: nobody is dirty");
+    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref())
+        .await
+        .unwrap();
+    assert!(
+        bench.state.dirty(10).await.unwrap().is_empty(),
+        "nothing new: nobody is dirty"
+    );
 }
 
 #[tokio::test]

@@ -59,14 +59,20 @@ pub(super) fn incident(
         id: id.to_string(),
         hostname,
     };
-    let related = draft.related.into_iter().map(|related| wire::RelatedIncident {
-        id: related.id.to_string(),
-        relation: related.relation,
-    });
-    let actions = draft.recommended_actions.into_iter().map(|action| wire::RecommendedAction {
-        action: action.action,
-        reason: action.reason,
-    });
+    let related = draft
+        .related
+        .into_iter()
+        .map(|related| wire::RelatedIncident {
+            id: related.id.to_string(),
+            relation: related.relation,
+        });
+    let actions = draft
+        .recommended_actions
+        .into_iter()
+        .map(|action| wire::RecommendedAction {
+            action: action.action,
+            reason: action.reason,
+        });
     Ok(wire::Incident {
         id: summary.id,
         title: summary.title,
@@ -89,7 +95,11 @@ pub(super) fn incident(
         evidence: draft.evidence.into_iter().map(evidence).collect(),
         endpoints: draft.endpoints.into_iter().map(endpoint).collect(),
         gaps: draft.gaps.into_iter().map(missing).collect(),
-        freshness: about.feeds.iter().map(|feed| freshness(feed, about.now_ms)).collect(),
+        freshness: about
+            .feeds
+            .iter()
+            .map(|feed| freshness(feed, about.now_ms))
+            .collect(),
         recommended_actions: actions.collect(),
         related_incidents: related.collect(),
         notes: about.notes.into_iter().map(note).collect(),
@@ -125,7 +135,10 @@ fn attempt(draft: AttemptDraft) -> wire::Attempt {
         source_ip: draft.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
         application: draft.application.unwrap_or_default(),
         provenance: Some(provenance(draft.provenance)),
-        factor: draft.factor.map(|factor| factor.word().to_owned()).unwrap_or_default(),
+        factor: draft
+            .factor
+            .map(|factor| factor.word().to_owned())
+            .unwrap_or_default(),
         source_place: draft.source_place,
         user_agent: draft.user_agent.unwrap_or_default(),
         result_time_ms: draft.result_time_ms.unwrap_or_default(),
@@ -161,7 +174,10 @@ fn provenance(provenance: Provenance) -> wire::Provenance {
     wire::Provenance {
         verdict: verdict.into(),
         confidence: confidence.into(),
-        endpoint: provenance.endpoint.map(|id| id.to_string()).unwrap_or_default(),
+        endpoint: provenance
+            .endpoint
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         reasons: provenance.reasons,
     }
 }
@@ -189,7 +205,9 @@ fn evidence(draft: EvidenceDraft) -> wire::Evidence {
         kind: draft.kind,
         family: draft.family.word().to_owned(),
         weight: draft.weight.as_f64(),
-        basis: wire::Basis::from_word(&draft.basis).unwrap_or_default().into(),
+        basis: wire::Basis::from_word(&draft.basis)
+            .unwrap_or_default()
+            .into(),
         summary: draft.summary,
         event_ids: ids(&draft.event_ids),
         basis_detail: draft.basis_detail,

@@ -135,12 +135,22 @@ fn entry() -> AuditEntry {
 }
 
 async fn dirty(store: &dyn StateStore) -> Vec<IdentityId> {
-    store.dirty(100).await.unwrap().into_iter().map(|(id, _)| id).collect()
+    store
+        .dirty(100)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect()
 }
 
 async fn mark_of(store: &dyn StateStore, name: &str) -> i64 {
     let dirty = store.dirty(100).await.unwrap();
-    dirty.into_iter().find(|(id, _)| *id == identity(name)).unwrap().1
+    dirty
+        .into_iter()
+        .find(|(id, _)| *id == identity(name))
+        .unwrap()
+        .1
 }
 
 /// A record that comes again is not new, changes no count and marks nobody.
@@ -154,15 +164,32 @@ pub(crate) async fn a_record_is_stored_and_counted_once(engine: &dyn Engine) {
     let again = vec![event("dana", 2), event("dana", 4), event("dana", 4)];
     let mut batch = batch(again, vec![group("dana", &[identity("dana")])]);
     batch.malformed = 2;
-    assert_eq!(store.add_mfa_events(&batch).await.unwrap(), [false, true, false]);
+    assert_eq!(
+        store.add_mfa_events(&batch).await.unwrap(),
+        [false, true, false]
+    );
     assert_eq!(dirty(store.as_ref()).await, [identity("dana")]);
     let feed = store.feeds().await.unwrap().remove(0);
-    assert_eq!((feed.mfa_events, feed.malformed, feed.event_time_max_ms), (4, 2, 4_000));
+    assert_eq!(
+        (feed.mfa_events, feed.malformed, feed.event_time_max_ms),
+        (4, 2, 4_000)
+    );
     let dana = store.identity(identity("dana")).await.unwrap();
-    assert_eq!((dana.mfa_events, dana.event_time_min_ms, dana.event_time_max_ms), (3, 1_000, 4_000));
+    assert_eq!(
+        (
+            dana.mfa_events,
+            dana.event_time_min_ms,
+            dana.event_time_max_ms
+        ),
+        (3, 1_000, 4_000)
+    );
     assert_eq!(dana.display_name, "dana the person");
     let events = store.mfa_events(identity("dana"), 2).await.unwrap();
-    assert_eq!(events, [b"event 4".to_vec(), b"event 2".to_vec()], "the newest");
+    assert_eq!(
+        events,
+        [b"event 4".to_vec(), b"event 2".to_vec()],
+        "the newest"
+    );
 }
 
 /// When an account joins two people, everything of both is one person's, and both are found.
@@ -172,13 +199,19 @@ pub(crate) async fn people_who_turn_out_to_be_one_become_one(engine: &dyn Engine
     let mut of_eli = change("eli", mark);
     of_eli.write = vec![row("one", "eli", 0)];
     store.apply(&[of_eli]).await.unwrap();
-    let found = store.groups(&["address/eli@example.com".into()]).await.unwrap();
+    let found = store
+        .groups(&["address/eli@example.com".into()])
+        .await
+        .unwrap();
     assert_eq!(found, [group("eli", &[identity("eli")])]);
 
     let mut joined = group("dana", &[identity("dana"), identity("eli")]);
     joined.keys.push("address/eli@example.com".into());
     joined.accounts.push(account("eli"));
-    store.add_mfa_events(&batch(vec![event("eli", 5)], vec![joined])).await.unwrap();
+    store
+        .add_mfa_events(&batch(vec![event("eli", 5)], vec![joined]))
+        .await
+        .unwrap();
 
     let store = engine.state().await;
     let people = store.identities(None, 10).await.unwrap();
@@ -187,9 +220,16 @@ pub(crate) async fn people_who_turn_out_to_be_one_become_one(engine: &dyn Engine
     assert_eq!((people[0].accounts.len(), people[0].mfa_events), (2, 4));
     assert_eq!(dirty(store.as_ref()).await, [identity("dana")]);
     for text in [identity("eli").to_string(), "Eli@Example.com".into()] {
-        assert_eq!(store.find_identity(&text).await.unwrap(), identity("dana"), "{text}");
+        assert_eq!(
+            store.find_identity(&text).await.unwrap(),
+            identity("dana"),
+            "{text}"
+        );
     }
-    assert_eq!(store.incident(incident("one")).await.unwrap().identity, identity("dana"));
+    assert_eq!(
+        store.incident(incident("one")).await.unwrap().identity,
+        identity("dana")
+    );
 }
 
 /// A group that does not know of a key's present owner is not written.
@@ -200,14 +240,20 @@ pub(crate) async fn what_was_resolved_from_older_people_is_refused(engine: &dyn 
     let batch = batch(vec![event("mallory", 9)], vec![stale]);
     let refused = store.add_mfa_events(&batch).await;
     assert!(matches!(refused, Err(CaseError::Changed)), "{refused:?}");
-    assert!(store.identity(identity("mallory")).await.is_err(), "nothing was written");
+    assert!(
+        store.identity(identity("mallory")).await.is_err(),
+        "nothing was written"
+    );
 }
 
 /// A mark that was set after the input was read stays.
 pub(crate) async fn a_mark_goes_only_with_what_is_at_least_as_new(engine: &dyn Engine) {
     let store = filled(engine).await;
     let read = mark_of(store.as_ref(), "dana").await;
-    store.mark_dirty(&[identity("dana"), identity("nobody")]).await.unwrap();
+    store
+        .mark_dirty(&[identity("dana"), identity("nobody")])
+        .await
+        .unwrap();
     store.apply(&[change("dana", read)]).await.unwrap();
     assert!(dirty(store.as_ref()).await.contains(&identity("dana")));
     let read = mark_of(store.as_ref(), "dana").await;
@@ -217,16 +263,19 @@ pub(crate) async fn a_mark_goes_only_with_what_is_at_least_as_new(engine: &dyn E
 }
 
 /// Somebody else's newer record tells that a prompt has become unanswered.
-pub(crate) async fn whoever_waits_for_a_provider_is_marked_when_it_gets_there(
-    engine: &dyn Engine,
-) {
+pub(crate) async fn whoever_waits_for_a_provider_is_marked_when_it_gets_there(engine: &dyn Engine) {
     let store = filled(engine).await;
     for name in ["dana", "eli"] {
         let mut change = change(name, i64::MAX);
         change.facts.next_change_ms = (name == "dana").then_some(10_000);
         store.apply(&[change]).await.unwrap();
     }
-    let eli = |number| batch(vec![event("eli", number)], vec![group("eli", &[identity("eli")])]);
+    let eli = |number| {
+        batch(
+            vec![event("eli", number)],
+            vec![group("eli", &[identity("eli")])],
+        )
+    };
     store.add_mfa_events(&eli(9)).await.unwrap();
     assert_eq!(dirty(store.as_ref()).await, [identity("eli")]);
     store.add_mfa_events(&eli(10)).await.unwrap();
@@ -241,7 +290,10 @@ pub(crate) async fn a_change_made_from_an_older_version_is_refused(engine: &dyn 
     open.activity = vec![(incident("one"), happened("opened"))];
     store.apply(&[open.clone()]).await.unwrap();
     let refused = store.apply(&[open.clone()]).await;
-    assert!(matches!(refused, Err(CaseError::Changed)), "it was read as having none");
+    assert!(
+        matches!(refused, Err(CaseError::Changed)),
+        "it was read as having none"
+    );
 
     let version = store.incident(incident("one")).await.unwrap().version;
     let audited = store.audit_rows(0, 100).await.unwrap().len();
@@ -253,12 +305,21 @@ pub(crate) async fn a_change_made_from_an_older_version_is_refused(engine: &dyn 
 
     open.read = vec![(incident("one"), version)];
     let refused = store.apply(&[change("eli", 0), open]).await;
-    assert!(matches!(refused, Err(CaseError::Changed)), "an analyst was faster");
+    assert!(
+        matches!(refused, Err(CaseError::Changed)),
+        "an analyst was faster"
+    );
     let store = engine.state().await;
     let stored = store.incident(incident("one")).await.unwrap();
-    assert_eq!((stored.analyst.state, stored.analyst.assignee.as_str()), (2, "ana"));
+    assert_eq!(
+        (stored.analyst.state, stored.analyst.assignee.as_str()),
+        (2, "ana")
+    );
     assert!(stored.analyst.is_touched);
-    assert_eq!(store.notes(incident("one")).await.unwrap()[0].text, "called her");
+    assert_eq!(
+        store.notes(incident("one")).await.unwrap()[0].text,
+        "called her"
+    );
     let activity = store.activity(incident("one")).await.unwrap();
     let what: Vec<_> = activity.iter().map(|row| row.what.as_str()).collect();
     assert_eq!(what, ["opened", "new -> in_progress"]);
@@ -276,11 +337,17 @@ pub(crate) async fn what_an_incident_had_goes_to_its_successor(engine: &dyn Engi
     let mut grow = change("dana", 0);
     grow.read = vec![(incident("one"), 2), (incident("two"), 1)];
     grow.write = vec![row("zero", "dana", 0)];
-    grow.remove = vec![(incident("one"), Some(incident("zero"))), (incident("two"), None)];
+    grow.remove = vec![
+        (incident("one"), Some(incident("zero"))),
+        (incident("two"), None),
+    ];
     store.apply(&[grow]).await.unwrap();
     let store = engine.state().await;
     assert_eq!(store.notes(incident("zero")).await.unwrap().len(), 1);
-    assert_eq!(store.incident_aliases(incident("zero")).await.unwrap(), [incident("one")]);
+    assert_eq!(
+        store.incident_aliases(incident("zero")).await.unwrap(),
+        [incident("one")]
+    );
     let gone = store.find_incident(&incident("two").to_string()).await;
     assert!(matches!(gone, Err(StoreError::NotFound { .. })));
 
@@ -303,7 +370,8 @@ pub(crate) async fn what_an_incident_had_goes_to_its_successor(engine: &dyn Engi
 pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: &dyn Engine) {
     let store = filled(engine).await;
     let mut open = change("dana", 0);
-    for (number, (severity, last_ms)) in (0..).zip([(3, 5), (5, 1), (3, 9), (3, 5), (1, 9), (5, 1)]) {
+    for (number, (severity, last_ms)) in (0..).zip([(3, 5), (5, 1), (3, 9), (3, 5), (1, 9), (5, 1)])
+    {
         let mut one = row(&format!("number {number}"), "dana", 0);
         one.engine.severity = severity;
         one.engine.last_event_time_ms = last_ms;
@@ -320,12 +388,20 @@ pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: 
                 return found;
             };
             assert!(page.len() <= query.limit as usize);
-            query.after = Some((last.engine.severity, last.engine.last_event_time_ms, last.id));
+            query.after = Some((
+                last.engine.severity,
+                last.engine.last_event_time_ms,
+                last.id,
+            ));
             found.extend(page);
         }
     };
     for limit in [1, 2, 100] {
-        let found = list(IncidentQuery { limit, ..IncidentQuery::default() }).await;
+        let found = list(IncidentQuery {
+            limit,
+            ..IncidentQuery::default()
+        })
+        .await;
         let keys: Vec<_> = found
             .iter()
             .map(|row| (-row.engine.severity, -row.engine.last_event_time_ms, row.id))
@@ -335,11 +411,31 @@ pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: 
         assert!(found.iter().all(|row| row.engine.draft.is_empty()));
     }
     let count = async |query| list(IncidentQuery { limit: 10, ..query }).await.len();
-    assert_eq!(count(IncidentQuery { severity_min: 3, ..IncidentQuery::default() }).await, 5);
-    assert_eq!(count(IncidentQuery { states: vec![5, 4], ..IncidentQuery::default() }).await, 1);
-    let of = |name| IncidentQuery { identity: Some(identity(name)), ..IncidentQuery::default() };
+    assert_eq!(
+        count(IncidentQuery {
+            severity_min: 3,
+            ..IncidentQuery::default()
+        })
+        .await,
+        5
+    );
+    assert_eq!(
+        count(IncidentQuery {
+            states: vec![5, 4],
+            ..IncidentQuery::default()
+        })
+        .await,
+        1
+    );
+    let of = |name| IncidentQuery {
+        identity: Some(identity(name)),
+        ..IncidentQuery::default()
+    };
     assert_eq!((count(of("dana")).await, count(of("eli")).await), (6, 0));
-    let ana = IncidentQuery { assignee: Some("ana".into()), ..IncidentQuery::default() };
+    let ana = IncidentQuery {
+        assignee: Some("ana".into()),
+        ..IncidentQuery::default()
+    };
     assert_eq!(count(ana).await, 0);
 }
 
@@ -351,16 +447,25 @@ pub(crate) async fn incidents_are_found_by_beginning_and_alias(engine: &dyn Engi
     twin[15] = 0;
     let mut open = change("dana", 0);
     for id in [ids[0], ids[1], IncidentId::from_bytes(twin)] {
-        open.write.push(IncidentRow { id, ..row("", "dana", 0) });
+        open.write.push(IncidentRow {
+            id,
+            ..row("", "dana", 0)
+        });
     }
     store.apply(&[open]).await.unwrap();
     assert_eq!(store.find_incident("cdcd").await.unwrap(), ids[1]);
-    assert_eq!(store.find_incident(&ids[0].to_string()).await.unwrap(), ids[0]);
+    assert_eq!(
+        store.find_incident(&ids[0].to_string()).await.unwrap(),
+        ids[0]
+    );
     let unclear = store.find_incident("abab").await;
     assert!(matches!(unclear, Err(StoreError::Ambiguous { .. })));
     for text in ["cdc", "CDCD", "efef", "", "%", "cdcd'"] {
         let missing = store.find_incident(text).await;
-        assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{text}");
+        assert!(
+            matches!(missing, Err(StoreError::NotFound { .. })),
+            "{text}"
+        );
     }
 }
 
@@ -382,28 +487,49 @@ pub(crate) async fn links_mark_and_are_bounded_to_one_row_each(engine: &dyn Engi
         linked_time_ms: 1,
     };
     for reason in ["first", "second"] {
-        store.link(identity("dana"), &link(reason), &entry()).await.unwrap();
+        store
+            .link(identity("dana"), &link(reason), &entry())
+            .await
+            .unwrap();
     }
     let nobody = store.link(identity("nobody"), &link(""), &entry()).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
     let store = engine.state().await;
-    assert_eq!(store.identity(identity("dana")).await.unwrap().links, [link("second")]);
+    assert_eq!(
+        store.identity(identity("dana")).await.unwrap().links,
+        [link("second")]
+    );
     assert_eq!(dirty(store.as_ref()).await, [identity("dana")]);
     let linked = store.links_after(None, 10).await.unwrap();
     assert_eq!(linked.len(), 1);
-    assert_eq!((linked[0].identity, linked[0].event_times_ms), (identity("dana"), (1_000, 2_000)));
-    assert_eq!((linked[0].endpoints.as_slice(), linked[0].telemetry_sha256.as_slice()), (
-        [endpoint].as_slice(),
-        [1; 32].as_slice()
-    ));
-    assert!(store.links_after(Some(identity("dana")), 10).await.unwrap().is_empty());
+    assert_eq!(
+        (linked[0].identity, linked[0].event_times_ms),
+        (identity("dana"), (1_000, 2_000))
+    );
+    assert_eq!(
+        (
+            linked[0].endpoints.as_slice(),
+            linked[0].telemetry_sha256.as_slice()
+        ),
+        ([endpoint].as_slice(), [1; 32].as_slice())
+    );
+    assert!(
+        store
+            .links_after(Some(identity("dana")), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(store.audit_rows(0, 100).await.unwrap().len(), 2);
 }
 
 /// What was received long ago goes with its counts; an incident of it stays as it is.
 pub(crate) async fn old_records_go_and_their_incidents_are_frozen(engine: &dyn Engine) {
     let store = filled(engine).await;
-    let mut later = batch(vec![event("dana", 8)], vec![group("dana", &[identity("dana")])]);
+    let mut later = batch(
+        vec![event("dana", 8)],
+        vec![group("dana", &[identity("dana")])],
+    );
     later.receive_time_ms = 90_000;
     store.add_mfa_events(&later).await.unwrap();
     let mut open = change("dana", 0);
@@ -413,11 +539,17 @@ pub(crate) async fn old_records_go_and_their_incidents_are_frozen(engine: &dyn E
     let mut found = store.removable(60_000, None, 10).await.unwrap();
     found.sort_by_key(|(_, until_ms)| *until_ms);
     assert_eq!(found, [(identity("eli"), 3_000), (identity("dana"), 7_999)]);
-    let removed = store.remove_mfa_events(identity("dana"), 7_999, b"usual").await.unwrap();
+    let removed = store
+        .remove_mfa_events(identity("dana"), 7_999, b"usual")
+        .await
+        .unwrap();
     assert_eq!(removed, 2);
     let store = engine.state().await;
     let dana = store.identity(identity("dana")).await.unwrap();
-    assert_eq!((dana.mfa_events, dana.baseline.as_slice()), (1, b"usual".as_slice()));
+    assert_eq!(
+        (dana.mfa_events, dana.baseline.as_slice()),
+        (1, b"usual".as_slice())
+    );
     assert_eq!(dana.removed_until_ms, 7_999);
     assert_eq!(store.feeds().await.unwrap()[0].mfa_events, 2);
     assert!(store.incident(incident("one")).await.unwrap().is_frozen);

@@ -38,22 +38,17 @@ pub(super) async fn mark_waiting(connection: &mut SqliteConnection) -> Result<()
 }
 
 /// Marks in a transaction of its own; who is not known is passed over.
-pub(super) async fn mark_all(
-    file: &Database,
-    identities: &[IdentityId],
-) -> Result<(), StoreError> {
+pub(super) async fn mark_all(file: &Database, identities: &[IdentityId]) -> Result<(), StoreError> {
     if identities.is_empty() {
         return Ok(());
     }
     let mut transaction = file.begin().await?;
     for identity in identities {
-        sqlx::query(
-            "INSERT OR REPLACE INTO dirty (identity) SELECT id FROM identity WHERE id = ?",
-        )
-        .bind(identity.as_bytes().as_slice())
-        .execute(&mut *transaction)
-        .await
-        .map_err(engine(ACTION))?;
+        sqlx::query("INSERT OR REPLACE INTO dirty (identity) SELECT id FROM identity WHERE id = ?")
+            .bind(identity.as_bytes().as_slice())
+            .execute(&mut *transaction)
+            .await
+            .map_err(engine(ACTION))?;
     }
     transaction.commit().await.map_err(engine(ACTION))
 }

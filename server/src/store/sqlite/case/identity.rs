@@ -91,7 +91,10 @@ async fn whole(reader: &SqlitePool, row: &SqliteRow) -> Result<IdentityRow, Stor
         mfa_events: mfa_events.unsigned_abs(),
         accounts: accounts.into_iter().map(account_row).collect(),
         links: links(reader, &id).await?,
-        aliases: aliases.iter().map(|id| identity_id(id)).collect::<Result<_, _>>()?,
+        aliases: aliases
+            .iter()
+            .map(|id| identity_id(id))
+            .collect::<Result<_, _>>()?,
         baseline,
         removed_until_ms,
     })
@@ -196,13 +199,15 @@ pub(super) async fn account_no(
     connection: &mut SqliteConnection,
     account: &AccountRow,
 ) -> Result<i64, StoreError> {
-    sqlx::query_scalar("SELECT no FROM account WHERE provider = ? AND provider_id = ? AND login = ?")
-        .bind(&account.provider)
-        .bind(&account.provider_id)
-        .bind(&account.login)
-        .fetch_one(connection)
-        .await
-        .map_err(engine(WRITE))
+    sqlx::query_scalar(
+        "SELECT no FROM account WHERE provider = ? AND provider_id = ? AND login = ?",
+    )
+    .bind(&account.provider)
+    .bind(&account.provider_id)
+    .bind(&account.login)
+    .fetch_one(connection)
+    .await
+    .map_err(engine(WRITE))
 }
 
 /// Writes a group within the caller's transaction: makes the identity, takes in former ones, their keys, accounts,
@@ -281,9 +286,10 @@ async fn take_in(
             .bind(former.as_bytes().as_slice());
         execute(connection, step).await?;
     }
-    let alias = sqlx::query("INSERT OR REPLACE INTO identity_alias (alias, identity) VALUES (?, ?)")
-        .bind(former.as_bytes().as_slice())
-        .bind(into.as_bytes().as_slice());
+    let alias =
+        sqlx::query("INSERT OR REPLACE INTO identity_alias (alias, identity) VALUES (?, ?)")
+            .bind(former.as_bytes().as_slice())
+            .bind(into.as_bytes().as_slice());
     execute(connection, alias).await?;
     Ok(())
 }

@@ -21,7 +21,8 @@ pub(super) async fn one(reader: &SqlitePool, id: IncidentId) -> Result<IncidentR
         .fetch_optional(reader)
         .await
         .map_err(engine(READ))?;
-    row.as_ref().map_or_else(|| Err(not_found(&id.to_string())), incident)
+    row.as_ref()
+        .map_or_else(|| Err(not_found(&id.to_string())), incident)
 }
 
 /// All of a person, whole.
@@ -60,7 +61,8 @@ pub(super) async fn page(
         sql.push(" AND assignee = ").push_bind(assignee.clone());
     }
     if let Some(identity) = query.identity {
-        sql.push(" AND identity = ").push_bind(identity.as_bytes().to_vec());
+        sql.push(" AND identity = ")
+            .push_bind(identity.as_bytes().to_vec());
     }
     if let Some((severity, last_ms, id)) = query.after {
         // Descending, descending, ascending: as the order below.
@@ -80,7 +82,9 @@ pub(super) async fn page(
 /// See [`CaseStore::find_incident`](crate::store::case::CaseStore::find_incident).
 pub(super) async fn find(reader: &SqlitePool, text: &str) -> Result<IncidentId, StoreError> {
     let found = prefix::find(reader, &prefix::INCIDENT, text).await?;
-    found.map(IncidentId::from_bytes).ok_or_else(|| not_found(text))
+    found
+        .map(IncidentId::from_bytes)
+        .ok_or_else(|| not_found(text))
 }
 
 /// Former ids, in order.

@@ -77,7 +77,10 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
         };
         let is_new = insert(&mut transaction, event, &place).await?;
         if is_new {
-            tally.entry(account_no).or_default().count(event.event_time_ms);
+            tally
+                .entry(account_no)
+                .or_default()
+                .count(event.event_time_ms);
             dirty.insert(owner);
         }
         results.push(is_new);

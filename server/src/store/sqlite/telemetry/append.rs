@@ -4,9 +4,9 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tocsin_proto::id::{EndpointId, RunId};
 
 use super::{RUNS_MAX, RunState, Runs, signed, unsigned};
+use crate::store::StoreError;
 use crate::store::sqlite::{SqliteTelemetry, engine};
 use crate::store::telemetry::{Appended, NamedLoss, NewBatch, hole, trim};
-use crate::store::StoreError;
 
 const ACTION: &str = "store event batches";
 
@@ -144,12 +144,14 @@ async fn find_run(
     .fetch_optional(connection)
     .await
     .map_err(engine(ACTION))?;
-    Ok(row.map(|(no, endpoint_no, mark, event_time_max_ms)| RunState {
-        no,
-        endpoint_no,
-        mark: unsigned(mark),
-        event_time_max_ms,
-    }))
+    Ok(
+        row.map(|(no, endpoint_no, mark, event_time_max_ms)| RunState {
+            no,
+            endpoint_no,
+            mark: unsigned(mark),
+            event_time_max_ms,
+        }),
+    )
 }
 
 async fn insert(

@@ -8,9 +8,7 @@ use tocsin_proto::id::{EndpointId, EventId, RunId};
 use super::{signed, unsigned};
 use crate::store::StoreError;
 use crate::store::sqlite::{Database, engine};
-use crate::store::telemetry::{
-    BATCHES_MAX, BatchCursor, BatchHead, BatchQuery, StoredBatch,
-};
+use crate::store::telemetry::{BATCHES_MAX, BatchCursor, BatchHead, BatchQuery, StoredBatch};
 
 const ACTION: &str = "list event batches";
 
@@ -161,8 +159,10 @@ async fn part(
             .push_bind(after.number)
             .push(")");
     }
-    sql.push(format_args!(" ORDER BY {sorted} {order}, batch.no {order} LIMIT "))
-        .push_bind(limit);
+    sql.push(format_args!(
+        " ORDER BY {sorted} {order}, batch.no {order} LIMIT "
+    ))
+    .push_bind(limit);
     let rows: Vec<Listed> = sql
         .build_query_as()
         .fetch_all(&file.reader)
@@ -193,8 +193,10 @@ pub(super) async fn run_batches(
     .map_err(engine(ACTION))?;
     let mut sql = QueryBuilder::<Sqlite>::new(COLUMNS);
     sql.push("run_no = ").push_bind(run_no);
-    sql.push(" AND first_sequence >= ").push_bind(from.unwrap_or_default());
-    sql.push(" AND last_sequence > ").push_bind(signed(after_sequence));
+    sql.push(" AND first_sequence >= ")
+        .push_bind(from.unwrap_or_default());
+    sql.push(" AND last_sequence > ")
+        .push_bind(signed(after_sequence));
     if kinds != 0 {
         sql.push(" AND kinds & ").push_bind(kinds).push(" != 0");
     }

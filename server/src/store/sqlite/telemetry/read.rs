@@ -117,9 +117,11 @@ pub(super) async fn process_snapshot(
     .fetch_optional(&file.reader)
     .await
     .map_err(engine("read a process table"))?;
-    Ok(row.map(|(through, event_time_max_ms, payload)| ProcessSnapshot {
-        through_sequence: unsigned(through),
-        event_time_max_ms,
-        payload,
-    }))
+    Ok(
+        row.map(|(through, event_time_max_ms, payload)| ProcessSnapshot {
+            through_sequence: unsigned(through),
+            event_time_max_ms,
+            payload,
+        }),
+    )
 }
