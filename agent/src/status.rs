@@ -258,8 +258,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(directory.path().to_owned());
         assert_eq!(Status::load(&state).unwrap(), None);
-        status().store(&state).unwrap();
-        assert_eq!(Status::load(&state).unwrap(), Some(status()));
+        let status = status();
+        status.store(&state).unwrap();
+        assert_eq!(Status::load(&state).unwrap(), Some(status));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

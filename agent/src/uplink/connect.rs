@@ -123,6 +123,9 @@ pub(crate) async fn connect(
         .map_err(http)
 }
 
+/// What is said of a connection that ended without a farewell.
+const CUT: &str = "the other side cut the connection";
+
 /// What a failed call means, for people: what the server said, or what became of the connection. The server's alert
 /// about our certificate is among the latter, as it comes after our side of a TLS 1.3 handshake is done.
 pub(crate) fn told(status: &tonic::Status) -> String {
@@ -133,7 +136,7 @@ pub(crate) fn told(status: &tonic::Status) -> String {
         if let Some(error) = error.downcast_ref::<std::io::Error>() {
             let said = match error.kind() {
                 std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset => {
-                    "the other side cut the connection".to_owned()
+                    CUT.to_owned()
                 }
                 _ => error.to_string(),
             };
@@ -143,6 +146,8 @@ pub(crate) fn told(status: &tonic::Status) -> String {
         cause = error.source();
     }
     match broken {
+        // h2 hides its cause from us, rustls ends its text with an address.
+        Some(broken) if broken.contains("close_notify") => CUT.to_owned(),
         Some(broken) => broken,
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => status.message().to_owned(),

@@ -28,13 +28,8 @@ pub(crate) enum EnrollError {
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
     /// The server says no.
-    #[error("enroll: {}{}", told(status), cure.map(|cure| format!(" ({cure})")).unwrap_or_default())]
-    Refused {
-        /// What it said.
-        status: Box<Status>,
-        /// What to do.
-        cure: Option<&'static str>,
-    },
+    #[error("enroll: {}", told(.0))]
+    Refused(Box<Status>),
     /// The server does not answer.
     #[error("enroll: the server does not answer")]
     Silent,
@@ -46,7 +41,7 @@ impl EnrollError {
         match self {
             Self::Connect(ConnectError::Address(_)) | Self::Identity(_) | Self::Tls(_) => false,
             Self::Connect(_) | Self::Silent => true,
-            Self::Refused { status, .. } => {
+            Self::Refused(status) => {
                 matches!(
                     status.code(),
                     Code::Unavailable | Code::Cancelled | Code::Unknown
@@ -57,7 +52,7 @@ impl EnrollError {
 
     /// Whether the server refused this token.
     pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if matches!(
+        matches!(self, Self::Refused(status) if matches!(
             status.code(),
             Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition | Code::NotFound
         ))
@@ -65,19 +60,7 @@ impl EnrollError {
 }
 
 fn refused(status: Status) -> EnrollError {
-    let cure = match status.code() {
-        Code::PermissionDenied
-        | Code::Unauthenticated
-        | Code::FailedPrecondition
-        | Code::NotFound => {
-            Some("have a new token made on the server with 'tocsin-server token create'")
-        }
-        _ => None,
-    };
-    EnrollError::Refused {
-        status: Box::new(status),
-        cure,
-    }
+    EnrollError::Refused(Box::new(status))
 }
 
 /// Enrolls at `server`. A former identity is presented, so that the server knows that this machine is enrolled anew.
@@ -118,10 +101,7 @@ mod tests {
     fn a_refused_token_is_told_apart_from_a_server_that_is_away() {
         let denied = refused(Status::failed_precondition("the token has expired"));
         assert!(denied.is_denied() && !denied.is_unreachable());
-        assert_eq!(
-            denied.to_string(),
-            "enroll: the token has expired (have a new token made on the server with 'tocsin-server token create')"
-        );
+        assert_eq!(denied.to_string(), "enroll: the token has expired");
         let away = refused(Status::unavailable("stopping"));
         assert!(away.is_unreachable() && !away.is_denied());
         assert!(EnrollError::Silent.is_unreachable());

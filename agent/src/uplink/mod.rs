@@ -57,6 +57,9 @@ const WELL_AFTER: Duration = Duration::from_secs(10);
 /// Delay after a refusal that no quick try will change.
 const REFUSED_RETRY: Duration = Duration::from_secs(60);
 
+/// How often a refused endpoint looks whether it was enrolled anew.
+const IDENTITY_LOOK: Duration = Duration::from_secs(5);
+
 /// Longest delay that a server can ask for.
 const REFUSED_RETRY_MAX: Duration = Duration::from_secs(600);
 
@@ -221,7 +224,20 @@ impl Uplink {
             self.health.set_connection(state, detail);
             tokio::select! {
                 () = sleep(delay) => {}
+                () = self.enrolled_anew(), if matches!(retry, Retry::After(_)) => {}
                 () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Waits until this machine has another identity, which ends most refusals.
+    async fn enrolled_anew(&self) {
+        let refused = self.identity.get().endpoint();
+        loop {
+            sleep(IDENTITY_LOOK).await;
+            let identity = blocking(&self.identity, CurrentIdentity::refresh).await;
+            if identity.endpoint() != refused {
+                return;
             }
         }
     }

@@ -4,8 +4,9 @@
 //! kernel's own counts and becomes a gap, after which the table is brought in line with `/proc`.
 //! What it cannot promise: the command line of a process that ended before it was read; that one is marked.
 //!
-//! It wakes for each notification, since a command line that is read later is read less often. It needs root, and
-//! the initial pid and user namespaces; in another network namespace it restricts itself to that one's processes.
+//! It wakes for each notification and at real-time priority, since a command line that is read later is read less
+//! often. Storms cannot make it take a processor for itself: it has nothing to do but what ordinary threads had time
+//! to start. It needs root, and the initial pid and user namespaces; in another network namespace it restricts itself to that one's processes.
 //!
 //! Everything that decides is in [`super::table`] and [`super::datagram`]; here are the socket and the loop.
 
@@ -78,10 +79,12 @@ impl Sensor for ProcConnector {
                 wake.take();
             }
         });
-        let _faster = raise_priority();
         let files = ProcFiles::new(self.hasher.clone());
         let mut watch = Watch::new(source, Table::new(files, namespace), output);
         watch.scan()?;
+        if let Err(error) = raise_priority() {
+            tracing::info!(%error, "command lines of short processes will be read less often: no real-time priority");
+        }
         output.running(detail(namespace));
         while !stop.is_stopped() {
             watch.wait(&woken)?;
@@ -235,15 +238,27 @@ fn explain(error: io::Error) -> SensorError {
     SensorError::Unavailable(reason.into())
 }
 
-/// Lets this thread run before others, so that command lines are read before their processes end. It needs little
-/// CPU. Where that is not permitted nothing changes.
+/// Lets this thread run before others, so that command lines are read before their processes end: a process of a
+/// millisecond is over before an ordinary thread gets its turn on a busy machine. The thread sleeps between
+/// notifications, and the kernel itself keeps a twentieth of each second free of real-time threads. Where that is
+/// not permitted nothing changes.
 fn raise_priority() -> io::Result<()> {
-    const NICE: i32 = -10;
-    let thread = nix::unistd::gettid().as_raw();
-    let thread = u32::try_from(thread).map_err(io::Error::other)?;
-    // SAFETY: setpriority takes plain numbers and touches no memory of ours.
-    #[expect(unsafe_code, reason = "no safe wrapper of setpriority(2) exists")]
-    let result = unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, thread, NICE) };
+    use nix::libc;
+    // SAFETY: sched_param is plain numbers, for which zeros are valid.
+    #[expect(
+        unsafe_code,
+        reason = "no safe wrapper of sched_setscheduler(2) exists"
+    )]
+    let mut lowest: libc::sched_param = unsafe { std::mem::zeroed() };
+    lowest.sched_priority = 1;
+    // What this thread may start is not to inherit it.
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: 0 is the calling thread; the kernel only reads the parameter, which outlives the call.
+    #[expect(
+        unsafe_code,
+        reason = "no safe wrapper of sched_setscheduler(2) exists"
+    )]
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const lowest) };
     Errno::result(result).map(drop).map_err(io::Error::from)
 }
 
