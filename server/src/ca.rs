@@ -317,9 +317,11 @@ impl Facts {
         })
     }
 
-    /// It has lived two thirds of a life of this length.
+    /// It has lived two thirds of a life of this length, or was made for a longer one than is wanted now.
     pub(crate) fn is_due(&self, now_ms: i64, lifetime: Duration) -> bool {
-        now_ms >= self.expiry_time_ms - crate::clock::millis(lifetime) / 3
+        let left = self.expiry_time_ms.saturating_sub(now_ms);
+        let lifetime = crate::clock::millis(lifetime);
+        left <= lifetime / 3 || left > lifetime
     }
 }
 
@@ -460,5 +462,7 @@ mod tests {
         let life = Duration::from_secs(90);
         assert!(!facts.is_due(59_999, life));
         assert!(facts.is_due(60_000, life));
+        assert!(!facts.is_due(0, life));
+        assert!(facts.is_due(0, Duration::from_secs(89)), "too long a life");
     }
 }
