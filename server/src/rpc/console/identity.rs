@@ -8,7 +8,7 @@ use tocsin_proto::id::EndpointId;
 use tocsin_proto::limits::{REASON_BYTES_MAX, TEXT_BYTES_MAX};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Context, page_size};
+use super::{Answer, Context, fit, page_size};
 use crate::audit::AuditEntry;
 use crate::clock::now_ms;
 use crate::rpc::auth::Method;
@@ -46,15 +46,16 @@ pub(super) async fn list(
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let more = rows.len() > size;
     rows.truncate(size);
-    let next_page_token = match rows.last() {
-        Some(last) if more => last.id.to_string(),
-        _ => String::new(),
-    };
     let mut hostnames = Hostnames::default();
     let mut identities = Vec::with_capacity(rows.len());
     for row in rows {
         identities.push(hostnames.identity(context, row).await?);
     }
+    let is_cut = fit(&mut identities);
+    let next_page_token = match identities.last() {
+        Some(last) if is_cut || more => last.id.clone(),
+        _ => String::new(),
+    };
     Ok(Response::new(wire::ListIdentitiesResponse {
         identities,
         next_page_token,

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Context, page_size};
+use super::{Answer, Context, fit, page_size};
 use crate::audit::AuditEntry;
 use crate::clock::now_ms;
 use crate::incident::{self, unpack_draft};
@@ -64,19 +64,17 @@ pub(super) async fn list(
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let more = rows.len() > size;
     rows.truncate(size);
-    let next_page_token = match rows.last() {
-        Some(last) if more => {
-            let engine = &last.engine;
-            format!(
-                "{}.{}.{}",
-                engine.severity, engine.last_event_time_ms, last.id
-            )
+    let incidents: Result<Vec<_>, StoreError> = rows.iter().map(draft::summary).collect();
+    let mut incidents = incidents?;
+    let is_cut = fit(&mut incidents);
+    let next_page_token = match incidents.last() {
+        Some(last) if is_cut || more => {
+            format!("{}.{}.{}", last.severity, last.last_event_time_ms, last.id)
         }
         _ => String::new(),
     };
-    let incidents: Result<_, StoreError> = rows.iter().map(draft::summary).collect();
     Ok(Response::new(wire::ListIncidentsResponse {
-        incidents: incidents?,
+        incidents,
         next_page_token,
     }))
 }

@@ -36,6 +36,23 @@ fn page_size(asked: u32) -> u32 {
     }
 }
 
+/// Bytes of the rows of one page; a page ends early there, so that it fits into a message.
+const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// Cuts a page to its bytes, at least one row; answers whether rows were cut off.
+fn fit<T: prost::Message>(rows: &mut Vec<T>) -> bool {
+    let mut bytes = 0;
+    let keep = rows.iter().take_while(|row| {
+        let is_first = bytes == 0;
+        bytes += row.encoded_len();
+        is_first || bytes <= PAGE_BYTES_MAX
+    });
+    let keep = keep.count();
+    let is_cut = keep < rows.len();
+    rows.truncate(keep);
+    is_cut
+}
+
 #[async_trait::async_trait]
 impl ConsoleService for Consoles {
     type WatchIncidentsStream = Replies<wire::IncidentSummary>;
@@ -187,5 +204,27 @@ impl ConsoleService for Consoles {
         request: Request<wire::VerifyAuditRequest>,
     ) -> Answer<wire::AuditVerification> {
         audit::verify(&self.0, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large_for_a_message() {
+        let row = |bytes| wire::ProcessRow {
+            executable: "x".repeat(bytes),
+            ..wire::ProcessRow::default()
+        };
+        let mut small = vec![row(10); 5];
+        assert!(!fit(&mut small));
+        assert_eq!(small.len(), 5);
+        let mut large = vec![row(PAGE_BYTES_MAX / 2 - 100); 5];
+        assert!(fit(&mut large));
+        assert_eq!(large.len(), 2);
+        let mut huge = vec![row(PAGE_BYTES_MAX * 2), row(1)];
+        assert!(fit(&mut huge));
+        assert_eq!(huge.len(), 1, "never none");
     }
 }

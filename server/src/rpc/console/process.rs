@@ -8,7 +8,7 @@ use tocsin_proto::id::BootId;
 use tocsin_proto::telemetry::v1::Process;
 use tonic::{Request, Response};
 
-use super::{Answer, Context, event, page_size};
+use super::{Answer, Context, event, fit, page_size};
 use crate::rpc::auth::Method;
 use crate::rpc::status::ErrorCode;
 use crate::search::process::process_table;
@@ -41,9 +41,10 @@ pub(super) async fn list(
     let rest = table.processes.len() - start;
     let boot = table.boot;
     let page = table.processes.into_iter().skip(start).take(size);
-    let processes: Vec<_> = page.map(|process| row(boot, process)).collect();
+    let mut processes: Vec<_> = page.map(|process| row(boot, process)).collect();
+    let is_cut = fit(&mut processes);
     let next_page_token = match processes.last() {
-        Some(last) if rest > size => last.pid.to_string(),
+        Some(last) if is_cut || rest > size => last.pid.to_string(),
         _ => String::new(),
     };
     Ok(Response::new(wire::ListProcessesResponse {
