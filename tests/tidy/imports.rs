@@ -140,6 +140,9 @@ const CORES: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Dependencies that no code names: the manifest says why.
+const NOT_CALLED: &[(&str, &[&str])] = &[("tests/Cargo.toml", PROGRAMS)];
+
 fn is_under(path: &str, folders: &[&str]) -> bool {
     folders.iter().any(|folder| {
         path.strip_prefix(folder)
@@ -214,6 +217,46 @@ fn package_bans(files: &[File]) -> Vec<String> {
     problems
 }
 
+/// Every dependency is named somewhere in its package's code.
+fn unused_dependencies(files: &[File]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for manifest in files
+        .iter()
+        .filter(|file| file.path.ends_with("/Cargo.toml"))
+    {
+        let package = manifest.path.trim_end_matches("Cargo.toml");
+        let inner = files
+            .iter()
+            .filter(|file| file.path != manifest.path && file.path.ends_with("/Cargo.toml"))
+            .map(|file| file.path.trim_end_matches("Cargo.toml"))
+            .filter(|other| other.starts_with(package))
+            .collect::<Vec<_>>();
+        let code = |name: &str| {
+            let name = name.replace('-', "_");
+            files
+                .iter()
+                .filter(|file| file.is_rust() && file.path.starts_with(package))
+                .filter(|file| !inner.iter().any(|inner| file.path.starts_with(inner)))
+                .any(|file| has_word(&file.code, &name))
+        };
+        let excepted = |name: &str| {
+            let mut rows = NOT_CALLED.iter();
+            rows.any(|(path, names)| *path == manifest.path && names.contains(&name))
+        };
+        for name in dependencies(&manifest.text, true) {
+            if !code(name) && !excepted(name) {
+                problems.push(format!("{}: {name} is not used", manifest.path));
+            }
+        }
+    }
+    problems
+}
+
+#[test]
+fn every_dependency_is_used() {
+    none(&unused_dependencies(tree::files()));
+}
+
 #[test]
 fn nobody_imports_what_is_not_theirs() {
     none(&banned_words(tree::files(), BANS));
@@ -274,6 +317,19 @@ fn planted_dependencies_are_found() {
     assert_eq!(found("agent/spool/Cargo.toml", tokio), 1);
     let only_tests = "[dev-dependencies]\ntokio.workspace = true\n";
     assert_eq!(found("agent/spool/Cargo.toml", only_tests), 0);
+    let packages = [
+        File::new(
+            "agent/Cargo.toml",
+            "[dependencies]\na-b.workspace = true\nc = \"1\"\n",
+        ),
+        File::new("agent/src/lib.rs", "use a_b::X;"),
+        File::new("agent/spool/Cargo.toml", "[dependencies]\n"),
+        File::new("agent/spool/src/lib.rs", "use c::X;"),
+    ];
+    assert_eq!(
+        unused_dependencies(&packages),
+        ["agent/Cargo.toml: c is not used"]
+    );
     assert_eq!(
         found(
             "Cargo.toml",
