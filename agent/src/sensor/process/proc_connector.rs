@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_CONNECTOR;
 use netlink_sys::{Socket, SocketAddr};
@@ -43,7 +44,7 @@ const SOCKET_BYTES: usize = 8 << 20;
 const GROUP_MAX: usize = 256;
 
 /// How long the kernel may take to answer the subscription; it answers before the request returns.
-const ANSWER_MS: u16 = 500;
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The sensor.
 #[derive(Debug)]
@@ -82,9 +83,7 @@ impl Sensor for ProcConnector {
         let files = ProcFiles::new(self.hasher.clone());
         let mut watch = Watch::new(source, Table::new(files, namespace), output);
         watch.scan()?;
-        if let Err(error) = raise_priority() {
-            tracing::info!(%error, "command lines of short processes will be read less often: no real-time priority");
-        }
+        raise_priority();
         output.running(detail(namespace));
         while !stop.is_stopped() {
             watch.wait(&woken)?;
@@ -172,9 +171,13 @@ impl Source {
     /// A kernel that does not answer ignores those outside the initial pid and user namespaces.
     fn await_answer(&self) -> io::Result<()> {
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let asked = Instant::now();
         loop {
+            // Notifications may come without an answer where somebody else has subscribed.
+            let left = ANSWER_TIMEOUT.saturating_sub(asked.elapsed());
             let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut fds, ANSWER_MS)? == 0 {
+            let left_ms = u16::try_from(left.as_millis()).unwrap_or(0);
+            if left_ms == 0 || poll(&mut fds, left_ms)? == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the kernel does not answer",
@@ -241,23 +244,32 @@ fn explain(error: io::Error) -> SensorError {
 /// Lets this thread run before others, so that command lines are read before their processes end: a process of a
 /// millisecond is over before an ordinary thread gets its turn on a busy machine. The thread sleeps between
 /// notifications, and the kernel itself keeps a twentieth of each second free of real-time threads. Where that is
-/// not permitted nothing changes.
-fn raise_priority() -> io::Result<()> {
+/// not permitted it takes what it gets.
+fn raise_priority() {
+    if let Err(error) = real_time().or_else(|_| less_nice()) {
+        tracing::info!(%error, "no priority: command lines of short processes will be read less often");
+    }
+}
+
+fn less_nice() -> io::Result<()> {
+    use nix::libc;
+    const NICE: libc::c_int = -10;
+    // SAFETY: plain numbers; 0 is the calling thread.
+    #[expect(unsafe_code, reason = "no safe wrapper exists")]
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+    Errno::result(result).map(drop).map_err(io::Error::from)
+}
+
+fn real_time() -> io::Result<()> {
     use nix::libc;
     // SAFETY: sched_param is plain numbers, for which zeros are valid.
-    #[expect(
-        unsafe_code,
-        reason = "no safe wrapper of sched_setscheduler(2) exists"
-    )]
+    #[expect(unsafe_code, reason = "no safe wrapper exists")]
     let mut lowest: libc::sched_param = unsafe { std::mem::zeroed() };
     lowest.sched_priority = 1;
     // What this thread may start is not to inherit it.
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
     // SAFETY: 0 is the calling thread; the kernel only reads the parameter, which outlives the call.
-    #[expect(
-        unsafe_code,
-        reason = "no safe wrapper of sched_setscheduler(2) exists"
-    )]
+    #[expect(unsafe_code, reason = "no safe wrapper exists")]
     let result = unsafe { libc::sched_setscheduler(0, policy, &raw const lowest) };
     Errno::result(result).map(drop).map_err(io::Error::from)
 }
