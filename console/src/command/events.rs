@@ -172,14 +172,14 @@ fn describe_process(process: &ProcessEvent) -> String {
     if let Some(parent) = &process.parent {
         said += &format!(" (of {})", parent.pid);
     }
-    said += ": ";
-    said += &command_line(&process.argv, &process.argv_state, &process.executable);
     if let Some(code) = process.exit_code {
-        said += &format!(", exit code {code}");
+        said += &format!(" code {code}");
     }
     if let Some(signal) = process.exit_signal.filter(|signal| *signal != 0) {
-        said += &format!(", signal {signal}");
+        said += &format!(" signal {signal}");
     }
+    said += ": ";
+    said += &command_line(&process.argv, &process.argv_state, &process.executable);
     said
 }
 
@@ -276,7 +276,7 @@ mod tests {
             exit_code: Some(0),
             ..ProcessEvent::default()
         };
-        assert_eq!(describe_process(&process), "7: true, exit code 0");
+        assert_eq!(describe_process(&process), "7 code 0: true");
         let gap = GapEvent {
             place: "queue".into(),
             reason: "overflow".into(),
