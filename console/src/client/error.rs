@@ -159,7 +159,9 @@ impl ClientError {
             Self::Refused {
                 code: Code::PermissionDenied,
                 ..
-            } => Some("ask somebody whose role may do this ('tocsin' prints yours)"),
+            } => Some(
+                "ask somebody who may; the server's operator sees who may what with 'tocsin-server analyst list'",
+            ),
             Self::Refused {
                 code: Code::Unimplemented,
                 ..

@@ -138,13 +138,9 @@ fn describe(endpoint: &Endpoint, page: &mut Page) {
         state.into(),
     );
     page.field("Id", &endpoint.id);
-    let os = [
-        &*endpoint.os,
-        &*endpoint.os_version,
-        &*endpoint.kernel_version,
-        &*endpoint.architecture,
-    ];
-    page.field("Machine", &joined(&os, ", "));
+    let system = system(&endpoint.os, &endpoint.os_version);
+    let machine = [&*system, &*endpoint.kernel_version, &*endpoint.architecture];
+    page.field("Machine", &joined(&machine, ", "));
     page.field("Time zone", &endpoint.time_zone);
     page.field("Booted", &time::second(endpoint.boot_time_ms));
     page.field("Tags", &endpoint.tags.join(", "));
@@ -245,6 +241,14 @@ fn health(endpoint: &Endpoint, page: &mut Page) {
     }
 }
 
+/// A system's name, once where its version begins with it.
+fn system(os: &str, version: &str) -> String {
+    match version.to_lowercase().starts_with(&os.to_lowercase()) {
+        true => version.to_owned(),
+        false => joined(&[os, version], " "),
+    }
+}
+
 fn joined(parts: &[&str], with: &str) -> String {
     let some: Vec<_> = parts
         .iter()
@@ -273,7 +277,7 @@ impl Row for Endpoint {
             self.id.as_str().into(),
             self.hostname.as_str().into(),
             Cell::styled(super::word::<EndpointState>(self.state), state.into()),
-            joined(&[&*self.os, &*self.os_version], " ").into(),
+            system(&self.os, &self.os_version).into(),
             self.agent_version.as_str().into(),
             self.tags.join(",").into(),
             self.events.to_string().into(),
@@ -312,6 +316,13 @@ mod tests {
     use tocsin_proto::console::v1::{AgentHealth, Conflict, SensorStatus};
 
     use super::*;
+
+    #[test]
+    fn a_system_is_named_once() {
+        assert_eq!(system("linux", "Linux (Debian 12)"), "Linux (Debian 12)");
+        assert_eq!(system("windows", "11"), "windows 11");
+        assert_eq!(system("linux", ""), "linux");
+    }
 
     #[test]
     fn what_is_wrong_with_an_endpoint_stands_on_its_page() {
