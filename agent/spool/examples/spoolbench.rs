@@ -22,7 +22,9 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[expect(clippy::print_stdout, reason = "it is a benchmark")]
 fn main() -> Outcome<()> {
-    let parent = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, Into::into);
+    let parent = std::env::args_os()
+        .nth(1)
+        .map_or_else(std::env::temp_dir, Into::into);
     let (mut floor, mut push, mut deliver) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let folder = tempfile::tempdir_in(&parent)?;
@@ -43,7 +45,10 @@ fn main() -> Outcome<()> {
 
 /// Microseconds an event.
 fn floor_run(folder: &Path) -> Outcome<f64> {
-    let mut file = OpenOptions::new().append(true).create(true).open(folder.join("floor"))?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(folder.join("floor"))?;
     let payload = payload();
     let begin = Instant::now();
     for _ in 0..RECORDS {
@@ -57,7 +62,10 @@ fn floor_run(folder: &Path) -> Outcome<f64> {
 fn spool_run(folder: &Path) -> Outcome<(f64, f64)> {
     let (mut spool, _) = Spool::open(&folder.join("spool"), SpoolConfig::default())?;
     let mut sequencer = Sequencer::new(RunId::from_bytes([7; 16]));
-    let mut record = Record { span: next_span(&mut sequencer), payload: payload() };
+    let mut record = Record {
+        span: next_span(&mut sequencer),
+        payload: payload(),
+    };
     let begin = Instant::now();
     for _ in 0..RECORDS {
         spool.push(&record)?;
@@ -82,14 +90,23 @@ fn spool_run(folder: &Path) -> Outcome<(f64, f64)> {
 
 fn next_span(sequencer: &mut Sequencer) -> Span {
     let first = sequencer.assign();
-    let last = (1..EVENTS).map(|_| sequencer.assign()).last().unwrap_or(first);
-    Span { run: sequencer.run(), first, last: EventSequence(last.0) }
+    let last = (1..EVENTS)
+        .map(|_| sequencer.assign())
+        .last()
+        .unwrap_or(first);
+    Span {
+        run: sequencer.run(),
+        first,
+        last: EventSequence(last.0),
+    }
 }
 
 fn payload() -> Vec<u8> {
     let mut state = 1_u64;
     let step = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         state.to_be_bytes()[0]
     };
     (0..PAYLOAD_BYTES).map(step).collect()

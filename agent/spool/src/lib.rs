@@ -57,6 +57,7 @@
 
 #![forbid(unsafe_code)]
 
+mod config;
 mod error;
 mod folder;
 mod ledger;
@@ -65,9 +66,10 @@ mod record;
 mod recovery;
 mod segment;
 
+pub use config::{SpoolConfig, Stats};
 pub use error::{RecordError, SpoolError};
 pub use folder::{DiskFolder, Folder, FolderFile};
 pub use ledger::{LedgerState, Loss, LossReason};
-pub use queue::{Spool, SpoolConfig, Stats};
+pub use queue::Spool;
 pub use record::{Record, Sequencer, Span};
 pub use recovery::{Recovery, SetAside};

@@ -1,79 +1,25 @@
-//! The queue itself: push, sync, lease, commit, roll back, and room for what is new.
+//! The queue itself: push, sync, lease, commit, roll back.
 //!
 //! Owned by one thread; every call that touches the disk blocks. See the package's documentation for
 //! what is promised and for the formats.
 
+mod reading;
+mod room;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::path::Path;
 
 use tocsin_proto::id::{EventSequence, RunId};
 use tocsin_proto::limits;
 
+use self::reading::{Position, Read};
+use crate::config::{SpoolConfig, Stats};
 use crate::error::{RecordError, SpoolError, failed};
 use crate::folder::{DiskFolder, Folder, FolderFile};
-use crate::ledger::{LEDGER_NAME, LEDGER_NEW_NAME, Ledger, Loss, LossReason};
+use crate::ledger::{Ledger, Loss, LossReason};
 use crate::record::{Header, Place, Record, Span};
-use crate::recovery::{Recovered, Recovery, read_whole, recover};
-use crate::segment::{
-    Found, HEAD_BYTES, Head, SEGMENT_BYTES_LIMIT, SEGMENT_SPANS_MAX, Scanner, Segment, segment_name,
-};
-
-/// Limits of a spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpoolConfig {
-    /// Bytes that all segments together may have. The oldest are dropped for new ones.
-    pub bytes_max: u64,
-    /// Bytes of one segment: what is dropped, read at start and kept after use at a time. At most a
-    /// quarter of `bytes_max`, and 64 MiB. A record must fit into one.
-    pub segment_bytes: u64,
-    /// Records that may be leased and not yet committed.
-    pub in_flight_max: usize,
-}
-
-impl Default for SpoolConfig {
-    /// 512 MiB: two hours of 1,000 events a second at 70 bytes, or weeks of an ordinary machine.
-    fn default() -> Self {
-        Self {
-            bytes_max: 512 << 20,
-            segment_bytes: 4 << 20,
-            in_flight_max: limits::UPLOAD_BATCHES_IN_FLIGHT_MAX,
-        }
-    }
-}
-
-impl SpoolConfig {
-    fn check(&self) -> Result<(), SpoolError> {
-        let reason = if self.in_flight_max == 0 {
-            "in_flight_max must be at least 1"
-        } else if !(1 << 10..=SEGMENT_BYTES_LIMIT).contains(&self.segment_bytes) {
-            "segment_bytes must be 1 KiB to 64 MiB"
-        } else if self.bytes_max / 4 < self.segment_bytes {
-            "bytes_max must be at least four times segment_bytes"
-        } else {
-            return Ok(());
-        };
-        Err(SpoolError::Config { reason })
-    }
-
-    /// Segments that may exist: runs that start and die at once leave small ones. Bounds memory.
-    fn segments_max(&self) -> usize {
-        usize::try_from(2 * (self.bytes_max / self.segment_bytes)).unwrap_or(usize::MAX)
-    }
-}
-
-/// How full a spool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    /// Bytes of all segments, those included that are delivered and not yet removed.
-    pub bytes: u64,
-    /// Events that are not committed.
-    pub events: u64,
-    /// Records that are leased and not committed.
-    pub in_flight: usize,
-    /// The oldest events that are not committed.
-    pub oldest: Option<Span>,
-}
+use crate::recovery::{Recovered, Recovery, recover};
+use crate::segment::{HEAD_BYTES, Head, SEGMENT_SPANS_MAX, Segment, segment_name};
 
 /// The segment that is written on.
 #[derive(Debug)]
@@ -86,27 +32,10 @@ struct Active<T> {
     broken: bool,
 }
 
-/// A place in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Position {
-    segment: u64,
-    offset: u64,
-}
-
 #[derive(Debug)]
 struct Leased {
     span: Span,
     position: Position,
-}
-
-/// What a read at a position gave.
-enum Read {
-    Record(Record, u64),
-    /// A record that is committed, and the offset behind it.
-    Committed(u64),
-    Damaged,
-    /// The disk gave nothing back.
-    Refused,
 }
 
 /// A durable queue of records in a folder. See the package's documentation.
@@ -269,12 +198,15 @@ impl<F: Folder> Spool<F> {
                     return Ok(Some(record));
                 }
                 Read::Committed(behind) => self.next.offset = behind,
+                Read::Damaged if self.is_known_damage(position) => {
+                    self.skip_damage(position)?;
+                }
                 // A record in flight from there may still be committed; its loss is told only when
                 // it would have to be read again.
                 Read::Damaged | Read::Refused if self.has_in_flight(position.segment) => {
                     return Ok(None);
                 }
-                Read::Damaged => self.skip_damage(position)?,
+                Read::Damaged => self.skip_new_damage(position)?,
                 Read::Refused => self.drop_segment(position.segment, LossReason::Damaged)?,
             }
         }
@@ -447,240 +379,5 @@ impl<F: Folder> Spool<F> {
         };
         self.segments.insert(number, segment);
         Ok(number)
-    }
-
-    /// Drops what is delivered, then the oldest that is not in flight, until a record fits.
-    fn make_room(&mut self, bytes: u64) -> Result<(), SpoolError> {
-        if self.fits(bytes) {
-            return Ok(());
-        }
-        self.drop_delivered();
-        while !self.fits(bytes) {
-            let mut numbers = self.segments.keys().copied();
-            let oldest = numbers.find(|number| !self.has_in_flight(*number));
-            self.drop_segment(oldest.ok_or(SpoolError::InFlight)?, LossReason::Evicted)?;
-        }
-        Ok(())
-    }
-
-    /// Whether a record can be added, also if it needs a segment of its own.
-    fn fits(&self, bytes: u64) -> bool {
-        self.bytes() + HEAD_BYTES + bytes <= self.config.bytes_max
-            && self.segments.len() < self.config.segments_max()
-    }
-
-    fn has_in_flight(&self, number: u64) -> bool {
-        self.in_flight
-            .iter()
-            .any(|leased| leased.position.segment == number)
-    }
-
-    /// Drops a segment with what is left in it. The loss is on disk before the records are not.
-    fn drop_segment(&mut self, number: u64, reason: LossReason) -> Result<(), SpoolError> {
-        let Some(segment) = self.segments.get(&number) else {
-            return Ok(());
-        };
-        let mut ledger = self.ledger.clone();
-        ledger.dead.insert(number);
-        // One that cannot be read was told when that was found.
-        if segment.set_aside && !ledger.damage.contains(&(number, 0)) {
-            ledger.lose(reason, None, self.told);
-        }
-        for span in &segment.spans {
-            ledger.lose(reason, Some(*span), self.told);
-        }
-        self.write_ledger(ledger)?;
-        self.forget(number);
-        self.remove_dead();
-        Ok(())
-    }
-
-    /// Drops the segments that were leased to their end and have nothing in flight.
-    fn drop_delivered(&mut self) {
-        let upto = self
-            .next_position()
-            .map_or(self.next.segment, |position| position.segment);
-        let delivered: Vec<u64> = self
-            .segments
-            .range(..upto)
-            .filter(|(number, segment)| !segment.set_aside && !self.has_in_flight(**number))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in delivered {
-            self.ledger.dead.insert(number);
-            self.forget(number);
-        }
-        self.remove_dead();
-    }
-
-    fn forget(&mut self, number: u64) {
-        self.segments.remove(&number);
-        self.active.take_if(|active| active.number == number);
-        self.reading.take_if(|(reading, _)| *reading == number);
-        self.ledger_changed = true;
-    }
-
-    /// Removes the files of dropped segments. One that cannot be removed stays dead, and is tried
-    /// again.
-    fn remove_dead(&mut self) {
-        for number in &self.ledger.dead {
-            if self.removed.contains(number) {
-                continue;
-            }
-            match self.folder.remove(&segment_name(*number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
-                _ => self.removed.push(*number),
-            }
-        }
-    }
-
-    fn note_names_synced(&mut self) {
-        self.names_changed = false;
-        // The ledger on disk may go on naming them: the numbers are not used again.
-        for number in self.removed.drain(..) {
-            self.ledger.dead.remove(&number);
-        }
-    }
-
-    /// Replaces the ledger on disk, and, once that is certain, in memory.
-    fn write_ledger(&mut self, mut ledger: Ledger) -> Result<(), SpoolError> {
-        self.ledger_changed = true;
-        ledger
-            .damage
-            .retain(|(segment, _)| self.segments.contains_key(segment));
-        ledger
-            .cursors
-            .retain(|run, _| self.pushed_through(*run) > 0);
-        let bytes = ledger.encode();
-        let write = |folder: &F| {
-            let mut file = folder.create(LEDGER_NEW_NAME)?;
-            file.write_at(&bytes, 0)?;
-            file.sync()?;
-            folder.rename(LEDGER_NEW_NAME, LEDGER_NAME)
-        };
-        if let Err(error) = write(&self.folder) {
-            // It may have taken the last room; the next write makes it anew.
-            self.folder.remove(LEDGER_NEW_NAME).ok();
-            return Err(failed("write", LEDGER_NAME)(error));
-        }
-        self.folder
-            .sync_names()
-            .map_err(failed("sync the name of", LEDGER_NAME))?;
-        self.ledger_changed = false;
-        self.ledger = ledger;
-        self.note_names_synced();
-        Ok(())
-    }
-
-    /// Where the next record stands, if there is one.
-    fn next_position(&mut self) -> Option<Position> {
-        loop {
-            let (number, segment) = self.segments.range(self.next.segment..).next()?;
-            if *number != self.next.segment {
-                self.next = Position {
-                    segment: *number,
-                    offset: HEAD_BYTES,
-                };
-            }
-            if !segment.set_aside && self.next.offset < segment.bytes {
-                return Some(self.next);
-            }
-            // The newest may still grow.
-            if self.segments.last_key_value().map(|(newest, _)| newest) == Some(number) {
-                return None;
-            }
-            self.next = Position {
-                segment: number + 1,
-                offset: HEAD_BYTES,
-            };
-        }
-    }
-
-    fn read(&mut self, position: Position) -> Result<Read, SpoolError> {
-        let Position {
-            segment: number,
-            offset,
-        } = position;
-        let salt = self.segments.get(&number).map_or(0, |segment| segment.salt);
-        let file = match self.reading_file(number) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Refused),
-            file => file.map_err(failed("open", &segment_name(number)))?,
-        };
-        let mut bytes = [0; Header::BYTES];
-        let Ok(_) = file.read_at(&mut bytes, offset) else {
-            return Ok(Read::Refused);
-        };
-        let Some(header) = Header::decode(&bytes, Place { salt, offset }) else {
-            return Ok(Read::Damaged);
-        };
-        let behind = offset + header.stored_bytes();
-        if self.ledger.uncommitted(header.span).is_none() {
-            return Ok(Read::Committed(behind));
-        }
-        let mut payload = vec![0; header.payload_bytes()];
-        let Some((_, file)) = &mut self.reading else {
-            return Ok(Read::Refused);
-        };
-        Ok(
-            match file.read_at(&mut payload, offset + Header::BYTES as u64) {
-                Ok(count) if count == payload.len() && header.matches(&payload) => Read::Record(
-                    Record {
-                        span: header.span,
-                        payload,
-                    },
-                    behind,
-                ),
-                Ok(_) => Read::Damaged,
-                Err(_) => Read::Refused,
-            },
-        )
-    }
-
-    fn reading_file(&mut self, number: u64) -> io::Result<&mut F::File> {
-        let file = match self.reading.take() {
-            Some((reading, file)) if reading == number => file,
-            _ => self.folder.open(&segment_name(number))?,
-        };
-        Ok(&mut self.reading.insert((number, file)).1)
-    }
-
-    /// Goes on at the next valid record of a segment, and notes what is missing of what was in it.
-    fn skip_damage(&mut self, position: Position) -> Result<(), SpoolError> {
-        let number = position.segment;
-        let file = self.reading_file(number).ok();
-        let Some(bytes) = file.and_then(|file| read_whole(file, SEGMENT_BYTES_LIMIT)) else {
-            return self.drop_segment(number, LossReason::Damaged);
-        };
-        let Some(segment) = self.segments.get_mut(&number) else {
-            return Ok(());
-        };
-        let mut left = Segment {
-            salt: segment.salt,
-            bytes: segment.bytes,
-            spans: Vec::new(),
-            set_aside: false,
-        };
-        self.next.offset = segment.bytes;
-        for found in Scanner::new(&bytes, segment.salt) {
-            match found {
-                Found::Record { offset, header } => {
-                    if offset >= position.offset {
-                        self.next.offset = self.next.offset.min(offset);
-                    }
-                    left.add(header.span);
-                }
-                Found::Damage { offset, .. } => {
-                    self.ledger.note_damage(number, offset);
-                }
-            }
-        }
-        let before = std::mem::replace(segment, left).spans;
-        for span in before {
-            for lost in span.without(&segment.spans) {
-                self.ledger.lose(LossReason::Damaged, Some(lost), self.told);
-            }
-        }
-        self.ledger_changed = true;
-        Ok(())
     }
 }

@@ -34,7 +34,8 @@ pub(crate) const SEGMENT_SPANS_MAX: usize = 256;
 /// A higher number is not one of ours: counting up from it could overflow.
 const SEGMENT_NUMBER_MAX: u64 = 1 << 56;
 
-pub(crate) const HEAD_BYTES: u64 = 32;
+const HEAD_LENGTH: usize = 32;
+pub(crate) const HEAD_BYTES: u64 = HEAD_LENGTH as u64;
 const MAGIC: [u8; 8] = *b"tocSEGMT";
 
 pub(crate) fn segment_name(number: u64) -> String {
@@ -130,6 +131,14 @@ pub(crate) enum Found {
     },
 }
 
+impl Found {
+    pub(crate) const fn offset(&self) -> u64 {
+        match self {
+            Self::Record { offset, .. } | Self::Damage { offset, .. } => *offset,
+        }
+    }
+}
+
 /// Walks over the bytes of a whole segment file.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
@@ -143,7 +152,7 @@ impl<'a> Scanner<'a> {
         Self {
             bytes,
             salt,
-            at: HEAD_BYTES as usize,
+            at: HEAD_LENGTH,
         }
     }
 
@@ -254,16 +263,16 @@ mod tests {
     fn a_damaged_header_costs_its_own_record_only() {
         let mut bytes = segment(&[(1, b"one"), (2, b"two"), (3, b"three")]);
         assert_eq!(valid(&bytes), [1, 2, 3]);
-        let second = HEAD_BYTES as usize + Header::BYTES + 3;
+        let second = HEAD_LENGTH + Header::BYTES + 3;
         bytes[second + 20] ^= 1;
         assert_eq!(valid(&bytes), [1, 3]);
     }
 
     #[test]
     fn a_record_inside_a_damaged_record_is_not_believed() {
-        let planted = segment(&[(7, b"planted")])[HEAD_BYTES as usize..].to_vec();
+        let planted = segment(&[(7, b"planted")])[HEAD_LENGTH..].to_vec();
         let mut bytes = segment(&[(1, &planted), (2, b"two")]);
-        bytes[HEAD_BYTES as usize + 20] ^= 1;
+        bytes[HEAD_LENGTH + 20] ^= 1;
         assert_eq!(valid(&bytes), [2], "its checksum belongs to another offset");
     }
 

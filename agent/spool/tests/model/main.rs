@@ -2,6 +2,13 @@
 //!
 //! `PROPTEST_CASES=20000` makes it a long run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by them"
+)]
+
 mod disk;
 mod story;
 
