@@ -146,12 +146,16 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
 
     let incident = incident(&console, &person, &endpoint_id)?;
     tell(&format!("incident: {}", text(&incident, "title")?));
+    let id = text(&incident, "id")?;
     if options.headless {
+        let show = ["incidents", "show", &id, "-o", "json"];
+        let shown = console.run(&show)?;
+        shown.succeeded(&show)?;
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{incident:#}")?;
+        out.write_all(&shown.out)?;
         return Ok(out.flush()?);
     }
-    look_around(&console, &text(&incident, "id")?)
+    look_around(&console, &id)
 }
 
 /// Starts something that lives long enough for every sensor, and waits until it can be searched for.
@@ -160,7 +164,8 @@ fn see_processes(console: &Console<'_>) -> Result<()> {
     let mut sleeper = Command::new("sleep").args(["30", &marker]).spawn()?;
     let seen = eventually("a process of this machine is stored", STEP_LIMIT, || {
         let rows = console.rows(&["events", "search", "--kind", "process", "--text", &marker])?;
-        Ok(rows.into_iter().next())
+        let mut rows = rows.into_iter();
+        Ok(rows.find(|row| row["process"]["pid"] == sleeper.id()))
     });
     sleeper.kill()?;
     sleeper.wait()?;
