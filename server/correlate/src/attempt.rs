@@ -284,28 +284,34 @@ fn fit(prompt: &MfaEvent, answer: &MfaEvent) -> Option<u8> {
     if prompt.provider != answer.provider || !same_account {
         return None;
     }
-    if prompt.factor.is_some() && answer.factor.is_some() && prompt.factor != answer.factor {
+    let told = |factor: Option<Factor>| factor.filter(|factor| *factor != Factor::Other);
+    if let (Some(a), Some(b)) = (told(prompt.factor), told(answer.factor))
+        && a != b
+    {
         return None;
     }
     let (a, b) = (&prompt.flow, &answer.flow);
-    let mut fit = FIT_REQUEST * equal(a.transaction.as_deref(), b.transaction.as_deref());
-    let ids = [
-        (a.session.as_deref(), b.session.as_deref()),
+    let request = equal(a.transaction.as_deref(), b.transaction.as_deref());
+    let session = (a.session.as_deref(), b.session.as_deref());
+    let weaker = [
         (a.authentication.as_deref(), b.authentication.as_deref()),
         (a.root_session.as_deref(), b.root_session.as_deref()),
     ];
-    for (a, b) in ids {
-        if fit < FIT_REQUEST && differ(a, b) {
-            return None;
-        }
-        fit += FIT_ID * equal(a, b);
-    }
     let (a, b) = (&prompt.origin, &answer.origin);
-    let same_device = equal(a.device_token.as_deref(), b.device_token.as_deref())
+    let same_ip = a.ip.is_some() && a.ip == b.ip;
+    let is_other_flow = weaker.iter().any(|(a, b)| differ(*a, *b));
+    if request == 0 && (differ(session.0, session.1) || (is_other_flow && !same_ip)) {
+        return None;
+    }
+    let mut fit = FIT_REQUEST * request + FIT_ID * equal(session.0, session.1);
+    fit += weaker
+        .iter()
+        .map(|(a, b)| FIT_ID * equal(*a, *b))
+        .sum::<u8>();
+    fit += 2 * equal(a.device_token.as_deref(), b.device_token.as_deref())
         .max(equal(a.device_id.as_deref(), b.device_id.as_deref()));
-    fit += 2 * same_device;
     match (a.ip, b.ip) {
-        (Some(a), Some(b)) if a == b => Some(fit + 2),
+        _ if same_ip => Some(fit + 2),
         // Without an id in common, another address is another sign-in.
         (Some(_), Some(_)) => (fit > 0).then_some(fit),
         _ => Some(fit + 1),

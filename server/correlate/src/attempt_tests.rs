@@ -115,6 +115,35 @@ fn an_answer_of_another_session_address_or_factor_is_another_sign_in() {
 }
 
 #[test]
+fn ids_that_differ_within_one_sign_in_do_not_part_it() {
+    let request = |id: &str| FlowIds {
+        authentication: Some(id.into()),
+        ..FlowIds::default()
+    };
+    let story = known()
+        .flow(request("a"))
+        .prompt()
+        .flow(request("b"))
+        .denied();
+    assert_eq!(results(story), [Denied], "the same address and machine");
+    let story = known()
+        .flow(request("a"))
+        .prompt()
+        .elsewhere()
+        .flow(request("b"))
+        .denied();
+    assert_eq!(results(story).len(), 2);
+}
+
+#[test]
+fn a_factor_that_is_not_told_fits_any() {
+    assert_eq!(
+        results(known().prompt().factor(Factor::Other).denied()),
+        [Denied]
+    );
+}
+
+#[test]
 fn an_answer_from_the_phones_address_is_found_by_its_session() {
     let story = known().flow(session("one")).prompt().elsewhere().approved();
     story.with_attempts(|attempts| {

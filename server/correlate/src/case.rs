@@ -87,17 +87,10 @@ impl<'t, 'a> Case<'t, 'a> {
 
     /// Resets and bypasses that somebody else than the account's owner made.
     pub(crate) fn resets_by_others(&self) -> Vec<&'t Item<'a>> {
-        let is_reset = |kind| {
-            matches!(
-                kind,
-                MfaEventKind::FactorReset
-                    | MfaEventKind::PasswordReset
-                    | MfaEventKind::BypassIssued
-            )
-        };
-        let items = self.items.iter().copied();
-        items
-            .filter(|item| item.is_by_other() && item.event().is_some_and(|e| is_reset(e.kind)))
+        self.items
+            .iter()
+            .copied()
+            .filter(|item| item.is_reset_by_other())
             .collect()
     }
 

@@ -9,7 +9,8 @@
 //! A suspicious item opens an episode and keeps it open ([`open_until`]): two days each, adding up to a
 //! week. What else happens while it is open and may follow from it becomes a member. So a burst and a slow
 //! series need no rule each, no fixed window splits a series at a boundary, and what an attacker does days
-//! after a burst still lands in its incident. The person's ordinary sign-ins in between are no members.
+//! after a burst still lands in its incident. The person's ordinary sign-ins in between are no members, but
+//! for those after a reset by somebody else, which tell whose new factor it is.
 //!
 //! Most episodes are harmless: one ignored prompt opens one. Whether it becomes an incident is decided by
 //! its evidence.
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 
 use crate::attempt::AttemptResult;
 use crate::baseline::Standing;
+use crate::case::AFTER_RESET_MS;
 use crate::input::{MfaEventKind, Origin, Risk};
 use crate::timeline::{Item, open_until};
 
@@ -32,22 +34,30 @@ pub(crate) fn episodes<'t, 'a>(items: &'t [Item<'a>]) -> Vec<Episode<'t, 'a>> {
     let mut episodes: Vec<Episode<'t, 'a>> = Vec::new();
     let mut until_ms = i64::MIN;
     let mut sources = BTreeSet::new();
+    let mut reset_ms = None;
     for item in items {
         let is_open = item.time_ms <= until_ms;
         let is_signal = is_signal(item);
         if is_signal && !is_open {
             episodes.push(Episode { items: Vec::new() });
             sources.clear();
+            reset_ms = None;
             until_ms = i64::MIN;
         }
         if is_signal {
             until_ms = open_until(until_ms, item.time_ms);
         }
+        if item.is_reset_by_other() {
+            reset_ms = Some(item.time_ms);
+        }
+        let is_owners_return = item.is_approval()
+            && item.is_usual()
+            && reset_ms.is_some_and(|ms| item.end_ms() - ms <= AFTER_RESET_MS);
         if item.is_hostile {
             sources.extend(source(item.origin()));
         }
         if let Some(episode) = episodes.last_mut()
-            && (is_signal || (is_open && may_follow(item, &sources)))
+            && (is_signal || (is_open && (is_owners_return || may_follow(item, &sources))))
         {
             episode.items.push(item);
         }

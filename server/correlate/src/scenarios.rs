@@ -231,6 +231,26 @@ fn b3_a_new_phone_is_at_most_info() {
 }
 
 #[test]
+fn b3_a_new_phone_that_enrolls_itself_by_its_carrier_is_at_most_info() {
+    let story = known()
+        .at("2026-03-12 10:00")
+        .by_help_desk(MfaEventKind::FactorReset)
+        .after_minutes(8)
+        .elsewhere()
+        .event(MfaEventKind::FactorEnrolled)
+        .after_minutes(1)
+        .home()
+        .sign_in();
+    let severities = story.severities();
+    assert!(
+        severities
+            .iter()
+            .all(|severity| *severity <= Severity::Info),
+        "{severities:?}"
+    );
+}
+
+#[test]
 fn b4_a_traveler_on_the_own_machine_is_low() {
     let story = known().at("2026-03-12 22:00").traveling().sign_in();
     assert_eq!(story.severities(), [Severity::Low]);

@@ -171,6 +171,19 @@ impl<'a> Item<'a> {
         })
     }
 
+    /// A reset or bypass that somebody else than the account's owner made.
+    pub(crate) fn is_reset_by_other(&self) -> bool {
+        self.event().is_some_and(|event| {
+            event.is_by_other()
+                && matches!(
+                    event.kind,
+                    MfaEventKind::FactorReset
+                        | MfaEventKind::PasswordReset
+                        | MfaEventKind::BypassIssued
+                )
+        })
+    }
+
     pub(crate) fn is_by_other(&self) -> bool {
         self.event().is_some_and(MfaEvent::is_by_other)
     }

@@ -1,12 +1,15 @@
 //! Somebody else reset the password or the factors, and the person then signs in from elsewhere.
 //!
 //! The chain is followed by the account it is about, not by who did it: the help desk acts in good faith.
+//! A phone that enrolls itself does so from its carrier's network, so an enrollment from elsewhere weighs
+//! little until somebody signs in from there.
 
 use super::{Evidence, Family, Finding, Spec, Weight};
 use crate::baseline::Standing;
 use crate::case::{Case, event_ids};
 use crate::input::MfaEventKind;
 use crate::sentence;
+use crate::timeline::Item;
 
 /// See the file.
 pub(super) struct HelpDeskReset;
@@ -22,7 +25,7 @@ const SPEC: Spec = Spec {
 const BOTH: Weight = Weight(350);
 /// One of them, then from a place that is not the person's.
 const ONE: Weight = Weight(250);
-/// The same, where nothing is known of the person's places.
+/// The same, where nothing is known of the person's places, or where nobody has signed in from there.
 const BOTH_UNKNOWN: Weight = Weight(150);
 const ONE_UNKNOWN: Weight = Weight(60);
 
@@ -34,10 +37,8 @@ impl Evidence for HelpDeskReset {
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
         let resets = case.resets_by_others();
         let after = case.after_reset();
-        let entry = after
-            .iter()
-            .find(|i| i.place == Standing::Unusual)
-            .or_else(|| after.first())?;
+        let is_strange = |item: &&&Item<'_>| item.is_sign_in() && item.place == Standing::Unusual;
+        let entry = after.iter().find(is_strange).or_else(|| after.first())?;
         let reset_ms = resets.iter().map(|item| item.time_ms).min()?;
         let password = resets
             .iter()
@@ -46,7 +47,8 @@ impl Evidence for HelpDeskReset {
             .iter()
             .any(|item| !item.is_kind(MfaEventKind::PasswordReset));
         let is_unusual = entry.place == Standing::Unusual;
-        let weight = match (is_unusual, password && factors) {
+        let is_in = is_strange(&entry);
+        let weight = match (is_in, password && factors) {
             (true, true) => BOTH,
             (true, false) => ONE,
             (false, true) => BOTH_UNKNOWN,
@@ -109,15 +111,22 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_and_then_an_enrollment_from_elsewhere_is_seen() {
+    fn a_reset_and_then_a_sign_in_from_elsewhere_is_seen() {
         let story = reset().attacker().event(MfaEventKind::FactorEnrolled);
+        let story = story.after_minutes(1).event(MfaEventKind::SessionStarted);
         let finding = find(&HelpDeskReset, story).unwrap();
         assert_eq!(finding.weight, BOTH);
         assert_eq!(
             finding.summary,
-            "password and factors were reset by helpdesk@example.com; 4 minutes later an enrollment from \
+            "password and factors were reset by helpdesk@example.com; 5 minutes later a sign-in from \
              203.0.113.66 (Bucharest, RO, AS64666), which is not usual for this person"
         );
+    }
+
+    #[test]
+    fn a_phone_that_enrolls_itself_from_elsewhere_weighs_less() {
+        let story = reset().attacker().event(MfaEventKind::FactorEnrolled);
+        assert_eq!(weigh(&HelpDeskReset, story), BOTH_UNKNOWN.0);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod approval_after_prompts;
 mod approval_unusual_place;
 mod factor_change;
 mod help_desk_reset;
+mod owner_returned;
 mod password_pending;
 mod phishing_blocked;
 mod privilege_granted;
@@ -42,6 +43,7 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &approval_unusual_place::ApprovalUnusualPlace,
     &factor_change::FactorChange,
     &help_desk_reset::HelpDeskReset,
+    &owner_returned::OwnerReturned,
     &password_pending::PasswordPending,
     &phishing_blocked::PhishingBlocked,
     &privilege_granted::PrivilegeGranted,
