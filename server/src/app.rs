@@ -15,7 +15,7 @@ use tocsin_proto::agent::v1::agent_service_server::AgentServiceServer;
 use tocsin_proto::agent::v1::enrollment_service_server::EnrollmentServiceServer;
 use tocsin_proto::console::v1::console_service_server::ConsoleServiceServer;
 use tocsin_proto::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_BYTES_MAX};
-use tocsin_proto::profile::{Profile, ProfileError};
+use tocsin_proto::profile::Profile;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::StreamExt;
@@ -34,6 +34,8 @@ use crate::revocation::Revocations;
 use crate::rpc::auth::Auth;
 use crate::rpc::console::{Consoles, SEARCHES_MAX};
 use crate::rpc::enroll::Enroller;
+use crate::rpc::status::chain;
+use crate::rpc::upload::UPLOAD_BYTES_MAX;
 use crate::rpc::{Agents, Context};
 use crate::session::{Registry, presence};
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
@@ -60,7 +62,7 @@ const STREAMS_MAX: u32 = 64;
 /// Bytes of the headers of one call.
 const HEADER_BYTES_MAX: u32 = 8 << 10;
 
-/// Bytes of a request to enrol.
+/// Bytes of a request to enroll.
 const ENROLL_BYTES_MAX: usize = 16 << 10;
 
 /// Why the server does not run.
@@ -87,9 +89,6 @@ pub(crate) enum RunError {
         #[source]
         source: io::Error,
     },
-    /// The profile that is to be told the address is damaged.
-    #[error("write the address into admin.profile")]
-    Profile(#[from] ProfileError),
     /// Signals.
     #[error("wait for signals")]
     Signal(#[source] io::Error),
@@ -205,10 +204,7 @@ impl Parts {
         let config = self.config;
         let (ingest, writer) = Ingest::new(self.telemetry.clone(), config.limit.events_per_second);
         tasks.spawn("ingest", writer);
-        let correlator = Arc::new(Correlator::new(
-            self.state.clone(),
-            self.telemetry.clone(),
-        ));
+        let correlator = Arc::new(Correlator::new(self.state.clone(), self.telemetry.clone()));
         let retain = retention::run(
             self.telemetry.clone(),
             correlator.clone(),
@@ -218,7 +214,12 @@ impl Parts {
         tasks.spawn("retention", retain);
         tasks.spawn("correlate", correlator.clone().run(self.stopping.clone()));
         let registry = Arc::new(Registry::default());
-        let presence = presence::run(registry.clone(), self.state.clone(), self.stopping.clone());
+        let presence = presence::run(
+            registry.clone(),
+            self.state.clone(),
+            config.retention.events_age,
+            self.stopping.clone(),
+        );
         tasks.spawn("presence", presence);
         let revocations = Arc::new(Revocations::new(self.state.clone(), self.connections));
         let cut = revocations
@@ -255,7 +256,7 @@ async fn serve(
     let agents = Agents(context.clone());
     let enrollment =
         EnrollmentServiceServer::new(agents.clone()).max_decoding_message_size(ENROLL_BYTES_MAX);
-    let agents = AgentServiceServer::new(agents).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let agents = AgentServiceServer::new(agents).max_decoding_message_size(UPLOAD_BYTES_MAX);
     let consoles =
         ConsoleServiceServer::new(Consoles(context)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
@@ -336,7 +337,16 @@ async fn publish_address(
         tracing::info!("admin.profile is gone: its new place must be told {address}");
         return Ok(());
     };
-    let mut profile = Profile::from_toml(&text)?;
+    let mut profile = match Profile::from_toml(&text) {
+        Ok(profile) => profile,
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "admin.profile is not told where the server is"
+            );
+            return Ok(());
+        }
+    };
     if profile.servers != [address.as_str()] {
         profile.servers = vec![address];
         if let Ok(text) = profile.to_toml() {

@@ -25,6 +25,9 @@ use crate::store::{StateStore, StoreError};
 /// Refusals of one actor that are written one by one in a minute; the last of them says that more followed.
 const REFUSALS_PER_MINUTE_MAX: u32 = 20;
 
+/// Actors whose refusals are told apart in a minute.
+const REFUSED_ACTORS_MAX: usize = 1024;
+
 /// Bytes of a target or detail that are kept; foreign text may be long.
 const TEXT_BYTES_MAX: usize = 2048;
 
@@ -241,7 +244,7 @@ impl Verifier {
 #[derive(Debug, Clone)]
 pub(crate) struct Audit {
     store: Arc<dyn StateStore>,
-    refusals: Arc<Mutex<PerMinute>>,
+    refusals: Arc<Mutex<PerMinute<String>>>,
 }
 
 impl Audit {
@@ -249,7 +252,7 @@ impl Audit {
     pub(crate) fn new(store: Arc<dyn StateStore>) -> Self {
         Self {
             store,
-            refusals: Arc::default(),
+            refusals: Arc::new(Mutex::new(PerMinute::new(REFUSED_ACTORS_MAX))),
         }
     }
 
@@ -278,7 +281,7 @@ impl Audit {
             .refusals
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .count(&entry.actor, entry.time_ms);
+            .count(entry.actor.clone(), entry.time_ms);
         if count > REFUSALS_PER_MINUTE_MAX {
             return Ok(());
         }

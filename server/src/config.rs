@@ -4,10 +4,11 @@
 //! `init` writes and `config print` shows. Unknown keys are errors. Durations are text: a whole number and
 //! `ms`, `s`, `m`, `h` or `d`; sizes a whole number and `KiB`, `MiB` or `GiB`. It is read once, at the start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
 /// The default file, with the meaning of every key. `NAMES` stands for the names given to `init`.
@@ -198,16 +199,9 @@ impl Config {
             value: raw.listen.clone(),
             expected: "ADDRESS:PORT, as 0.0.0.0:7443 or [::]:7443",
         })?;
-        if raw.names.is_empty() {
-            return Err(ConfigError::Value {
-                key: "names",
-                value: String::new(),
-                expected: "a list of at least one host name or address",
-            });
-        }
         Ok(Self {
             listen,
-            names: raw.names.clone(),
+            names: names(&raw.names)?,
             certificate: raw.certificate.mean()?,
             limit: raw.limit.mean()?,
             session: raw.session.mean()?,
@@ -308,6 +302,34 @@ fn raw(text: &str, path: &Path) -> Result<RawConfig, ConfigError> {
         }
     }
     table.try_into().map_err(wrap)
+}
+
+/// Names of a server at most; a certificate with more is too large for comfort.
+const NAMES_MAX: usize = 32;
+
+/// Host names and addresses as they are written into a certificate, each once.
+pub(crate) fn names(said: &[String]) -> Result<Vec<String>, ConfigError> {
+    let wrong = |value: &str, expected| ConfigError::Value {
+        key: "names",
+        value: value.to_owned(),
+        expected,
+    };
+    let mut names = Vec::new();
+    for name in said {
+        let valid = ServerName::try_from(name.trim())
+            .map_err(|_| wrong(name, "a host name or an address, without a port"))?;
+        let name = match valid {
+            ServerName::IpAddress(address) => IpAddr::from(address).to_string(),
+            _ => name.trim().to_ascii_lowercase(),
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() || names.len() > NAMES_MAX {
+        return Err(wrong("", "a list of 1 to 32 host names and addresses"));
+    }
+    Ok(names)
 }
 
 /// A duration as it stands in files and on command lines: "30d", "20s", "500ms".
@@ -454,7 +476,8 @@ mod tests {
         check("lisen = \"x\"", "lisen");
         check("[certificate]\ngrase = \"1d\"", "grase");
         check("listen = \"localhost\"", "ADDRESS:PORT");
-        check("names = []", "at least one host name");
+        check("names = []", "1 to 32 host names");
+        check("names = [\"host:7443\"]", "without a port");
         check(
             "[certificate]\ngrace = \"1 day\"",
             "certificate.grace = \"1 day\"",
@@ -465,6 +488,28 @@ mod tests {
         check("[limit]\nconnections = -1", "connections");
         check("[retention]\nmfa_events_age = \"89d\"", "at least 90d");
         check("[retention]\nevents_size = \"20GB\"", "20GiB");
+    }
+
+    #[test]
+    fn names_are_hosts_or_addresses() {
+        let check = |said: &str| {
+            let said: Vec<_> = said.split(',').map(str::to_owned).collect();
+            names(&said).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            check("Tocsin.Example, 10.0.0.1,::1,tocsin.example").unwrap(),
+            ["tocsin.example", "10.0.0.1", "::1"]
+        );
+        for bad in [
+            "",
+            "host:7443",
+            "two words",
+            "http://host",
+            "host/x",
+            "a\"b",
+        ] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

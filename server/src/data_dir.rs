@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/                  0700
 //!   config.toml         what the operator says
-//!   ca.key  ca.crt      the CA; whoever has the key can enrol anything
+//!   ca.key  ca.crt      the CA; whoever has the key can enroll anything
 //!   server.key .crt     the server's certificate, renewed by the server
 //!   admin.profile       the first administrator's console profile
 //!   state.db            trust, audit log, MFA events, identities, incidents
@@ -90,6 +90,18 @@ impl DataDir {
         Ok(Self {
             path: path.to_owned(),
         })
+    }
+
+    /// Empties one that was just created, where filling it failed.
+    pub(crate) fn clear(&self) {
+        let Ok(entries) = fs::read_dir(&self.path) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "a file stays behind");
+            }
+        }
     }
 
     /// Takes one that `init` has made.

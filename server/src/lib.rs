@@ -24,6 +24,7 @@ mod ingest;
 mod listener;
 mod per_minute;
 mod revocation;
+mod role;
 mod rpc;
 mod search;
 mod session;

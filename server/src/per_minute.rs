@@ -1,45 +1,54 @@
 //! Counts events by key within a minute, with a bound on the keys.
 
 use std::collections::HashMap;
-
-/// Keys that are told apart; all others count as one.
-const KEYS_MAX: usize = 1024;
+use std::hash::Hash;
 
 /// Counts of the current minute.
-#[derive(Debug, Default)]
-pub(crate) struct PerMinute {
+#[derive(Debug)]
+pub(crate) struct PerMinute<K> {
+    keys_max: usize,
     minute: i64,
-    counts: HashMap<String, u32>,
+    /// `None` stands for all keys beyond the bound.
+    counts: HashMap<Option<K>, u32>,
 }
 
-impl PerMinute {
+impl<K: Hash + Eq> PerMinute<K> {
+    /// Tells that many keys apart; all others count as one.
+    pub(crate) fn new(keys_max: usize) -> Self {
+        Self {
+            keys_max,
+            minute: 0,
+            counts: HashMap::new(),
+        }
+    }
+
     /// Counts one more; how many in this minute, with it.
-    pub(crate) fn count(&mut self, key: &str, now_ms: i64) -> u32 {
+    pub(crate) fn count(&mut self, key: K, now_ms: i64) -> u32 {
         self.turn(now_ms);
-        let known = self.counts.contains_key(key) || self.counts.len() < KEYS_MAX;
-        let key = if known { key } else { "" };
-        let count = self.counts.entry(key.to_owned()).or_default();
+        let key = self.known(key);
+        let count = self.counts.entry(key).or_default();
         *count = count.saturating_add(1);
         *count
     }
 
     /// How many in this minute.
-    pub(crate) fn get(&mut self, key: &str, now_ms: i64) -> u32 {
+    pub(crate) fn get(&mut self, key: K, now_ms: i64) -> u32 {
         self.turn(now_ms);
-        let known = self.counts.get(key);
-        let others = || {
-            self.counts
-                .get("")
-                .filter(|_| self.counts.len() >= KEYS_MAX)
-        };
-        known.or_else(others).copied().unwrap_or(0)
+        let key = self.known(key);
+        self.counts.get(&key).copied().unwrap_or(0)
+    }
+
+    fn known(&self, key: K) -> Option<K> {
+        let key = Some(key);
+        let known = self.counts.len() < self.keys_max || self.counts.contains_key(&key);
+        key.filter(|_| known)
     }
 
     fn turn(&mut self, now_ms: i64) {
         let minute = now_ms.div_euclid(60_000);
         if self.minute != minute {
             self.minute = minute;
-            self.counts.clear();
+            self.counts = HashMap::new();
         }
     }
 }
@@ -50,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_new_minute_begins_at_nothing() {
-        let mut counts = PerMinute::default();
+        let mut counts = PerMinute::new(9);
         assert_eq!(counts.count("a", 0), 1);
         assert_eq!(counts.count("a", 59_999), 2);
         assert_eq!(counts.get("a", 59_999), 2);
@@ -60,13 +69,14 @@ mod tests {
 
     #[test]
     fn keys_without_number_count_as_one() {
-        let mut counts = PerMinute::default();
-        for key in 0..KEYS_MAX {
-            assert_eq!(counts.count(&key.to_string(), 0), 1);
+        let mut counts = PerMinute::new(100);
+        for key in 0..100 {
+            assert_eq!(counts.count(key, 0), 1);
         }
-        assert_eq!(counts.count("x", 0), 1);
-        assert_eq!(counts.count("y", 0), 2);
-        assert_eq!(counts.get("z", 0), 2);
-        assert!(counts.counts.len() <= KEYS_MAX + 1);
+        assert_eq!(counts.count(1000, 0), 1);
+        assert_eq!(counts.count(1001, 0), 2);
+        assert_eq!(counts.get(1002, 0), 2);
+        assert_eq!(counts.count(5, 0), 2, "known ones are still told apart");
+        assert!(counts.counts.len() <= 101);
     }
 }

@@ -12,7 +12,7 @@ use crate::audit::AuditEntry;
 use crate::certificate::open_authority;
 use crate::config::Config;
 use crate::data_dir::{DataDir, Pending};
-use crate::rpc::auth::Role;
+use crate::role::Role;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteState;
 use crate::store::trust::{AnalystRow, TrustStore};

@@ -1,7 +1,6 @@
 //! `init`: everything a server needs, made once.
 
 use clap::Args;
-use rustls::pki_types::ServerName;
 use tocsin_proto::profile::{PROFILE_VERSION, Profile};
 
 use super::{CommandError, DataArgs, tell};
@@ -10,12 +9,9 @@ use crate::ca::{self, Authority, Facts, Validity};
 use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::data_dir::{self, DataDir};
-use crate::rpc::auth::Role;
+use crate::role::Role;
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::trust::{AnalystRow, TrustStore};
-
-/// Names of a server at most; a certificate with more is too large for comfort.
-const NAMES_MAX: usize = 32;
 
 /// Name of the first administrator.
 const ADMIN: &str = "admin";
@@ -35,12 +31,31 @@ pub(super) struct InitArgs {
 }
 
 pub(super) async fn init(args: InitArgs) -> Result<(), CommandError> {
-    let names = check_names(&args.names)?;
+    let names =
+        config::names(&args.names).map_err(|error| CommandError::Usage(format!("--{error}")))?;
     let data = DataDir::create(&args.data.data)?;
-    let now = now_ms();
-    let text = config_text(&names);
-    let config = Config::parse(&text, &data.config())?;
+    if let Err(error) = make(&data, &names).await {
+        // Half a data directory is in the way of the next try.
+        data.clear();
+        return Err(error);
+    }
+    let folder = data.path().display();
+    tell(&format!(
+        "made {folder}\n\
+         next:\n  \
+         tocsin-server run --data {folder}                run the server; {folder}/config.toml says where it listens\n  \
+         tocsin-server token create --data {folder}       a token, to enroll an endpoint with\n  \
+         tocsin --profile {folder}/admin.profile endpoints list\n\
+         keep {folder}/ca.key secret: whoever has it can enroll anything",
+    ));
+    Ok(())
+}
 
+/// Fills an empty directory.
+async fn make(data: &DataDir, names: &[String]) -> Result<(), CommandError> {
+    let now = now_ms();
+    let text = config_text(names);
+    let config = Config::parse(&text, &data.config())?;
     let life = config.certificate;
     let (authority, key) = Authority::create(Validity::starting(now, life.ca_lifetime))?;
     data_dir::write(&data.ca_key(), &key)?;
@@ -64,47 +79,7 @@ pub(super) async fn init(args: InitArgs) -> Result<(), CommandError> {
     state.close().await;
     // Last: with it the directory counts as made.
     data_dir::write(&data.config(), &text)?;
-
-    let folder = data.path().display();
-    tell(&format!(
-        "made {folder}\n\
-         next:\n  \
-         tocsin-server run --data {folder}                run the server ({listen}, see {folder}/config.toml)\n  \
-         tocsin-server token create --data {folder}       a token, to enrol an endpoint with\n  \
-         tocsin --profile {folder}/admin.profile endpoints list\n\
-         keep {folder}/ca.key secret: whoever has it can enrol anything",
-        listen = config.listen,
-    ));
     Ok(())
-}
-
-/// Names as they are written into the certificate.
-fn check_names(names: &[String]) -> Result<Vec<String>, CommandError> {
-    let mut checked = Vec::new();
-    for name in names
-        .iter()
-        .map(|name| name.trim())
-        .filter(|n| !n.is_empty())
-    {
-        let valid = ServerName::try_from(name).map_err(|_| {
-            CommandError::Usage(format!(
-                "'{name}' is neither a host name nor an address; a port does not belong into --name"
-            ))
-        })?;
-        let name = match valid {
-            ServerName::IpAddress(address) => std::net::IpAddr::from(address).to_string(),
-            _ => name.to_ascii_lowercase(),
-        };
-        if !checked.contains(&name) {
-            checked.push(name);
-        }
-    }
-    if checked.is_empty() || checked.len() > NAMES_MAX {
-        return Err(CommandError::Usage(format!(
-            "--name needs 1 to {NAMES_MAX} names"
-        )));
-    }
-    Ok(checked)
 }
 
 /// The default file with these names.
@@ -171,28 +146,6 @@ impl NewProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_hosts_or_addresses() {
-        let names = |text: &str| {
-            let names: Vec<_> = text.split(',').map(str::to_owned).collect();
-            check_names(&names)
-        };
-        assert_eq!(
-            names("Tocsin.Example, 10.0.0.1,::1,tocsin.example").unwrap(),
-            ["tocsin.example", "10.0.0.1", "::1"]
-        );
-        for bad in [
-            "",
-            "host:7443",
-            "two words",
-            "http://host",
-            "host/x",
-            "a\"b",
-        ] {
-            assert!(names(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn names_stand_in_the_file_that_is_written() {

@@ -62,7 +62,7 @@ enum Command {
     /// Add, list, revoke or renew analysts.
     #[command(subcommand)]
     Analyst(analyst::AnalystCommand),
-    /// Make enrolment tokens.
+    /// Make enrollment tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Copy everything that cannot be made again, also while the server runs.
@@ -178,7 +178,7 @@ fn execute(command: Command) -> Result<(), CommandError> {
             Command::Analyst(command) => analyst::analyst(command).await,
             Command::Token(command) => token::token(command).await,
             Command::Backup(args) => backup::backup(args).await,
-            Command::Restore(args) => restore::restore(&args),
+            Command::Restore(args) => restore::restore(args).await,
             Command::Doctor(args) => doctor::doctor(args).await,
             Command::Config(command) => config::config(&command),
         }

@@ -6,7 +6,10 @@ use clap::Args;
 
 use super::backup::{DATABASES, FILES, FORMAT, MANIFEST, Manifest, copy, hash};
 use super::{CommandError, DataArgs, tell};
+use crate::audit::AuditEntry;
 use crate::data_dir::{self, DataDir};
+use crate::store::sqlite::SqliteState;
+use crate::store::trust::TrustStore;
 
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
@@ -17,8 +20,8 @@ pub(super) struct RestoreArgs {
     from: PathBuf,
 }
 
-pub(super) fn restore(args: &RestoreArgs) -> Result<(), CommandError> {
-    let manifest = read_manifest(args)?;
+pub(super) async fn restore(args: RestoreArgs) -> Result<(), CommandError> {
+    let manifest = read_manifest(&args)?;
     for name in DATABASES.into_iter().chain(FILES) {
         let path = args.from.join(name);
         match manifest.sha256.get(name) {
@@ -38,14 +41,35 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), CommandError> {
         }
     }
     let data = DataDir::create(&args.data.data)?;
-    for name in DATABASES.into_iter().chain(FILES) {
-        copy(&args.from.join(name), &data.path().join(name))?;
+    if let Err(error) = fill(&data, &args, &manifest).await {
+        data.clear();
+        return Err(error);
     }
     tell(&format!(
         "restored {} as of {}",
         data.path().display(),
         manifest.time
     ));
+    Ok(())
+}
+
+/// Copies everything; the configuration is last and makes it a data directory.
+async fn fill(data: &DataDir, args: &RestoreArgs, manifest: &Manifest) -> Result<(), CommandError> {
+    for name in DATABASES {
+        copy(&args.from.join(name), &data.path().join(name))?;
+    }
+    let state = SqliteState::open_existing(&data.state()).await?;
+    let detail = format!("as of {}", manifest.time);
+    let entry = AuditEntry::operator(
+        "server.restore",
+        &data.path().display().to_string(),
+        &detail,
+    );
+    state.append_audit(&entry).await?;
+    state.close().await;
+    for name in FILES {
+        copy(&args.from.join(name), &data.path().join(name))?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `token create`: what an endpoint enrols with.
+//! `token create`: what an endpoint enrolls with.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -33,7 +33,7 @@ pub(super) enum TokenCommand {
 pub(super) struct CreateArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// Endpoints that may enrol with it.
+    /// Endpoints that may enroll with it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=USES_MAX))]
     uses: u32,
     /// How long it is good, as 30m, 24h or 7d.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,13 +19,31 @@ use tonic::transport::server::Connected;
 use super::{Peer, PeerKey};
 use crate::clock::millis;
 
+/// Connections that one key may have open: an agent has one or two, an analyst some consoles. One stolen or hostile
+/// key cannot take the place of all others.
+const KEY_CONNECTIONS_MAX: usize = 32;
+
+/// Connections without a certificate at once. They are there to enroll, which takes a moment.
+const NAMELESS_MAX: usize = 1024;
+
+/// How long a connection without a certificate stays open.
+const NAMELESS_LIFETIME: Duration = Duration::from_secs(60);
+
 /// Open connections. A connection is in it before any of its requests is heard.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(Mutex<HashMap<u64, Entry>>);
+pub(crate) struct Connections(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    entries: HashMap<u64, Entry>,
+    /// How many of them show which key, or none.
+    counts: HashMap<Option<KeyPin>, usize>,
+}
 
 #[derive(Debug)]
 struct Entry {
     key: Option<PeerKey>,
+    since_ms: i64,
     /// The certificate had ended already when it connected.
     in_grace: bool,
     cut: CancellationToken,
@@ -37,14 +55,15 @@ impl Connections {
         self.cut_where(|entry| entry.key.as_ref().is_some_and(|key| key.pin == *pin))
     }
 
-    /// Cuts what its certificate no longer carries: the peer connects again and is judged anew.
+    /// Cuts what has outlived its certificate, or has none and stays: the peer connects again and is judged anew.
     pub(crate) fn cut_expired(&self, now_ms: i64, grace: Duration) -> usize {
         self.cut_where(|entry| {
-            let grace = if entry.in_grace { millis(grace) } else { 0 };
-            entry
-                .key
-                .as_ref()
-                .is_some_and(|key| now_ms > key.expiry_time_ms.saturating_add(grace))
+            let until = match &entry.key {
+                Some(key) if entry.in_grace => key.expiry_time_ms.saturating_add(millis(grace)),
+                Some(key) => key.expiry_time_ms,
+                None => entry.since_ms.saturating_add(millis(NAMELESS_LIFETIME)),
+            };
+            now_ms > until
         })
     }
 
@@ -54,27 +73,45 @@ impl Connections {
     }
 
     fn cut_where(&self, which: impl Fn(&Entry) -> bool) -> usize {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open();
         let mut count = 0;
-        for entry in entries.values().filter(|entry| which(entry)) {
+        for entry in open.entries.values().filter(|entry| which(entry)) {
             entry.cut.cancel();
             count += 1;
         }
         count
     }
 
-    pub(super) fn add(self: &Arc<Self>, peer: &Peer, now_ms: i64) -> Listed {
+    /// Lists a connection; `None` where its key, or nobody, has as many as may be.
+    pub(super) fn add(self: &Arc<Self>, peer: &Peer, now_ms: i64) -> Option<Listed> {
+        let pin = peer.key.as_ref().map(|key| key.pin);
+        let limit = if pin.is_some() {
+            KEY_CONNECTIONS_MAX
+        } else {
+            NAMELESS_MAX
+        };
+        let mut open = self.open();
+        let count = open.counts.entry(pin).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
         let entry = Entry {
             key: peer.key.clone(),
+            since_ms: now_ms,
             in_grace: peer.key.as_ref().is_some_and(|key| key.expired(now_ms)),
             cut: peer.cut.clone(),
         };
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.insert(peer.connection, entry);
-        Listed {
+        open.entries.insert(peer.connection, entry);
+        Some(Listed {
             connections: self.clone(),
             connection: peer.connection,
-        }
+            pin,
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,16 +120,19 @@ impl Connections {
 pub(super) struct Listed {
     connections: Arc<Connections>,
     connection: u64,
+    pin: Option<KeyPin>,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let mut entries = self
-            .connections
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        entries.remove(&self.connection);
+        let mut open = self.connections.open();
+        open.entries.remove(&self.connection);
+        if let Some(count) = open.counts.get_mut(&self.pin) {
+            *count -= 1;
+            if *count == 0 {
+                open.counts.remove(&self.pin);
+            }
+        }
     }
 }
 
@@ -211,5 +251,36 @@ mod tests {
         let connections = Arc::new(Connections::default());
         drop(connections.add(&peer(1, 1, 100), 0));
         assert_eq!(connections.cut_all(), 0);
+        assert!(connections.open().counts.is_empty());
+    }
+
+    #[test]
+    fn one_key_does_not_take_the_place_of_others() {
+        let connections = Arc::new(Connections::default());
+        let add = |number: usize, pin| connections.add(&peer(number as u64, pin, 100), 0);
+        let listed: Vec<_> = (0..KEY_CONNECTIONS_MAX).map(|n| add(n, 1)).collect();
+        assert!(listed.iter().all(Option::is_some));
+        assert!(add(1000, 1).is_none());
+        assert!(add(1001, 2).is_some());
+        drop(listed);
+        assert!(add(1002, 1).is_some());
+    }
+
+    #[test]
+    fn whoever_has_no_certificate_is_one_of_few_and_does_not_stay() {
+        let connections = Arc::new(Connections::default());
+        let nameless = |connection| Peer {
+            key: None,
+            ..peer(connection, 0, 0)
+        };
+        let peers: Vec<_> = (0..=NAMELESS_MAX as u64).map(nameless).collect();
+        let mut listed: Vec<_> = peers.iter().map(|peer| connections.add(peer, 0)).collect();
+        assert!(listed.pop().unwrap().is_none());
+        assert!(listed.iter().all(Option::is_some));
+        assert_eq!(connections.cut_expired(60_000, Duration::ZERO), 0);
+        assert_eq!(
+            connections.cut_expired(60_001, Duration::ZERO),
+            NAMELESS_MAX
+        );
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! A handshake in progress and an open connection each hold a slot, so that neither peers that say nothing
 //! nor peers without number take all memory: without a handshake slot connections wait in the kernel's
-//! queue, without a connection slot they are closed at once. Sessions of TLS are never resumed: every
+//! queue, without a connection slot they are closed at once. One key has few connections at once, and those without
+//! a certificate are few and short (`connection.rs`). Sessions of TLS are never resumed: every
 //! connection proves its key and has its certificate verified.
 
 use std::net::SocketAddr;
@@ -139,6 +140,8 @@ impl Acceptor {
                 continue;
             };
             number += 1;
+            // One form for an IPv4 address, however the socket listens.
+            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             let greeting = Greeting {
                 number,
                 address,
@@ -207,10 +210,14 @@ impl Greeting {
             }),
             cut: CancellationToken::new(),
         };
+        let Some(listed) = self.connections.add(&peer, now_ms()) else {
+            tracing::warn!(%address, "too many connections of one key, or without any: one was closed");
+            return None;
+        };
         Some(Connection {
             tls,
             cut: Box::pin(peer.cut.clone().cancelled_owned()),
-            _listed: self.connections.add(&peer, now_ms()),
+            _listed: listed,
             _slot: self.slot,
             peer,
         })

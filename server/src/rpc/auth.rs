@@ -16,7 +16,6 @@
 //!
 //! Every handler begins with [`Auth::authorize`]. A refusal is in the audit log before the caller learns of it.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -27,51 +26,14 @@ use super::status::ErrorCode;
 use crate::audit::{ActorKind, Audit};
 use crate::clock::now_ms;
 use crate::listener::Peer;
+use crate::role::Role;
 use crate::store::StateStore;
 use crate::store::trust::Holder;
-
-/// What an analyst may do; each role may all that the ones before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub(crate) enum Role {
-    /// Reads.
-    Viewer,
-    /// Works on incidents.
-    Analyst,
-    /// Acts on endpoints.
-    Responder,
-    /// Everything.
-    Admin,
-}
-
-impl Role {
-    const ALL: [Self; 4] = [Self::Viewer, Self::Analyst, Self::Responder, Self::Admin];
-
-    /// Its word.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Analyst => "analyst",
-            Self::Responder => "responder",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The role with this word.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.word() == word)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
 
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admits {
-    /// A peer without a certificate, or an endpoint that enrols anew.
+    /// A peer without a certificate, or an endpoint that enrolls anew.
     Enrolling,
     /// An endpoint, also within the grace period of its certificate.
     Renewing,
@@ -285,9 +247,9 @@ fn refusal(caller: &Caller, expired: bool, method: Method) -> Option<(ErrorCode,
         (_, Who::Analyst { .. }) => Some((NotPermitted, "an analyst may not do what endpoints do")),
         (_, Who::Nobody) if caller.peer.key.is_some() => Some((
             NotKnown,
-            "this certificate's key is not known here: enrol anew, or have the profile renewed",
+            "this certificate's key is not known here: enroll anew, or have the profile renewed",
         )),
-        (_, Who::Nobody) => Some((NotKnown, "this needs a certificate: enrol first")),
+        (_, Who::Nobody) => Some((NotKnown, "this needs a certificate: enroll first")),
     }
 }
 

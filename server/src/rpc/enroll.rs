@@ -4,7 +4,8 @@
 //! only after the store has committed that this key is that endpoint, in the transaction that uses up the
 //! token and writes the audit log.
 
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tocsin_proto::agent::v1 as wire;
@@ -23,34 +24,49 @@ use crate::clock::{millis, now_ms};
 use crate::per_minute::PerMinute;
 use crate::store::trust::{Enrollment, Renewal};
 
-/// Enrolments of one address that may fail in a minute; more are refused without a look at their token.
+/// Enrollments of one address that may fail in a minute; more are refused without a look at their token.
 const FAILURES_PER_MINUTE_MAX: u32 = 30;
 
-/// Enrolments and renewals at work at once; the others wait. Each costs two signatures and a commit.
+/// Addresses whose failures are told apart in a minute.
+const ADDRESSES_MAX: usize = 4096;
+
+/// Endpoints whose renewals are told apart in a minute: more than are enrolled.
+const ENDPOINTS_MAX: usize = 1 << 20;
+
+/// Enrollments and renewals at work at once; the others wait. Each costs two signatures and a commit.
 const AT_WORK_MAX: usize = 8;
+
+/// Renewals of one endpoint in a minute. Each is a row in the audit log; an ordinary agent renews every few weeks.
+const RENEWALS_PER_MINUTE_MAX: u32 = 60;
 
 /// How long a key that was replaced still works: the reply that brought the new certificate may be lost.
 const RETIRE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Keeps enrolment within bounds.
+/// Keeps enrollment within bounds.
 #[derive(Debug)]
 pub(crate) struct Enroller {
-    failures: Mutex<PerMinute>,
+    failures: Mutex<PerMinute<IpAddr>>,
+    renewals: Mutex<PerMinute<EndpointId>>,
     at_work: Semaphore,
 }
 
 impl Default for Enroller {
     fn default() -> Self {
         Self {
-            failures: Mutex::default(),
+            failures: Mutex::new(PerMinute::new(ADDRESSES_MAX)),
+            renewals: Mutex::new(PerMinute::new(ENDPOINTS_MAX)),
             at_work: Semaphore::new(AT_WORK_MAX),
         }
     }
 }
 
 impl Enroller {
-    fn failures(&self) -> std::sync::MutexGuard<'_, PerMinute> {
+    fn failures(&self) -> MutexGuard<'_, PerMinute<IpAddr>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renewals(&self) -> MutexGuard<'_, PerMinute<EndpointId>> {
+        self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,14 +76,14 @@ pub(crate) async fn enroll(
     request: Request<wire::EnrollRequest>,
 ) -> Result<Response<wire::EnrollResponse>, Status> {
     let caller = context.auth.authorize(&request, Method::Enroll).await?;
-    let address = caller.peer.address.ip().to_string();
-    if context.enroller.failures().get(&address, now_ms()) >= FAILURES_PER_MINUTE_MAX {
+    let address = caller.peer.address.ip();
+    if context.enroller.failures().get(address, now_ms()) >= FAILURES_PER_MINUTE_MAX {
         return Err(ErrorCode::Busy
-            .status("too many enrolments from this address have failed: try again in a minute"));
+            .status("too many enrollments from this address have failed: try again in a minute"));
     }
     let result = enroll_checked(context, &caller, request.into_inner()).await;
     if let Err(failed) = &result {
-        context.enroller.failures().count(&address, now_ms());
+        context.enroller.failures().count(address, now_ms());
         context
             .audit
             .refused(&caller, Method::Enroll, failed.message())
@@ -154,6 +170,10 @@ pub(crate) async fn renew(
     let endpoint = caller
         .endpoint()
         .ok_or_else(|| ErrorCode::NotPermitted.status("only endpoints renew certificates"))?;
+    let count = context.enroller.renewals().count(endpoint, now_ms());
+    if count > RENEWALS_PER_MINUTE_MAX {
+        return Err(ErrorCode::Busy.status("too many renewals: try again in a minute"));
+    }
     let renewed = renew_checked(context, &caller, endpoint, &request.into_inner()).await;
     if let Err(failed) = &renewed {
         context

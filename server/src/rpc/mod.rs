@@ -52,7 +52,7 @@ pub(crate) struct Context {
     pub(crate) correlator: Arc<Correlator>,
     /// Makes certificates.
     pub(crate) authority: Arc<Authority>,
-    /// Bounds of enrolment.
+    /// Bounds of enrollment.
     pub(crate) enroller: enroll::Enroller,
     /// Cuts revoked keys off.
     pub(crate) revocations: Arc<Revocations>,

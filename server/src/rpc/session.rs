@@ -124,7 +124,7 @@ async fn refuse(context: &Context, caller: &Caller, error: &AdmitError) -> wire:
     let (reason, retry) = match error {
         AdmitError::Conflict => (wire::RefusedReason::Conflict, CONFLICT_RETRY),
         AdmitError::Busy => (wire::RefusedReason::Busy, BUSY_RETRY),
-        AdmitError::Store(_) => (wire::RefusedReason::Busy, CONFLICT_RETRY),
+        AdmitError::TooOften | AdmitError::Store(_) => (wire::RefusedReason::Busy, CONFLICT_RETRY),
     };
     if let AdmitError::Store(source) = error {
         tracing::error!(error = chain(source), "a conflict cannot be noted");

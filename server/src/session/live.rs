@@ -225,7 +225,7 @@ impl Session {
     }
 
     fn address(&self) -> String {
-        self.peer.address.ip().to_canonical().to_string()
+        self.peer.address.ip().to_string()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

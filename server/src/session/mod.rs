@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::Peer;
+use crate::per_minute::PerMinute;
 use crate::store::StoreError;
 use crate::store::trust::{ConflictRow, PresenceChange, TrustStore};
 
@@ -33,6 +34,12 @@ pub(crate) use live::{Live, Session};
 
 /// Messages that wait for an agent to read them. An agent that does not is slow, not short of messages.
 pub(crate) const OUTBOX_MAX: usize = 8;
+
+/// Sessions of one endpoint in a minute. Each is a row of presence; an agent backs off long before.
+const SESSIONS_PER_MINUTE_MAX: u32 = 60;
+
+/// Endpoints whose sessions are told apart in a minute: more than are enrolled.
+const ENDPOINTS_MAX: usize = 1 << 20;
 
 /// What an open session allows its connection to do.
 #[derive(Debug, Clone)]
@@ -54,6 +61,9 @@ pub(crate) enum AdmitError {
     /// Another session of this endpoint is being admitted.
     #[error("another connection of this endpoint is being admitted")]
     Busy,
+    /// It has had too many sessions in this minute.
+    #[error("this endpoint has connected too often in this minute")]
+    TooOften,
     /// The conflict could not be noted.
     #[error("note a conflict")]
     Store(#[from] StoreError),
@@ -65,13 +75,26 @@ pub(crate) struct Registry {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     sessions: HashMap<EndpointId, Arc<Session>>,
     by_connection: HashMap<u64, EndpointId>,
     admitting: HashSet<EndpointId>,
+    begun: PerMinute<EndpointId>,
     /// Of sessions that have ended, not written yet.
     ended: Vec<PresenceChange>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            sessions: HashMap::new(),
+            by_connection: HashMap::new(),
+            admitting: HashSet::new(),
+            begun: PerMinute::new(ENDPOINTS_MAX),
+            ended: Vec::new(),
+        }
+    }
 }
 
 /// Who asks to be admitted.
@@ -116,7 +139,7 @@ impl Registry {
         probe_timeout: Duration,
         store: &dyn TrustStore,
     ) -> Result<Arc<Session>, AdmitError> {
-        let _admitting = Admitting::begin(self, applicant.endpoint)?;
+        let _admitting = Admitting::begin(self, applicant.endpoint, applicant.time_ms)?;
         let present = self.inner().sessions.get(&applicant.endpoint).cloned();
         if let Some(present) = present.filter(|present| {
             present.run != applicant.hello.run
@@ -183,12 +206,21 @@ struct Admitting<'r> {
 }
 
 impl<'r> Admitting<'r> {
-    fn begin(registry: &'r Registry, endpoint: EndpointId) -> Result<Self, AdmitError> {
-        if registry.inner().admitting.insert(endpoint) {
-            Ok(Self { registry, endpoint })
-        } else {
-            Err(AdmitError::Busy)
+    fn begin(
+        registry: &'r Registry,
+        endpoint: EndpointId,
+        now_ms: i64,
+    ) -> Result<Self, AdmitError> {
+        let mut inner = registry.inner();
+        let begun = inner.begun.count(endpoint, now_ms);
+        if begun > SESSIONS_PER_MINUTE_MAX {
+            return Err(AdmitError::TooOften);
         }
+        if !inner.admitting.insert(endpoint) {
+            return Err(AdmitError::Busy);
+        }
+        drop(inner);
+        Ok(Self { registry, endpoint })
     }
 }
 

@@ -7,11 +7,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Registry;
-use crate::clock::now_ms;
+use crate::clock::{millis, now_ms};
 use crate::store::trust::{PresenceChange, TrustStore};
 
 /// How often the registry is looked through.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often old presence is removed, and how much at once.
+const REMOVE_INTERVAL: Duration = Duration::from_secs(600);
+const REMOVE_MAX: u32 = 5000;
 
 /// Changes in one transaction, so that others get at the store in between.
 const GROUP_MAX: usize = 500;
@@ -19,18 +23,25 @@ const GROUP_MAX: usize = 500;
 /// Ends of sessions that wait for the store.
 const WAITING_MAX: usize = 100_000;
 
-/// Writes until `stopping`, and once more after it.
+/// Writes until `stopping`, and once more after it. What is older than `age` is removed.
 pub(crate) async fn run(
     registry: Arc<Registry>,
     store: Arc<dyn TrustStore>,
+    age: Duration,
     stopping: CancellationToken,
 ) {
+    let mut remove_time_ms = now_ms();
     while stopping
         .run_until_cancelled(tokio::time::sleep(INTERVAL))
         .await
         .is_some()
     {
-        write(&registry, store.as_ref(), now_ms()).await;
+        let now = now_ms();
+        write(&registry, store.as_ref(), now).await;
+        if now >= remove_time_ms {
+            remove(store.as_ref(), now.saturating_sub(millis(age))).await;
+            remove_time_ms = now.saturating_add(millis(REMOVE_INTERVAL));
+        }
     }
     registry.close_all();
     write(&registry, store.as_ref(), now_ms()).await;
@@ -43,6 +54,20 @@ async fn write(registry: &Registry, store: &dyn TrustStore, now_ms: i64) {
             let error = crate::rpc::status::chain(&error);
             tracing::warn!(error, "presence is not written yet");
             registry.keep(group);
+        }
+    }
+}
+
+async fn remove(store: &dyn TrustStore, before_time_ms: i64) {
+    loop {
+        match store.remove_presence(before_time_ms, REMOVE_MAX).await {
+            Ok(removed) if removed < u64::from(REMOVE_MAX) => return,
+            Ok(_) => {}
+            Err(error) => {
+                let error = crate::rpc::status::chain(&error);
+                tracing::warn!(error, "old presence is not removed yet");
+                return;
+            }
         }
     }
 }

@@ -304,3 +304,14 @@ async fn the_store_learns_of_beginning_and_end_and_once_a_minute() {
     assert_eq!(rows.len(), 1);
     assert!(rows[0].ended);
 }
+
+#[tokio::test]
+async fn an_endpoint_that_connects_all_the_time_is_told_to_wait() {
+    let fixture = fixture().await;
+    for connection in 0..SESSIONS_PER_MINUTE_MAX {
+        let agent = fixture.connect(u64::from(connection), 1, PATIENT).await;
+        assert!(agent.session.is_ok());
+    }
+    let agent = fixture.connect(1000, 1, PATIENT).await;
+    assert!(matches!(agent.session, Err(AdmitError::TooOften)));
+}

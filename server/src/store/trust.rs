@@ -11,7 +11,7 @@ use tocsin_proto::token::KeyPin;
 
 use super::StoreError;
 use crate::audit::{AuditEntry, AuditRow};
-use crate::rpc::auth::Role;
+use crate::role::Role;
 
 /// Refused runs that are kept for one endpoint; the oldest make room.
 pub(crate) const CONFLICTS_MAX: u32 = 16;
@@ -56,14 +56,14 @@ pub(crate) struct AnalystRow {
     pub(crate) revoked_time_ms: i64,
 }
 
-/// An enrolment token as it is kept: of its secret only the hash.
+/// An enrollment token as it is kept: of its secret only the hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenRow {
     /// Names it.
     pub(crate) id: [u8; 8],
     /// SHA-256 of its secret.
     pub(crate) secret_sha256: [u8; 32],
-    /// Endpoints it may still enrol in total.
+    /// Endpoints it may still enroll in total.
     pub(crate) uses_max: u32,
     /// When made.
     pub(crate) created_time_ms: i64,
@@ -114,20 +114,20 @@ pub(crate) struct Renewal {
 pub(crate) enum EnrollError {
     /// Unknown, or its secret is wrong; a caller is not told which.
     #[error(
-        "enrolment token is not known here: check that it was copied whole and is of this server"
+        "enrollment token is not known here: check that it was copied whole and is of this server"
     )]
     TokenUnknown,
     /// It has ended.
-    #[error("enrolment token has expired: have a new one made ('tocsin-server token create')")]
+    #[error("enrollment token has expired: have a new one made ('tocsin-server token create')")]
     TokenExpired,
     /// It has enrolled as many as it may.
-    #[error("enrolment token is used up: have a new one made ('tocsin-server token create')")]
+    #[error("enrollment token is used up: have a new one made ('tocsin-server token create')")]
     TokenUsedUp,
     /// This key was revoked, retired, or belongs to somebody else.
-    #[error("this key may not enrol: remove the agent's state and enrol with a new key")]
+    #[error("this key may not enroll: remove the agent's state and enroll with a new key")]
     KeyRefused,
     /// The store failed.
-    #[error("enrol an endpoint")]
+    #[error("enroll an endpoint")]
     Store(#[from] StoreError),
 }
 
@@ -301,6 +301,9 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
         until_time_ms: i64,
         limit: u32,
     ) -> Result<Vec<PresenceRow>, StoreError>;
+
+    /// Removes at most `limit` stretches that ended before a time; how many.
+    async fn remove_presence(&self, before_time_ms: i64, limit: u32) -> Result<u64, StoreError>;
 
     /// A setting of the server's own.
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;

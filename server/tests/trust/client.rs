@@ -111,7 +111,7 @@ impl Client {
         result.map_or_else(|status| status.code(), |_| Code::Ok)
     }
 
-    /// Enrols with this key; its certificate.
+    /// Enrolls with this key; its certificate.
     pub(crate) async fn enroll(
         &self,
         token: &EnrollmentToken,

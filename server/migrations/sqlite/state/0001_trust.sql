@@ -100,6 +100,7 @@ CREATE TABLE presence (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX presence_open ON presence (ended) WHERE ended = 0;
+CREATE INDEX presence_seen ON presence (seen_time_ms) WHERE ended = 1;
 
 -- Keys that were revoked, in the order in which they were: a running server follows this.
 CREATE TABLE revocation (

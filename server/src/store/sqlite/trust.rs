@@ -135,6 +135,10 @@ impl TrustStore for SqliteState {
         presence::between(&self.0.reader, id, (from_time_ms, until_time_ms), limit).await
     }
 
+    async fn remove_presence(&self, before_time_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        presence::remove(&self.0, before_time_ms, limit).await
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
         let row = sqlx::query("SELECT value FROM setting WHERE name = ?")
             .bind(name)

@@ -16,7 +16,7 @@ pub(super) async fn create_token(
     row: &TokenRow,
     entry: &AuditEntry,
 ) -> Result<(), StoreError> {
-    const ACTION: &str = "keep an enrolment token";
+    const ACTION: &str = "keep an enrollment token";
     let mut transaction = database.begin().await?;
     sqlx::query("INSERT INTO token VALUES (?, ?, ?, 0, ?, ?, ?)")
         .bind(row.id.as_slice())
@@ -32,14 +32,14 @@ pub(super) async fn create_token(
     transaction.commit().await.map_err(engine(ACTION))
 }
 
-/// Uses the token and makes the endpoint, in one immediate transaction: concurrent enrolments cannot use it
+/// Uses the token and makes the endpoint, in one immediate transaction: concurrent enrollments cannot use it
 /// more often than it allows.
 pub(super) async fn enroll(
     database: &Database,
     enrollment: &Enrollment,
     entry: &AuditEntry,
 ) -> Result<(), EnrollError> {
-    const ACTION: &str = "enrol an endpoint";
+    const ACTION: &str = "enroll an endpoint";
     let mut transaction = database.begin().await?;
     let ring = use_token(&mut transaction, enrollment).await?;
     admit_key(&mut transaction, &enrollment.key_pin, enrollment.endpoint).await?;
@@ -111,7 +111,7 @@ async fn use_token(
     connection: &mut SqliteConnection,
     enrollment: &Enrollment,
 ) -> Result<String, EnrollError> {
-    const ACTION: &str = "use an enrolment token";
+    const ACTION: &str = "use an enrollment token";
     let row = sqlx::query(
         "SELECT secret_sha256, uses, uses_max, expiry_time_ms, ring FROM token WHERE id = ?",
     )
@@ -121,7 +121,7 @@ async fn use_token(
     .map_err(engine(ACTION))?
     .ok_or(EnrollError::TokenUnknown)?;
     // Both are hashes of a random secret: how long the comparison takes tells nothing of the secret.
-    let secret: [u8; 32] = blob(&row, 0, "enrolment token")?;
+    let secret: [u8; 32] = blob(&row, 0, "enrollment token")?;
     if secret != enrollment.secret_sha256 {
         return Err(EnrollError::TokenUnknown);
     }

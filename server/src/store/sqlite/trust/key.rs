@@ -8,7 +8,7 @@ use tocsin_proto::token::KeyPin;
 use super::super::{Database, blob, engine};
 use super::audit;
 use crate::audit::AuditEntry;
-use crate::rpc::auth::Role;
+use crate::role::Role;
 use crate::store::StoreError;
 use crate::store::trust::{AnalystRow, Holder, KeyHolder};
 

@@ -121,6 +121,25 @@ pub(super) async fn between(
     rows.iter().map(presence_row).collect()
 }
 
+/// Removes old stretches.
+pub(super) async fn remove(
+    database: &Database,
+    before_time_ms: i64,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    sqlx::query(
+        "DELETE FROM presence WHERE (endpoint, connected_time_ms, run) IN \
+         (SELECT endpoint, connected_time_ms, run FROM presence \
+          WHERE ended = 1 AND seen_time_ms < ? LIMIT ?)",
+    )
+    .bind(before_time_ms)
+    .bind(limit)
+    .execute(&database.writer)
+    .await
+    .map(|done| done.rows_affected())
+    .map_err(engine("remove old presence"))
+}
+
 fn presence_row(row: &SqliteRow) -> Result<PresenceRow, StoreError> {
     let run = RunId::from_bytes(blob(row, 0, "run id")?);
     let read = || -> Result<PresenceRow, sqlx::Error> {

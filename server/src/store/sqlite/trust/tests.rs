@@ -11,7 +11,7 @@ use tocsin_proto::telemetry::v1::Health;
 use tocsin_proto::token::key_pin;
 
 use crate::audit::{AuditEntry, Verifier};
-use crate::rpc::auth::Role;
+use crate::role::Role;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteState;
 use crate::store::trust::{
@@ -75,7 +75,7 @@ fn enrollment(key: &str) -> Enrollment {
 }
 
 impl Fixture {
-    /// Enrols a key with a token that was made for many.
+    /// Enrolls a key with a token that was made for many.
     async fn enroll(&self, key: &str) -> EndpointId {
         if self
             .state
@@ -185,7 +185,7 @@ async fn a_token_enrolls_as_many_as_it_says_however_many_try_at_once() {
     assert_eq!(
         verify(&fixture.state).await.rows(),
         4,
-        "token and three enrolments"
+        "token and three enrollments"
     );
 }
 
@@ -584,6 +584,10 @@ async fn presence_grows_and_ends_and_never_shrinks() {
     state.end_presence().await.unwrap();
     let rows = state.presence(id, 0, 1000, 10).await.unwrap();
     assert!(rows.iter().all(|row| row.ended));
+    assert_eq!(state.remove_presence(301, 10).await.unwrap(), 1);
+    assert_eq!(state.remove_presence(301, 10).await.unwrap(), 0);
+    let rows = state.presence(id, 0, 1000, 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
     assert_eq!(state.endpoint(id).await.unwrap().last_seen_time_ms, 600);
 }
 
