@@ -19,6 +19,10 @@
 //! Without a server the agent works on. Nothing a sensor, a server or a user does ends it.
 
 #![cfg_attr(not(target_os = "linux"), forbid(unsafe_code))]
+#![cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "some of what sensors may see only Linux's see so far")
+)]
 
 mod account;
 mod address;
