@@ -50,7 +50,7 @@ pub struct Spool<F: Folder = DiskFolder> {
     active: Option<Active<F::File>>,
     /// A segment was created since the names were synced.
     names_changed: bool,
-    /// Told by the next sync: a full segment could not be synced.
+    /// Told by the next sync: a segment that is full, or was found at start, could not be synced.
     failed_sync: Option<SpoolError>,
     /// Segments whose files were removed since the names were synced.
     removed: Vec<u64>,
@@ -88,6 +88,7 @@ impl<F: Folder> Spool<F> {
             ledger,
             segments,
             active,
+            failed_sync,
             report,
         } = recover(&folder)?;
         let mut spool = Self {
@@ -103,7 +104,7 @@ impl<F: Folder> Spool<F> {
                 broken: false,
             }),
             names_changed: false,
-            failed_sync: None,
+            failed_sync,
             removed: Vec::new(),
             next: Position {
                 segment: 0,

@@ -10,6 +10,7 @@
 //! segment that a crash left without a record.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use tocsin_proto::id::EventSequence;
 
@@ -59,6 +60,8 @@ pub(crate) struct Recovered<F: Folder> {
     pub(crate) segments: BTreeMap<u64, Segment>,
     /// The newest segment, where it can be written on.
     pub(crate) active: Option<(u64, F::File)>,
+    /// Why what was not synced before may still not survive a crash.
+    pub(crate) failed_sync: Option<SpoolError>,
     pub(crate) report: Recovery,
 }
 
@@ -79,19 +82,29 @@ pub(crate) fn recover<F: Folder>(folder: &F) -> Result<Recovered<F>, SpoolError>
     numbers.retain(|number| !survey.ledger.dead.contains(number));
 
     let mut segments = BTreeMap::new();
-    let mut active = None;
+    let (mut active, mut failed_sync) = (None, None);
     for number in &numbers {
         let newest = numbers.last() == Some(number);
-        let mut file = folder
-            .open(&segment_name(*number))
-            .map_err(failed("open", "a segment"))?;
-        let Some((segment, intact)) = survey.segment(*number, &mut file, newest) else {
+        let name = segment_name(*number);
+        let mut file = folder.open(&name).map_err(failed("open", &name))?;
+        let bytes = read_whole(&mut file, SEGMENT_BYTES_LIMIT);
+        let length = file.bytes().map_err(failed("measure", &name))?;
+        let found = survey.segment(*number, bytes.as_deref().ok_or(length), newest);
+        let Some((segment, intact)) = found else {
             survey.ledger.dead.insert(*number);
             continue;
         };
-        if newest && !segment.set_aside {
-            cut_torn_end(*number, &mut file, segment.bytes)?;
-            active = intact.then_some((*number, file));
+        let durable = match bytes {
+            Some(bytes) if newest && !segment.set_aside => {
+                make_durable(&mut file, bytes, segment.bytes)
+            }
+            // The process that filled it may have died before the sync that it owed.
+            _ => file.sync(),
+        };
+        match durable {
+            Ok(()) if newest && intact => active = Some((*number, file)),
+            Ok(()) => {}
+            Err(error) => failed_sync = Some(failed("sync", &name)(error)),
         }
         segments.insert(*number, segment);
     }
@@ -110,6 +123,7 @@ pub(crate) fn recover<F: Folder>(folder: &F) -> Result<Recovered<F>, SpoolError>
         ledger,
         segments,
         active,
+        failed_sync,
         report,
     })
 }
@@ -144,14 +158,13 @@ pub(crate) fn read_whole<T: FolderFile>(file: &mut T, bytes_max: u64) -> Option<
     Some(bytes)
 }
 
-/// Leaves the newest segment as it was found valid, also if the machine crashes now.
-fn cut_torn_end<T: FolderFile>(number: u64, file: &mut T, end: u64) -> Result<(), SpoolError> {
-    let name = segment_name(number);
-    if file.bytes().map_err(failed("measure", &name))? > end {
-        file.cut(end)
-            .map_err(failed("cut the torn end of", &name))?;
-    }
-    file.sync().map_err(failed("sync", &name))
+/// Leaves the newest segment as it was found valid, also if the machine crashes now. Writes it once
+/// more: where an earlier process failed to sync, the system may show bytes that it has given up.
+fn make_durable<T: FolderFile>(file: &mut T, mut bytes: Vec<u8>, end: u64) -> io::Result<()> {
+    bytes.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+    file.cut(end)?;
+    file.write_at(&bytes, 0)?;
+    file.sync()
 }
 
 /// Goes over all records in order and works out what is missing.
@@ -183,21 +196,22 @@ impl Survey {
     }
 
     /// What a file holds, and whether its head is intact. None: a crash left nothing in it.
-    fn segment<T: FolderFile>(
+    /// Of a file that was not read, its length.
+    fn segment(
         &mut self,
         number: u64,
-        file: &mut T,
+        bytes: Result<&[u8], u64>,
         newest: bool,
     ) -> Option<(Segment, bool)> {
-        let Some(bytes) = read_whole(file, SEGMENT_BYTES_LIMIT) else {
-            self.damage(number, 0, None);
-            return Some((
-                self.set_aside(number, file.bytes().unwrap_or(0), None),
-                false,
-            ));
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(length) => {
+                self.damage(number, 0, None);
+                return Some((self.set_aside(number, length, None), false));
+            }
         };
         let length = bytes.len() as u64;
-        let head = Head::decode(&bytes, number).unwrap_or(Head::LOST);
+        let head = Head::decode(bytes, number).unwrap_or(Head::LOST);
         if head.version > SegmentVersion::CURRENT {
             return Some((self.set_aside(number, length, Some(head.version.0)), false));
         }
@@ -208,7 +222,7 @@ impl Survey {
             set_aside: false,
         };
         let mut trailing = Vec::new();
-        for found in Scanner::new(&bytes, head.salt) {
+        for found in Scanner::new(bytes, head.salt) {
             match found {
                 Found::Record { header, .. } => {
                     for (offset, damaged) in trailing.drain(..) {

@@ -339,14 +339,18 @@ impl FolderFile for DiskFile {
         if state.dies()? {
             return Err(dead());
         }
-        if state.syncs_to_fail > 0 {
-            state.syncs_to_fail -= 1;
-            state.failed_syncs += 1;
+        let fails = state.syncs_to_fail > 0;
+        state.syncs_to_fail -= usize::from(fails);
+        state.failed_syncs += usize::from(fails);
+        let content = state.files.get_mut(&self.file).unwrap();
+        let unsynced = std::mem::take(&mut content.unsynced);
+        if fails {
+            // As Linux does: what could not be written counts as written from now on.
             return Err(io::Error::other("the disk does not sync"));
         }
-        let content = state.files.get_mut(&self.file).unwrap();
-        content.synced = content.seen.clone();
-        content.unsynced.clear();
+        for change in unsynced {
+            change.apply(&mut content.synced);
+        }
         Ok(())
     }
 }

@@ -54,6 +54,8 @@ struct Facts {
     at_risk: bool,
     /// Its push failed.
     refused: bool,
+    /// And the machine went down since: a part of it, cut off but not for sure, may be back.
+    remains: bool,
     /// The server has it, and this process was told.
     committed: bool,
     /// The server has it, and some process was told.
@@ -217,7 +219,7 @@ impl Story {
                 let dead = self.disk.is_dead();
                 self.seen.disk_full += usize::from(matches!(error, SpoolError::DiskFull { .. }));
                 for facts in self.facts(run, span) {
-                    (facts.refused, facts.at_risk) = (!dead, true);
+                    (facts.refused, facts.at_risk) = (!dead, dead);
                 }
             }
         }
@@ -230,7 +232,7 @@ impl Story {
         }
         assert!(!self.owes_failure, "a failed sync was not told");
         for facts in self.events.values_mut() {
-            facts.synced |= !facts.in_doubt && !facts.at_risk;
+            facts.synced |= !facts.in_doubt && !facts.at_risk && !facts.refused;
         }
     }
 
@@ -268,7 +270,8 @@ impl Story {
             let (record, run) = self.pushed[index].clone();
             let mut vanished = 0;
             for facts in self.facts(run, record.span) {
-                let excused = facts.ever_committed || facts.lost.is_some() || facts.at_risk;
+                let gone = facts.ever_committed || facts.lost.is_some();
+                let excused = gone || facts.at_risk || facts.refused;
                 assert!(excused, "{:?} was skipped: {facts:?}", record.span);
                 vanished += usize::from(facts.at_risk && facts.lost.is_none());
             }
@@ -368,7 +371,7 @@ impl Story {
                 let any = self
                     .events
                     .values()
-                    .any(|facts| facts.at_risk || facts.in_doubt);
+                    .any(|facts| facts.at_risk || facts.in_doubt || facts.remains);
                 assert!(any, "damage of unknown extent, and everything was safe");
                 continue;
             };
@@ -394,7 +397,7 @@ impl Story {
                     }
                     LossReason::Damaged => {
                         // A hole between two records may be what was delivered, or told before.
-                        let gone = facts.ever_committed || facts.lost.is_some();
+                        let gone = facts.ever_committed || facts.lost.is_some() || facts.refused;
                         let safe = !facts.at_risk && !facts.in_doubt && !gone;
                         assert!(!safe, "{event:?} was safe: {facts:?}");
                     }
@@ -442,13 +445,16 @@ impl Story {
 
     fn restart(&mut self) {
         self.forget_process();
-        while self.spool.is_none() {
-            match Spool::open_in(self.disk.clone(), CONFIG) {
-                Ok((spool, _)) => self.spool = Some(spool),
-                Err(_) if self.disk.is_dead() => return,
-                // As after any sync that failed.
-                Err(_) => self.doubt_unsynced(),
+        let failed_before = self.disk.failed_syncs();
+        match Spool::open_in(self.disk.clone(), CONFIG) {
+            Ok((spool, _)) => self.spool = Some(spool),
+            Err(error) => {
+                assert!(self.disk.is_dead(), "{error}");
+                return;
             }
+        }
+        if self.disk.failed_syncs() > failed_before {
+            self.doubt_unsynced();
         }
         self.new_run();
         self.note_losses();
@@ -457,7 +463,8 @@ impl Story {
     fn crash(&mut self, seed: u64) {
         self.seen.crashes += 1;
         for facts in self.events.values_mut() {
-            facts.at_risk |= !facts.synced;
+            facts.at_risk |= !facts.synced && !facts.refused;
+            facts.remains |= facts.refused;
         }
         self.forget_process();
         self.disk.crash(seed);
@@ -476,8 +483,8 @@ impl Story {
         }
         self.note_losses();
         for (event, facts) in &self.events {
-            let there = facts.ever_committed || facts.lost.is_some();
-            assert!(there || facts.at_risk, "{event:?} is nowhere: {facts:?}");
+            let gone = facts.ever_committed || facts.lost.is_some() || facts.refused;
+            assert!(gone || facts.at_risk, "{event:?} is nowhere: {facts:?}");
         }
         assert_eq!(self.spool().stats().events, 0);
         self.settle();
