@@ -195,6 +195,11 @@ impl App {
                     break None;
                 },
             }
+            let time_ms = clock::now_ms();
+            if self.health.note_stuck(time_ms) {
+                let changed = Observation::SensorsChanged { time_ms };
+                self.queue.push("health", [changed]);
+            }
             self.write_status().await;
         };
         tracing::info!(signal, "ending");

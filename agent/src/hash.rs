@@ -1,7 +1,9 @@
 //! SHA-256 of executables, off the hot path: each file is hashed once, by one worker, and remembered by what
 //! identifies its content.
 //!
-//! A sensor hands over an open file at the first sight of an executable and goes on at once. When the pipeline
+//! A sensor hands over a file at the first sight of an executable and goes on at once; it does not open it for
+//! reading, since a file system in user space may take for ever to answer. A worker that waits for such a one is
+//! joined by another, up to [`WORKERS_MAX`]. When the pipeline
 //! has gathered events, most hashes are there; it waits a moment for those that are on their way and sends the
 //! event without a hash otherwise. A storm of new files fills the short queue of the worker, and those beyond
 //! it stay without a hash until they are executed again.
@@ -9,6 +11,7 @@
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +23,12 @@ const REMEMBERED_MAX: usize = 8192;
 
 /// Open files that wait for the worker.
 const WAITING_MAX: usize = 64;
+
+/// Threads that hash. There is one, unless files do not answer.
+const WORKERS_MAX: usize = 4;
+
+/// A worker that takes longer for one file gets another one beside it, and is no longer waited for.
+const SLOW_AFTER: Duration = Duration::from_secs(5);
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -38,6 +47,36 @@ pub(crate) struct FileIdentity {
     changed_ns: i128,
 }
 
+/// A file's numbers as the platform's own call gives them.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileNumbers {
+    /// Which device.
+    pub(crate) device: u64,
+    /// Which inode.
+    pub(crate) inode: u64,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Seconds and nanoseconds.
+    pub(crate) modified: (i64, i64),
+    /// Seconds and nanoseconds.
+    pub(crate) changed: (i64, i64),
+}
+
+#[cfg(unix)]
+impl From<FileNumbers> for FileIdentity {
+    fn from(numbers: FileNumbers) -> Self {
+        let ns = |(seconds, ns): (i64, i64)| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            device: numbers.device,
+            inode: numbers.inode,
+            size: numbers.size,
+            modified_ns: ns(numbers.modified),
+            changed_ns: ns(numbers.changed),
+        }
+    }
+}
+
 impl FileIdentity {
     /// Of an open or named file; `None` where it is not a regular file or the platform cannot say.
     pub(crate) fn of(metadata: &Metadata) -> Option<Self> {
@@ -51,14 +90,13 @@ impl FileIdentity {
     )]
     fn read(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
-        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
-        Some(Self {
+        Some(Self::from(FileNumbers {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
-            modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
-            changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
-        })
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }))
     }
 
     #[cfg(not(unix))]
@@ -76,50 +114,79 @@ enum Known {
     Never,
 }
 
+/// A file on its way to a worker.
+#[derive(Debug)]
+struct Task {
+    identity: FileIdentity,
+    file: File,
+}
+
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<FileIdentity, Known>,
+    /// Files that were requested and are not done.
     waiting: usize,
+    /// What the workers do, and since when.
+    working: Vec<(FileIdentity, Instant)>,
+    workers: usize,
 }
 
-/// The worker and what it remembers.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    tasks: Mutex<Receiver<Task>>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The workers and what they remember.
 #[derive(Debug)]
 pub(crate) struct Hasher {
     bytes_max: u64,
-    state: Arc<(Mutex<State>, Condvar)>,
+    shared: Arc<Shared>,
     /// `None` where nothing is hashed.
-    queue: Option<SyncSender<(FileIdentity, File)>>,
+    queue: Option<SyncSender<Task>>,
 }
 
 impl Hasher {
-    /// Starts the worker. It ends when the hasher is dropped.
+    /// Starts a worker. It ends when the hasher is dropped.
     pub(crate) fn start(bytes_max: u64) -> io::Result<Self> {
-        let state: Arc<(Mutex<State>, Condvar)> = Arc::default();
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let queue = if bytes_max > 0 {
-            let state = state.clone();
-            std::thread::Builder::new()
-                .name("hasher".into())
-                .spawn(move || work(&state, &receiver))?;
-            Some(sender)
-        } else {
-            None
-        };
-        Ok(Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            tasks: Mutex::new(receiver),
+        });
+        let hasher = Self {
             bytes_max,
-            state,
-            queue,
-        })
+            queue: (bytes_max > 0).then_some(sender),
+            shared,
+        };
+        if bytes_max > 0 {
+            hasher.start_worker(&mut hasher.shared.lock())?;
+        }
+        Ok(hasher)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn start_worker(&self, state: &mut State) -> io::Result<()> {
+        let shared = self.shared.clone();
+        std::thread::Builder::new()
+            .name("hasher".into())
+            .spawn(move || work(&shared))?;
+        state.workers += 1;
+        Ok(())
     }
 
-    /// Sees to it that the file's hash gets known. `open` is called only for a file not yet seen.
+    /// Sees to it that the file's hash gets known. `open` is called only for a file not yet seen; see
+    /// [`open_unread`].
     pub(crate) fn request(&self, file: FileIdentity, open: impl FnOnce() -> io::Result<File>) {
         let Some(queue) = &self.queue else { return };
-        let mut state = self.lock();
+        let mut state = self.shared.lock();
         if state.known.contains_key(&file) {
             return;
         }
@@ -128,9 +195,19 @@ impl Hasher {
             state.known.insert(file, Known::Never);
             return;
         }
+        if state.workers < WORKERS_MAX && state.slow(Instant::now()) == state.workers {
+            // Without another one, hashes stay away until the slow ones are done.
+            if let Err(error) = self.start_worker(&mut state) {
+                tracing::warn!(%error, "start another hasher");
+            }
+        }
         // A file that cannot be opened now may be at its next execution: nothing is remembered.
         let Ok(opened) = open() else { return };
-        match queue.try_send((file, opened)) {
+        let task = Task {
+            identity: file,
+            file: opened,
+        };
+        match queue.try_send(task) {
             Ok(()) => {
                 state.known.insert(file, Known::Waiting);
                 state.waiting += 1;
@@ -141,21 +218,56 @@ impl Hasher {
 
     /// The file's hash, where it is known by now.
     pub(crate) fn hash(&self, file: &FileIdentity) -> Option<Sha256Hash> {
-        match self.lock().known.get(file) {
+        match self.shared.lock().known.get(file) {
             Some(Known::Hash(hash)) => Some(*hash),
             _ => None,
         }
     }
 
-    /// Waits until every file that was requested is hashed, at most so long.
+    /// Waits until every file that was requested is hashed, slow ones left out, at most so long.
     pub(crate) fn settle(&self, timeout: Duration) {
-        let (_, changed) = &*self.state;
+        let now = Instant::now();
+        let unsettled = |state: &mut State| state.waiting > state.slow(now);
         // The result says only whether the time ran out, and either is right.
-        drop(changed.wait_timeout_while(self.lock(), timeout, |state| state.waiting > 0));
+        drop(
+            self.shared
+                .changed
+                .wait_timeout_while(self.shared.lock(), timeout, unsettled),
+        );
     }
 }
 
+/// Opens a file for [`Hasher::request`] without a word to its file system, where the platform can do that.
+pub(crate) fn open_unread(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::libc::O_PATH);
+    options.open(path)
+}
+
+/// The same file, open for reading.
+#[cfg(target_os = "linux")]
+fn reopen(file: &File) -> io::Result<File> {
+    use std::os::fd::AsRawFd;
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reopen(file: &File) -> io::Result<File> {
+    file.try_clone()
+}
+
 impl State {
+    /// Workers that take long.
+    fn slow(&self, now: Instant) -> usize {
+        let is_slow = |since: &Instant| now.saturating_duration_since(*since) > SLOW_AFTER;
+        self.working
+            .iter()
+            .filter(|(_, since)| is_slow(since))
+            .count()
+    }
+
     fn make_room(&mut self) {
         if self.known.len() < REMEMBERED_MAX {
             return;
@@ -168,29 +280,32 @@ impl State {
     }
 }
 
-fn work(state: &(Mutex<State>, Condvar), queue: &Receiver<(FileIdentity, File)>) {
+fn work(shared: &Shared) {
     let mut buffer = vec![0; READ_BYTES];
-    while let Ok((identity, file)) = queue.recv() {
-        let started = Instant::now();
-        let hashed = hash_file(&identity, file, &mut buffer);
-        tracing::trace!(
-            bytes = identity.size,
-            ms = started.elapsed().as_millis(),
-            hashed = hashed.is_ok(),
-            "hashed an executable"
-        );
-        let (lock, changed) = state;
-        let mut state = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        // One worker waits for the next task, the others for it.
+        let task = shared
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(Task { identity, file }) = task else {
+            return;
+        };
+        shared.lock().working.push((identity, Instant::now()));
+        let hashed = hash_file(&identity, &file, &mut buffer);
+        let mut state = shared.lock();
+        state.working.retain(|(other, _)| *other != identity);
         state.waiting -= 1;
-        state
-            .known
-            .insert(identity, hashed.map_or(Known::Never, Known::Hash));
+        let known = hashed.map_or(Known::Never, Known::Hash);
+        state.known.insert(identity, known);
         drop(state);
-        changed.notify_all();
+        shared.changed.notify_all();
     }
 }
 
-fn hash_file(identity: &FileIdentity, mut file: File, buffer: &mut [u8]) -> io::Result<Sha256Hash> {
+fn hash_file(identity: &FileIdentity, file: &File, buffer: &mut [u8]) -> io::Result<Sha256Hash> {
+    let mut file = reopen(file)?;
     let mut hash = Sha256::new();
     loop {
         let read = file.read(buffer)?;
@@ -210,7 +325,6 @@ fn hash_file(identity: &FileIdentity, mut file: File, buffer: &mut [u8]) -> io::
 #[cfg(unix)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -220,7 +334,7 @@ mod tests {
 
     fn hashed(hasher: &Hasher, path: &Path) -> Option<Sha256Hash> {
         let identity = identity(path);
-        hasher.request(identity, || File::open(path));
+        hasher.request(identity, || open_unread(path));
         hasher.settle(LONG);
         hasher.hash(&identity)
     }
@@ -249,7 +363,7 @@ mod tests {
         assert_ne!(identity(&path), before);
         // Opened after the change, asked for as it was before.
         let hasher = Hasher::start(1 << 20).unwrap();
-        hasher.request(before, || File::open(&path));
+        hasher.request(before, || open_unread(&path));
         hasher.settle(LONG);
         assert_eq!(hasher.hash(&before), None, "never a hash of other bytes");
     }
@@ -264,6 +378,33 @@ mod tests {
         assert_eq!(hasher.hash(&identity(&path)), None);
         let off = Hasher::start(0).unwrap();
         off.request(identity(&path), || panic!("nothing is hashed"));
+    }
+
+    #[test]
+    fn a_file_that_does_not_answer_holds_up_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let path = directory.path().join("program");
+        std::fs::write(&path, "abc").unwrap();
+        let hasher = Hasher::start(1 << 20).unwrap();
+        // To open a pipe for reading takes until somebody writes.
+        let hung = FileIdentity {
+            inode: 1,
+            ..identity(&path)
+        };
+        hasher.request(hung, || open_unread(&pipe));
+        while hasher.shared.lock().working.is_empty() {
+            std::thread::yield_now();
+        }
+        let long_ago = Instant::now().checked_sub(SLOW_AFTER * 2).unwrap();
+        hasher.shared.lock().working[0].1 = long_ago;
+        assert!(hashed(&hasher, &path).is_some(), "by another worker");
+        assert_eq!(hasher.shared.lock().workers, 2);
+        // Lets the first worker end.
+        drop(File::options().write(true).open(&pipe).unwrap());
+        hasher.settle(LONG);
+        assert_eq!(hasher.hash(&hung), None);
     }
 
     #[test]

@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::sensor::Counters;
 
+/// A sensor that works so long without a pause stands still.
+const STUCK_AFTER_MS: i64 = 10_000;
+
+/// What is said of one.
+const STUCK: &str = "it stands still: a process keeps it from being read";
+
 /// State of a sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +132,8 @@ struct Sensor {
     name: &'static str,
     state: SensorState,
     detail: String,
+    /// The detail before it stood still.
+    was: String,
     restarts: u32,
     counters: Arc<Counters>,
 }
@@ -179,6 +187,7 @@ impl Health {
             name,
             state: SensorState::Starting,
             detail: String::new(),
+            was: String::new(),
             restarts: 0,
             counters,
         });
@@ -280,6 +289,28 @@ impl Health {
         };
     }
 
+    /// Shows sensors that stand still, and those that go on. True where that changed something.
+    pub(crate) fn note_stuck(&self, now_ms: i64) -> bool {
+        let mut changed = false;
+        for sensor in &mut self.lock().sensors {
+            let busy_ms = sensor
+                .counters
+                .busy_since_ms()
+                .map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+            let is_stuck = busy_ms > STUCK_AFTER_MS;
+            if is_stuck && sensor.state == SensorState::Running {
+                sensor.state = SensorState::Failed;
+                sensor.was = std::mem::replace(&mut sensor.detail, STUCK.to_owned());
+                changed = true;
+            } else if !is_stuck && sensor.state == SensorState::Failed && sensor.detail == STUCK {
+                sensor.state = SensorState::Running;
+                sensor.detail = std::mem::take(&mut sensor.was);
+                changed = true;
+            }
+        }
+        changed
+    }
+
     /// Everything, now.
     pub(crate) fn report(&self) -> Report {
         let inner = self.lock();
@@ -349,6 +380,24 @@ mod tests {
         assert!(!set(SensorState::Running, ""));
         assert!(set(SensorState::Running, "misses something"));
         assert!(!health.set_sensor("unknown", SensorState::Running, String::new()));
+    }
+
+    #[test]
+    fn a_sensor_that_stands_still_is_shown_until_it_goes_on() {
+        let health = Health::default();
+        let counters = Arc::new(Counters::default());
+        health.add_sensor("a", counters.clone());
+        health.set_sensor("a", SensorState::Running, "misses something".into());
+        counters.set_busy_since_ms(1000);
+        assert!(!health.note_stuck(2000));
+        assert!(health.note_stuck(1001 + STUCK_AFTER_MS));
+        assert_eq!(health.sensor_state("a"), Some(SensorState::Failed));
+        assert!(!health.note_stuck(2000 + STUCK_AFTER_MS), "it is known");
+        counters.set_busy_since_ms(0);
+        assert!(health.note_stuck(3000 + STUCK_AFTER_MS));
+        let report = health.report();
+        assert_eq!(report.sensors[0].state, SensorState::Running);
+        assert_eq!(report.sensors[0].detail, "misses something");
     }
 
     #[test]

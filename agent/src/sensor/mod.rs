@@ -6,7 +6,7 @@
 //! started again ([`supervisor`]); a panic counts as an error.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::queue::Queue;
 
@@ -108,6 +108,8 @@ impl SensorError {
 pub(crate) struct Counters {
     observed: AtomicU64,
     lost: AtomicU64,
+    /// Since when it works on what it was woken for, Unix milliseconds; 0 while it waits.
+    busy_since_ms: AtomicI64,
 }
 
 impl Counters {
@@ -119,6 +121,16 @@ impl Counters {
     /// Observations lost, as far as they can be counted.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Since when it works without a pause, Unix milliseconds.
+    pub(crate) fn busy_since_ms(&self) -> Option<i64> {
+        Some(self.busy_since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    /// It works since then; 0 = it waits.
+    pub(crate) fn set_busy_since_ms(&self, since_ms: i64) {
+        self.busy_since_ms.store(since_ms, Ordering::Relaxed);
     }
 }
 
@@ -158,6 +170,17 @@ impl Output {
         };
         self.queue
             .push(self.component, [Observation::Loss(Box::new(loss))]);
+    }
+
+    /// It begins to work on a group of what its source gave. One that never comes to [`Output::paused`] is stuck,
+    /// which health shows.
+    pub(crate) fn busy(&self, now_ms: i64) {
+        self.counters.set_busy_since_ms(now_ms);
+    }
+
+    /// It is done with the group.
+    pub(crate) fn paused(&self) {
+        self.busy(0);
     }
 }
 

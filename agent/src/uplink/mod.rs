@@ -11,6 +11,7 @@
 
 mod connect;
 pub(crate) mod enroll;
+mod retry;
 mod upload;
 
 use std::convert::Infallible;
@@ -21,8 +22,8 @@ use tocsin_proto::agent::v1::agent_service_client::AgentServiceClient;
 use tocsin_proto::agent::v1::session_request::Message;
 use tocsin_proto::agent::v1::session_response::Message as Reply;
 use tocsin_proto::agent::v1::{
-    ClockReply, Heartbeat, Hello, Machine as WireMachine, Refused, RefusedReason,
-    RenewCertificateRequest, SessionRequest, SessionResponse, Welcome,
+    ClockReply, Heartbeat, Hello, Machine as WireMachine, RenewCertificateRequest, SessionRequest,
+    SessionResponse, Welcome,
 };
 use tocsin_proto::capability;
 use tocsin_proto::id::{BootId, RunId};
@@ -32,36 +33,27 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::health::{self, ConnectionState, Health};
-use crate::identity::{CurrentIdentity, IdentityError, Issued};
+use crate::identity::{CurrentIdentity, Issued};
 use crate::machine::Machine;
 use crate::normalize;
 use crate::outbox::Outbox;
 use crate::queue::Queue;
 use crate::text::chain;
 
-pub(crate) use connect::{ConnectError, connect_tls};
-use upload::{Upload, UploadError};
-
-/// First and longest delay between two tries.
-const RETRY_FIRST: Duration = Duration::from_millis(200);
-const RETRY_CAP: Duration = Duration::from_secs(30);
+pub(crate) use connect::connect_tls;
+use retry::{RETRY_CAP, RETRY_FIRST, Retry, SessionError};
+use upload::Upload;
 
 /// A session that lasted so long was well: the next failure is a first one.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// Delay after a refusal that no quick try will change.
-const REFUSED_RETRY: Duration = Duration::from_secs(60);
-
 /// How often a refused endpoint looks whether it was enrolled anew.
 const IDENTITY_LOOK: Duration = Duration::from_secs(5);
-
-/// Longest delay that a server can ask for.
-const REFUSED_RETRY_MAX: Duration = Duration::from_secs(600);
 
 /// How long the server may take for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -78,104 +70,6 @@ const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 /// Delays between two tries to renew.
 const RENEWAL_RETRY_FIRST: Duration = Duration::from_secs(1);
 const RENEWAL_RETRY_CAP: Duration = Duration::from_secs(300);
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-enum SessionError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error(transparent)]
-    Upload(#[from] UploadError),
-    /// The server answered a call with an error, or the connection broke.
-    #[error("{doing}: {}", connect::told(status))]
-    Status {
-        doing: &'static str,
-        status: Box<Status>,
-    },
-    /// The server does not want this run.
-    #[error("open a session: the server refused it: {}", .0.detail)]
-    Refused(Refused),
-    #[error("{doing}: the server does not answer")]
-    Silent { doing: &'static str },
-    #[error("keep the session: the server ended it")]
-    Ended,
-    #[error("keep the session: the server sent {0}")]
-    Protocol(&'static str),
-    /// Not an error: there is a new certificate to connect with.
-    #[error("the certificate was renewed")]
-    Renewed,
-}
-
-impl SessionError {
-    fn status(doing: &'static str) -> impl FnOnce(Status) -> Self {
-        move |status| Self::Status {
-            doing,
-            status: Box::new(status),
-        }
-    }
-
-    /// Whether the server knows us and says no.
-    fn is_denial(&self) -> bool {
-        matches!(self, Self::Status { status, .. }
-            if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied))
-    }
-
-    /// When to try again, and what the connection is until then.
-    fn retry(&self) -> (Retry, ConnectionState) {
-        match self {
-            Self::Renewed => (Retry::Now, ConnectionState::Connecting),
-            Self::Refused(refused) => {
-                let asked = Duration::from_millis(refused.retry_delay_ms.into());
-                let or_slow = |delay: Duration| {
-                    if delay.is_zero() {
-                        REFUSED_RETRY
-                    } else {
-                        delay
-                    }
-                };
-                match refused.reason() {
-                    RefusedReason::Conflict => {
-                        (Retry::After(or_slow(asked)), ConnectionState::Conflict)
-                    }
-                    RefusedReason::Busy => (Retry::AtLeast(asked), ConnectionState::Waiting),
-                    RefusedReason::Capability
-                    | RefusedReason::Invalid
-                    | RefusedReason::Unspecified => {
-                        (Retry::After(or_slow(asked)), ConnectionState::Refused)
-                    }
-                }
-            }
-            _ if self.is_denial() => (Retry::After(REFUSED_RETRY), ConnectionState::Refused),
-            _ => (Retry::AtLeast(Duration::ZERO), ConnectionState::Waiting),
-        }
-    }
-}
-
-/// When to try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retry {
-    /// At once.
-    Now,
-    /// By the back-off, and not before this.
-    AtLeast(Duration),
-    /// After this.
-    After(Duration),
-}
-
-impl Retry {
-    fn delay(self, backoff: &mut Backoff, chance: f64) -> Duration {
-        match self {
-            Self::Now => Duration::ZERO,
-            Self::AtLeast(least) => {
-                let by_backoff = backoff.next_delay(chance);
-                by_backoff.max(least.min(REFUSED_RETRY_MAX))
-            }
-            Self::After(delay) => delay.min(REFUSED_RETRY_MAX).mul_f64(0.8 + chance * 0.4),
-        }
-    }
-}
 
 /// What the uplink works with.
 #[derive(Debug)]
@@ -511,60 +405,6 @@ async fn blocking<S: Send + Sync + 'static, T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refused(reason: RefusedReason, retry_delay_ms: u32) -> SessionError {
-        SessionError::Refused(Refused {
-            reason: reason.into(),
-            detail: "because".into(),
-            retry_delay_ms,
-        })
-    }
-
-    #[test]
-    fn a_refusal_is_tried_again_slowly_and_shown() {
-        let slow = Retry::After(REFUSED_RETRY);
-        assert_eq!(
-            refused(RefusedReason::Conflict, 0).retry(),
-            (slow, ConnectionState::Conflict)
-        );
-        assert_eq!(
-            refused(RefusedReason::Conflict, 5000).retry().0,
-            Retry::After(Duration::from_secs(5))
-        );
-        assert_eq!(
-            refused(RefusedReason::Capability, 0).retry(),
-            (slow, ConnectionState::Refused)
-        );
-        let revoked = SessionError::status("open a session")(Status::permission_denied("revoked"));
-        assert_eq!(revoked.retry(), (slow, ConnectionState::Refused));
-    }
-
-    #[test]
-    fn what_may_pass_is_tried_again_soon() {
-        let soon = Retry::AtLeast(Duration::ZERO);
-        assert_eq!(
-            SessionError::Ended.retry(),
-            (soon, ConnectionState::Waiting)
-        );
-        let away = SessionError::status("open a session")(Status::unavailable("stopping"));
-        assert_eq!(away.retry(), (soon, ConnectionState::Waiting));
-        assert_eq!(
-            refused(RefusedReason::Busy, 700).retry(),
-            (
-                Retry::AtLeast(Duration::from_millis(700)),
-                ConnectionState::Waiting
-            )
-        );
-    }
-
-    #[test]
-    fn no_server_can_send_an_agent_away_for_long() {
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
-        for retry in [Retry::After(Duration::MAX), Retry::AtLeast(Duration::MAX)] {
-            assert!(retry.delay(&mut backoff, 1.0) <= REFUSED_RETRY_MAX.mul_f64(1.2));
-        }
-        assert_eq!(Retry::Now.delay(&mut backoff, 0.5), Duration::ZERO);
-    }
 
     #[test]
     fn heartbeats_keep_their_range() {

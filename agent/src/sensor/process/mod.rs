@@ -15,6 +15,8 @@ use crate::config::ProcessConfig;
 use crate::hash::{FileIdentity, Hasher};
 
 #[cfg(target_os = "linux")]
+mod clocks;
+#[cfg(target_os = "linux")]
 mod datagram;
 #[cfg(target_os = "linux")]
 mod namespace;

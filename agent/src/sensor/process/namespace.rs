@@ -11,10 +11,29 @@ use std::path::Path;
 use nix::sched::{CloneFlags, setns};
 
 use super::procfs::parse_stat;
+use crate::config::Scope;
 
 /// The namespace a link like `/proc/PID/ns/net` stands for, by its inode.
 pub(super) fn network_inode(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+/// The network namespace of a process.
+pub(super) fn network_inode_of(pid: u32) -> Option<u64> {
+    network_inode(Path::new(&format!("/proc/{pid}/ns/net")))
+}
+
+/// The network namespace that `scope` restricts a sensor to, as far as it can be told by looking.
+pub(super) fn restriction(scope: Scope) -> Option<u64> {
+    let own = network_inode(Path::new("/proc/thread-self/ns/net"));
+    match scope {
+        Scope::Machine => None,
+        Scope::Namespace => own,
+        Scope::Auto => {
+            let initial = network_inode_of(initial_pid());
+            own.filter(|_| initial.is_some() && own != initial)
+        }
+    }
 }
 
 /// Runs `work` on a thread in the initial network namespace.
@@ -31,15 +50,18 @@ pub(super) fn in_initial<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result
     })
 }
 
-/// Opens the initial network namespace: that of the kernel's own threads, which cannot leave it, or else that of
-/// the first process.
 fn open_initial() -> io::Result<File> {
+    File::open(format!("/proc/{}/ns/net", initial_pid()))
+}
+
+/// Who is in the initial network namespace: the kernel's own threads, which cannot leave it, or else the first
+/// process.
+fn initial_pid() -> u32 {
     let of_kernel = std::fs::read("/proc/2/stat")
         .ok()
         .and_then(|stat| parse_stat(&stat))
         .is_some_and(|stat| stat.kernel);
-    let pid = if of_kernel { 2 } else { 1 };
-    File::open(format!("/proc/{pid}/ns/net"))
+    if of_kernel { 2 } else { 1 }
 }
 
 #[cfg(test)]
@@ -52,5 +74,7 @@ mod tests {
         assert!(own.is_some());
         assert_eq!(own, network_inode(Path::new("/proc/thread-self/ns/net")));
         assert_eq!(network_inode(Path::new("/proc/self/ns/none")), None);
+        assert_eq!(restriction(Scope::Namespace), own);
+        assert_eq!(restriction(Scope::Machine), None);
     }
 }

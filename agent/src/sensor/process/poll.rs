@@ -12,7 +12,7 @@ use tocsin_proto::limits::{ARGV_BYTES_MAX, PATH_BYTES_MAX};
 use super::{Account, Activity, ArgvState, Image, Parent, ProcessObservation};
 use crate::clock;
 use crate::config::ProcessConfig;
-use crate::hash::{FileIdentity, Hasher};
+use crate::hash::{FileIdentity, Hasher, open_unread};
 use crate::sensor::{Observation, Output, Sensor, SensorError, Stop};
 
 /// Its name in health and gaps.
@@ -23,12 +23,20 @@ const NAME: &str = "process/poll";
 pub(crate) struct Poll {
     config: ProcessConfig,
     hasher: Arc<Hasher>,
+    /// Only processes of this network namespace are reported, where set.
+    #[cfg(target_os = "linux")]
+    namespace: Option<u64>,
 }
 
 impl Poll {
     /// Scans as `config` says; executables are hashed by `hasher`.
     pub(crate) fn new(config: ProcessConfig, hasher: Arc<Hasher>) -> Self {
-        Self { config, hasher }
+        Self {
+            #[cfg(target_os = "linux")]
+            namespace: super::namespace::restriction(config.scope),
+            config,
+            hasher,
+        }
     }
 }
 
@@ -100,6 +108,7 @@ impl Poll {
             .values()
             .filter(|process| !known.0.contains_key(&process.pid().as_u32()))
             .filter(|process| process.exe().is_some() || !process.cmd().is_empty())
+            .filter(|process| self.includes(process))
             .collect();
         // Parents began before their children, so they are known when these name them.
         new.sort_by_key(|process| (process.start_time(), process.pid()));
@@ -111,6 +120,17 @@ impl Poll {
             seen.push(observation);
         }
         seen
+    }
+
+    /// Whether it is in the network namespace to which the sensor is restricted, if it is.
+    fn includes(&self, process: &Process) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(own) = self.namespace {
+            return super::namespace::network_inode_of(process.pid().as_u32()) == Some(own);
+        }
+        // Elsewhere there are none.
+        let _unused = process;
+        true
     }
 
     fn observe(&self, process: &Process, known: &Known) -> ProcessObservation {
@@ -155,7 +175,7 @@ impl Poll {
             .ok()
             .and_then(|metadata| FileIdentity::of(&metadata));
         if let Some(file) = file {
-            self.hasher.request(file, || std::fs::File::open(path));
+            self.hasher.request(file, || open_unread(path));
         }
         Image {
             executable: executable.into(),

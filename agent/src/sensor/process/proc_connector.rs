@@ -2,7 +2,9 @@
 //!
 //! Promises: every process is seen, however short its life; what a full socket buffer dropped is counted by the
 //! kernel's own counts and becomes a gap, after which the table is brought in line with `/proc`.
-//! What it cannot promise: the command line of a process that ended before it was read; that one is marked.
+//! What it cannot promise: the command line of a process that ended before it was read; that one is marked. And a
+//! process can arrange its memory so that reading its command line takes for ever: the sensor then stands still,
+//! which health shows; only a sensor inside the kernel is safe from that.
 //!
 //! It wakes for each notification and at real-time priority, since a command line that is read later is read less
 //! often. Storms cannot make it take a processor for itself: it has nothing to do but what ordinary threads had time
@@ -328,6 +330,7 @@ impl<'a> Watch<'a> {
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
         loop {
             self.table.set_clocks();
+            self.output.busy(self.now_ms());
             let more = self.take_group(&mut buffer)?;
             self.table.look();
             self.hand_over();
@@ -335,7 +338,14 @@ impl<'a> Watch<'a> {
                 break;
             }
         }
-        self.report_losses()
+        self.report_losses()?;
+        self.output.paused();
+        Ok(())
+    }
+
+    fn now_ms(&self) -> i64 {
+        let clocks = self.table.clocks();
+        clocks.wall_ms(clocks.monotonic_ns)
     }
 
     /// Takes one group; true where there may be more.

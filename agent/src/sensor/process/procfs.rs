@@ -3,22 +3,26 @@
 //! A process may end at any moment, so everything here may be missing. The one thing that must not happen is to
 //! read of another process which got the same pid: [`Stat::start_ticks`] is compared by the caller.
 
+use std::ffi::CString;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 use tocsin_proto::limits::{ARGV_BYTES_MAX, PATH_BYTES_MAX};
 
+use super::clocks::Clocks;
 use super::namespace::network_inode;
-use super::table::{Clocks, Login, ProcessFiles};
+use super::table::{Login, ProcessFiles};
 use super::{ArgvState, Image};
-use crate::hash::{FileIdentity, Hasher};
+use crate::hash::{FileIdentity, FileNumbers, Hasher, open_unread};
 
 /// Flag of a kernel thread in `stat`.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -93,6 +97,38 @@ fn parse_id(bytes: &[u8]) -> Option<u32> {
     text.trim().parse().ok().filter(|id| *id != UNSET)
 }
 
+/// What identifies the file that an `exe` link stands for, whatever its path leads to by now. Takes what the kernel
+/// has at hand: a file system in user space is not asked, as it may never answer.
+fn identity(path: &Path) -> std::io::Result<FileIdentity> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statx is plain numbers, for which zeros are valid.
+    #[expect(unsafe_code, reason = "no safe wrapper exists")]
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with a zero byte and both outlive the call, which writes one statx.
+    #[expect(unsafe_code, reason = "no safe wrapper exists")]
+    let result = unsafe {
+        libc::statx(
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_STATX_DONT_SYNC,
+            libc::STATX_BASIC_STATS,
+            &raw mut found,
+        )
+    };
+    Errno::result(result)?;
+    if u32::from(found.stx_mode) & libc::S_IFMT != libc::S_IFREG {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    let time = |time: libc::statx_timestamp| (time.tv_sec, i64::from(time.tv_nsec));
+    Ok(FileIdentity::from(FileNumbers {
+        device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
+        inode: found.stx_ino,
+        size: found.stx_size,
+        modified: time(found.stx_mtime),
+        changed: time(found.stx_ctime),
+    }))
+}
+
 /// Reads `/proc`. One per sensor; it reuses its buffers.
 #[derive(Debug)]
 pub(super) struct ProcFiles {
@@ -161,12 +197,9 @@ impl ProcessFiles for ProcFiles {
             .map(|path| path.into_os_string().into_vec())
             .unwrap_or_default();
         executable.truncate(PATH_BYTES_MAX);
-        // Follows the kernel's link to the file itself, whatever its path leads to by now.
-        let file = std::fs::metadata(path)
-            .ok()
-            .and_then(|metadata| FileIdentity::of(&metadata));
+        let file = identity(path).ok();
         if let Some(file) = file {
-            self.hasher.request(file, || File::open(path));
+            self.hasher.request(file, || open_unread(path));
         }
         Image {
             executable: executable.into(),
@@ -225,7 +258,6 @@ impl ProcessFiles for ProcFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn a_stat_line_is_read_whatever_the_program_calls_itself() {
@@ -296,6 +328,15 @@ mod tests {
         assert_eq!(parse_id(b"4294967295"), None);
         assert_eq!(parse_id(b"1000\n"), Some(1000));
         assert_eq!(parse_id(b""), None);
+    }
+
+    #[test]
+    fn a_file_is_identified_as_the_hasher_does_it() {
+        let path = Path::new("/proc/self/exe");
+        let metadata = std::fs::metadata(path).unwrap();
+        assert_eq!(identity(path).ok(), FileIdentity::of(&metadata));
+        assert!(identity(Path::new("/proc")).is_err());
+        assert!(identity(Path::new("/nonexistent")).is_err());
     }
 
     #[test]

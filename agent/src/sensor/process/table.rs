@@ -15,6 +15,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::clocks::Clocks;
 use super::datagram::{Notification, What};
 use super::procfs::Stat;
 use super::{Account, Activity, ExitStatus, Image, Parent, ProcessObservation};
@@ -24,8 +25,6 @@ const PROCESSES_MAX: usize = 1 << 17;
 
 /// A fork that executes nothing for so long is announced with its parent's image.
 const UNEXECUTED_AFTER_NS: u64 = 1_000_000_000;
-
-const NS_PER_MS: i64 = 1_000_000;
 
 /// Login uid and audit session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,43 +51,6 @@ pub(super) trait ProcessFiles {
     fn network_namespace(&mut self, pid: u32) -> Option<u64>;
     /// How the clocks stand.
     fn clocks(&mut self) -> Clocks;
-}
-
-/// How the clocks stand to one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Clocks {
-    /// The clock of the notifications.
-    pub(super) monotonic_ns: u64,
-    /// The clock of `/proc`'s start ticks: it goes on while the machine sleeps.
-    pub(super) boot_ns: u64,
-    /// Wall clock.
-    pub(super) wall_ns: i64,
-    /// Start ticks in a second.
-    pub(super) ticks_per_second: u64,
-}
-
-impl Clocks {
-    /// Unix milliseconds of a time on the monotonic clock.
-    pub(super) fn wall_ms(&self, monotonic_ns: u64) -> i64 {
-        let ago = i128::from(self.monotonic_ns) - i128::from(monotonic_ns);
-        let wall = i128::from(self.wall_ns) - ago;
-        i64::try_from(wall / i128::from(NS_PER_MS)).map_or(0, |ms| ms.max(0))
-    }
-
-    /// Start ticks of a time on the monotonic clock.
-    fn ticks(&self, monotonic_ns: u64) -> u64 {
-        let ago = self.monotonic_ns.saturating_sub(monotonic_ns);
-        let boot = u128::from(self.boot_ns.saturating_sub(ago));
-        let ticks = boot * u128::from(self.ticks_per_second) / 1_000_000_000;
-        u64::try_from(ticks).unwrap_or(u64::MAX)
-    }
-
-    /// Time on the monotonic clock of a tick; 0 where it lies before the clock's start.
-    fn monotonic_ns_of(&self, ticks: u64) -> u64 {
-        let boot = u128::from(ticks) * 1_000_000_000 / u128::from(self.ticks_per_second.max(1));
-        let ago = u128::from(self.boot_ns).saturating_sub(boot);
-        u64::try_from(u128::from(self.monotonic_ns).saturating_sub(ago)).unwrap_or(0)
-    }
 }
 
 /// The start counter of a process.

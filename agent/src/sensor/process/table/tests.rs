@@ -648,19 +648,6 @@ fn what_the_scan_saw_is_not_told_again_by_older_notifications() {
     assert_eq!(story.told(), ["Exit 200 early 0/0"]);
 }
 
-#[test]
-fn times_are_the_wall_clocks() {
-    let clocks = clocks_at(BEGIN);
-    let now_ms = clocks.wall_ns / NS_PER_MS;
-    assert_eq!(clocks.wall_ms(BEGIN), now_ms);
-    assert_eq!(clocks.wall_ms(BEGIN - SECOND), now_ms - 1000);
-    assert_eq!(clocks.wall_ms(BEGIN + SECOND), now_ms + 1000);
-    let ticks = clocks.ticks(BEGIN - SECOND);
-    assert_eq!(ticks, ticks_of(BEGIN - SECOND));
-    assert_eq!(clocks.monotonic_ns_of(ticks), BEGIN - SECOND);
-    assert_eq!(clocks.monotonic_ns_of(0), 0, "before the clock's start");
-}
-
 /// What may happen next, by numbers that proptest finds.
 #[derive(Debug, Clone)]
 enum Step {
