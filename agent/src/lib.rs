@@ -21,7 +21,10 @@
 #![cfg_attr(not(target_os = "linux"), forbid(unsafe_code))]
 #![cfg_attr(
     not(target_os = "linux"),
-    expect(dead_code, reason = "some of what sensors may see only Linux's see so far")
+    expect(
+        dead_code,
+        reason = "some of what sensors may see only Linux's see so far"
+    )
 )]
 
 mod account;
