@@ -89,3 +89,60 @@ fn a_long_life_sees_every_fault() {
         assert!(times > 0, "never {what}");
     }
 }
+
+/// The same steps before a crash that keeps now this and now that.
+fn survives_any_crash(steps: &[Step]) {
+    for seed in 0..200 {
+        let mut steps = steps.to_vec();
+        steps.push(Step::Crash(seed));
+        Story::play(&steps);
+    }
+}
+
+const PUSH: Step = Step::Push {
+    events: 2,
+    bytes: 50,
+};
+
+#[test]
+fn what_one_start_could_not_sync_the_next_one_does() {
+    survives_any_crash(&[
+        PUSH,
+        Step::Room(Some(0)),
+        Step::Restart,
+        Step::Room(None),
+        PUSH,
+        Step::Restart,
+        Step::Sync,
+    ]);
+}
+
+#[test]
+fn a_process_does_not_build_on_what_the_one_before_failed_to_sync() {
+    survives_any_crash(&[
+        PUSH,
+        Step::FailSync,
+        Step::Sync,
+        Step::Restart,
+        PUSH,
+        Step::Sync,
+    ]);
+}
+
+#[test]
+fn a_segment_that_was_removed_just_before_a_start_does_not_come_back() {
+    let delivered = [PUSH, Step::Lease, Step::Commit(1)];
+    let mut steps = delivered.to_vec();
+    steps.extend([Step::Checkpoint, Step::NewRun]);
+    // Enough to fill the spool, so that the first segment is removed.
+    for _ in 0..60 {
+        steps.extend_from_slice(&delivered);
+    }
+    for changes in 1..10 {
+        for seed in 0..50 {
+            let mut steps = steps.clone();
+            steps.extend([Step::CrashAfter(changes, seed), Step::Restart]);
+            Story::play(&steps);
+        }
+    }
+}
