@@ -16,11 +16,12 @@
 //! shows, they are read again, and from then on a line that begins like a record ends the one before it.
 //! Where no end can be found, the rest of the file is one problem, at its line.
 
+mod check;
 mod scan;
 
-use serde_json::value::RawValue;
 use tocsin_proto::limits::PROVIDER_RECORD_BYTES_MAX;
 
+use self::check::invalid;
 use self::scan::{DEPTH_MAX, Object, Step, Text};
 
 /// A record, or what is wrong in its place.
@@ -75,7 +76,7 @@ enum State {
     /// Behind a record on its line.
     After { line: u64, bytes: Vec<u8> },
     /// In an envelope, outside of its array.
-    Envelope(Object),
+    Envelope(Envelope),
     /// In something that is no record, until it ends.
     Garbage(Outer, Text),
     /// Looking for a line that begins like the record that went wrong.
@@ -94,7 +95,15 @@ enum State {
 enum Outer {
     File,
     Array,
-    Envelope(Object),
+    Envelope(Envelope),
+}
+
+/// An object that holds an array of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Envelope {
+    object: Object,
+    /// It stands in an array itself: pages or deliveries that were put together.
+    is_element: bool,
 }
 
 #[derive(Debug)]
@@ -242,7 +251,7 @@ impl Splitter {
             State::Elements(outer) => self.element(outer, byte, first, out),
             State::Record(record) => self.record(record, byte, first, out),
             State::After { line, bytes } => self.after(line, bytes, byte, first, out),
-            State::Envelope(object) => self.envelope(object, byte, out),
+            State::Envelope(envelope) => self.envelope(envelope, byte, out),
             State::Garbage(outer, text) => self.garbage(outer, text, byte, out),
             State::Lost {
                 outer,
@@ -299,7 +308,7 @@ impl Splitter {
     /// An array of records has ended.
     fn close(&mut self, outer: Outer) {
         self.state = match outer {
-            Outer::Envelope(object) => State::Envelope(object),
+            Outer::Envelope(envelope) => State::Envelope(envelope),
             Outer::File | Outer::Array => State::Between,
         };
     }
@@ -333,14 +342,14 @@ impl Splitter {
         match record.object.step(byte) {
             Step::Inside => self.go_on(record, out),
             Step::ArrayOpened => {
-                let is_path = self.envelopes.iter().any(|path| record.object.is_at(path));
-                if record.outer == Outer::File && is_path {
-                    let mut object = record.object;
-                    object.give_up_array();
-                    self.state = State::Elements(Outer::Envelope(object));
-                } else {
-                    self.go_on(record, out);
+                let is_inner = matches!(record.outer, Outer::Envelope(_));
+                if is_inner || !self.is_path(&record.object) {
+                    return self.go_on(record, out);
                 }
+                let mut object = record.object;
+                object.give_up_array();
+                let is_element = record.outer == Outer::Array;
+                self.state = State::Elements(Outer::Envelope(Envelope { object, is_element }));
             }
             Step::Closed => self.complete(record, out),
             Step::Broken(reason) => self.fail(record, reason, out),
@@ -456,15 +465,23 @@ impl Splitter {
         }
     }
 
-    fn envelope(&mut self, mut object: Object, byte: u8, out: &mut Vec<Piece>) {
-        match object.step(byte) {
-            Step::Inside => self.state = State::Envelope(object),
-            Step::ArrayOpened if self.envelopes.iter().any(|path| object.is_at(path)) => {
-                object.give_up_array();
-                self.state = State::Elements(Outer::Envelope(object));
+    fn envelope(&mut self, mut envelope: Envelope, byte: u8, out: &mut Vec<Piece>) {
+        match envelope.object.step(byte) {
+            Step::ArrayOpened if self.is_path(&envelope.object) => {
+                envelope.object.give_up_array();
+                self.state = State::Elements(Outer::Envelope(envelope));
             }
-            Step::ArrayOpened => self.state = State::Envelope(object),
+            Step::Inside | Step::ArrayOpened => self.state = State::Envelope(envelope),
+            Step::Closed if envelope.is_element => self.state = State::Elements(Outer::Array),
             Step::Closed => self.state = State::Between,
+            Step::Broken(reason) if envelope.is_element => {
+                self.state = State::Lost {
+                    outer: Outer::Array,
+                    line: self.line,
+                    indent: None,
+                    reason: reason.to_owned(),
+                };
+            }
             Step::Broken(reason) => {
                 self.problem(self.line, reason, out);
                 if byte != b'\n' {
@@ -472,6 +489,10 @@ impl Splitter {
                 }
             }
         }
+    }
+
+    fn is_path(&self, object: &Object) -> bool {
+        self.envelopes.iter().any(|path| object.is_at(path))
     }
 
     fn garbage(&mut self, outer: Outer, mut text: Text, byte: u8, out: &mut Vec<Piece>) {
@@ -565,21 +586,6 @@ fn blank_lines(bytes: &[u8]) -> u64 {
     inner
         .map(|line| u64::from(line.ends_with(b"\n") && line.trim_ascii().is_empty()))
         .sum()
-}
-
-/// Why these bytes are no JSON value, without any of their content.
-fn invalid(bytes: &[u8]) -> Option<String> {
-    let Ok(text) = core::str::from_utf8(bytes) else {
-        return Some("is not valid UTF-8".to_owned());
-    };
-    let error = serde_json::from_str::<&RawValue>(text).err()?;
-    let what = error.to_string();
-    // Its line and column count from the record; only the column of a one-line record helps.
-    let what = what.split(" at line ").next().unwrap_or_default();
-    Some(format!(
-        "is not valid JSON: {what} at column {} of the record",
-        error.column()
-    ))
 }
 
 #[cfg(test)]

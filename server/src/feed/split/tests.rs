@@ -99,6 +99,20 @@ fn an_envelope_at_each_path() {
 }
 
 #[test]
+fn envelopes_in_an_array() {
+    check(
+        r#"[{"events":[{"n":1}]},{"data":{"events":[{"n":2}]},"x":1},{"n":3}]"#,
+        &["1:1", "1:2", "1:3"],
+    );
+    check(
+        "[\n{\"value\":[{\"n\":1}]},\n{\"n\":2}\n]\n",
+        &["2:1", "3:2"],
+    );
+    check("[{\"value\":[{\"n\":1}]},\n", &["1:1", "1!"]);
+    check("[{\"value\":[{\"n\":1,\"events\":[2]}]}]", &["1:1"]);
+}
+
+#[test]
 fn an_array_that_is_not_at_a_path_makes_no_envelope() {
     check(r#"{"n":1,"target":[{"n":2}]}"#, &["1:1"]);
     check(r#"{"n":1,"data":[{"n":2}]}"#, &["1:1"]);
