@@ -19,6 +19,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use tocsin_proto::tls;
 use tocsin_proto::token::KeyPin;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -40,6 +41,10 @@ const ACCEPTED_MAX: usize = 64;
 
 /// How long nothing is accepted after the system refused, as it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a refused peer has to close its side, and how much of what it still sends is read.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(2);
+const PARTING_BYTES_MAX: u64 = 64 << 10;
 
 /// The other end of a connection, as the handshake has proved it. In the extensions of every request.
 #[derive(Debug, Clone)]
@@ -168,6 +173,17 @@ fn semaphore(permits: u32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
+/// Closes a connection so that the peer can read why: closing it while its bytes lie unread would reset it, and the
+/// alert that was sent would be lost.
+async fn part(mut tcp: TcpStream, _slot: OwnedSemaphorePermit) {
+    let drained = async {
+        tcp.shutdown().await?;
+        tokio::io::copy(&mut (&mut tcp).take(PARTING_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    // Whatever came of it, the connection is closed now.
+    tokio::time::timeout(PARTING_TIMEOUT, drained).await.ok();
+}
+
 /// A connection that is not one yet.
 struct Greeting {
     number: u64,
@@ -184,10 +200,12 @@ impl Greeting {
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%address, %error, "small packets will be delayed");
         }
-        let tls = match tokio::time::timeout(self.timeout, self.tls.accept(tcp)).await {
+        let accept = self.tls.accept(tcp).into_fallible();
+        let tls = match tokio::time::timeout(self.timeout, accept).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(error)) => {
+            Ok(Err((error, tcp))) => {
                 tracing::info!(%address, %error, "a handshake failed");
+                tokio::spawn(part(tcp, self.slot));
                 return None;
             }
             Err(_) => {

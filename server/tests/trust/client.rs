@@ -12,7 +12,7 @@ use tocsin_proto::agent::v1::enrollment_service_client::EnrollmentServiceClient;
 use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::tls::{self, ClientIdentity};
 use tocsin_proto::token::EnrollmentToken;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
@@ -66,7 +66,11 @@ impl Client {
         let mut stream = Self::tls(self.port, self.config.clone())
             .await
             .map_err(text)?;
-        // In TLS 1.3 the client is done before the server has judged its certificate: the first byte tells.
+        // In TLS 1.3 the client is done before the server has judged its certificate: it speaks, and the first
+        // byte it hears tells.
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        stream.write_all(preface).await.map_err(text)?;
+        stream.flush().await.map_err(text)?;
         let mut first = [0];
         stream.read_exact(&mut first).await.map_err(text)?;
         Ok(())
