@@ -32,7 +32,7 @@ use crate::ingest::Ingest;
 use crate::listener::{Acceptor, Connection, Connections, tls_config};
 use crate::revocation::Revocations;
 use crate::rpc::auth::Auth;
-use crate::rpc::console::{Consoles, SEARCHES_MAX};
+use crate::rpc::console::{Consoles, IMPORTS_MAX, SEARCHES_MAX};
 use crate::rpc::enroll::Enroller;
 use crate::rpc::status::chain;
 use crate::rpc::upload::UPLOAD_BYTES_MAX;
@@ -235,6 +235,7 @@ impl Parts {
             telemetry: self.telemetry,
             ingest,
             searches: Semaphore::new(SEARCHES_MAX),
+            imports: Semaphore::new(IMPORTS_MAX),
             correlator,
             authority: self.authority,
             enroller: Enroller::default(),

@@ -9,12 +9,16 @@
 //! broken off; the same file again repeats it and goes on.
 
 mod people;
+mod read;
+mod run;
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 use tocsin_correlate::{AccountKey, MfaEvent, Provider};
 use tocsin_proto::id::IdentityId;
+
+pub(crate) use run::Import;
 
 use crate::store::case::{CaseError, MfaBatch, NewMfaEvent};
 use crate::store::{StateStore, StoreError};

@@ -18,6 +18,7 @@ mod clock;
 pub mod command;
 mod config;
 mod data_dir;
+mod feed;
 mod import;
 mod incident;
 mod ingest;

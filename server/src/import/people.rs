@@ -1,8 +1,9 @@
 //! Which people some accounts belong to, given those who are stored. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_correlate::{AccountKey, IdentityKey, Provider, identity_keys, resolve};
+use tocsin_proto::id::IdentityId;
 
 use crate::store::case::{AccountRow, IdentityGroup};
 
@@ -58,35 +59,68 @@ pub(super) fn groups(stored: &[IdentityGroup], new: &BTreeSet<AccountKey>) -> Ve
         .iter()
         .flat_map(|group| group.accounts.iter().filter_map(account));
     let accounts: BTreeSet<AccountKey> = known.chain(new.iter().cloned()).collect();
-    let mut groups = Vec::new();
-    for (id, keys) in resolve(&accounts) {
-        let is_of =
-            |account: &AccountKey| identity_keys(account).iter().any(|key| keys.contains(key));
-        let mut texts: BTreeSet<String> = keys.iter().map(key_text).collect();
-        let former: Vec<&IdentityGroup> = stored
-            .iter()
-            .filter(|group| group.keys.iter().any(|key| texts.contains(key)))
-            .collect();
-        texts.extend(former.iter().flat_map(|group| group.keys.iter().cloned()));
-        let mut rows: BTreeSet<AccountRow> = accounts
-            .iter()
-            .filter(|account| is_of(account))
-            .map(row)
-            .collect();
-        // Accounts of a provider that this build does not know stay where they are.
-        rows.extend(
-            former
-                .iter()
-                .flat_map(|group| group.accounts.iter().cloned()),
-        );
-        groups.push(IdentityGroup {
-            id,
-            keys: texts.into_iter().collect(),
-            accounts: rows.into_iter().collect(),
-            former: former.iter().map(|group| group.id).collect(),
-        });
+    let people = resolve(&accounts);
+    let mut rows_of: BTreeMap<IdentityId, BTreeSet<AccountRow>> = BTreeMap::new();
+    let owners: BTreeMap<&IdentityKey, IdentityId> = people
+        .iter()
+        .flat_map(|(id, keys)| keys.iter().map(|key| (key, *id)))
+        .collect();
+    for account in &accounts {
+        // All keys of one account have the same owner.
+        let keys = identity_keys(account);
+        if let Some(owner) = keys.first().and_then(|key| owners.get(key)) {
+            rows_of.entry(*owner).or_default().insert(row(account));
+        }
     }
-    groups
+    let mut holders: BTreeMap<&str, &IdentityGroup> = BTreeMap::new();
+    for group in stored {
+        holders.extend(group.keys.iter().map(|key| (key.as_str(), group)));
+    }
+    let of = |(id, keys): (&IdentityId, &BTreeSet<IdentityKey>)| {
+        let rows = rows_of.get(id).cloned().unwrap_or_default();
+        let texts: BTreeSet<String> = keys.iter().map(key_text).collect();
+        let former: BTreeMap<IdentityId, &IdentityGroup> = texts
+            .iter()
+            .filter_map(|key| holders.get(key.as_str()))
+            .map(|group| (group.id, *group))
+            .collect();
+        group(*id, texts, rows, &former.into_values().collect::<Vec<_>>())
+    };
+    people.iter().map(of).collect()
+}
+
+/// A person, made of its keys and accounts and of all that its former ones have: an account of a provider that this
+/// build does not know stays with whom it is.
+fn group(
+    id: IdentityId,
+    mut keys: BTreeSet<String>,
+    mut rows: BTreeSet<AccountRow>,
+    former: &[&IdentityGroup],
+) -> IdentityGroup {
+    keys.extend(former.iter().flat_map(|group| group.keys.iter().cloned()));
+    rows.extend(
+        former
+            .iter()
+            .flat_map(|group| group.accounts.iter().cloned()),
+    );
+    let keys: Vec<String> = keys.into_iter().collect();
+    let accounts: Vec<AccountRow> = rows.into_iter().collect();
+    IdentityGroup {
+        id,
+        is_changed: match former {
+            [one] => one.id != id || !same(&one.keys, &keys) || !same(&one.accounts, &accounts),
+            _ => true,
+        },
+        keys,
+        accounts,
+        former: former.iter().map(|group| group.id).collect(),
+    }
+}
+
+/// The same values, in whatever order they are stored.
+fn same<T: Ord>(stored: &[T], now: &[T]) -> bool {
+    let stored: BTreeSet<&T> = stored.iter().collect();
+    stored == now.iter().collect()
 }
 
 #[cfg(test)]
@@ -124,6 +158,18 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].accounts.len(), 2);
         assert!(found[0].former.is_empty() || found[0].former == [stored[0].id]);
+    }
+
+    #[test]
+    fn a_person_of_whom_nothing_is_new_is_not_written_again() {
+        let mut stored = groups(&[], &set(&[account("00u1", "dana@example.com")]));
+        assert!(stored[0].is_changed);
+        stored[0].former = vec![stored[0].id];
+        stored[0].keys.reverse();
+        let again = groups(&stored, &set(&[account("00u1", "dana@example.com")]));
+        assert!(!again[0].is_changed);
+        let more = groups(&stored, &set(&[account("00u1", "")]));
+        assert!(more[0].is_changed, "a new account");
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) ingest: Ingest,
     /// Searches that run; the others wait.
     pub(crate) searches: tokio::sync::Semaphore,
+    /// Imports that run; the others wait.
+    pub(crate) imports: tokio::sync::Semaphore,
     /// Keeps incidents what follows from what is stored.
     pub(crate) correlator: Arc<Correlator>,
     /// Makes certificates.

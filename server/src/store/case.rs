@@ -81,6 +81,8 @@ pub(crate) struct IdentityGroup {
     /// The identities that this group had been, its own id among them where it existed. The transaction fails with
     /// [`CaseError::Changed`] where a key or account of the group belongs to another one by now.
     pub(crate) former: Vec<IdentityId>,
+    /// Something about it is new. Of one that is not, only the accounts are looked up.
+    pub(crate) is_changed: bool,
 }
 
 /// A normalized record with the record.

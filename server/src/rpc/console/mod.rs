@@ -19,6 +19,7 @@ mod incident;
 mod process;
 mod server;
 
+pub(crate) use feed::IMPORTS_MAX;
 pub(crate) use event::{SEARCHES_MAX, place_word, reason_word, sensor_word};
 
 /// The service of consoles.

@@ -1,9 +1,9 @@
 //! Identities, their accounts, keys and links.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{Encode, FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, Type};
 use tocsin_proto::id::{EndpointId, IdentityId};
 
 use super::{dirty, id_bytes, identity_id, prefix};
@@ -155,59 +155,92 @@ pub(super) async fn find(reader: &SqlitePool, text: &str) -> Result<IdentityId, 
     }
 }
 
+/// Values in one list of a statement.
+const LIST_MAX: usize = 500;
+
+/// Rows of `SELECT ... IN (list)`, for a list of any length.
+async fn in_list<R, V>(
+    connection: &mut SqliteConnection,
+    select: &'static str,
+    values: &[V],
+) -> Result<Vec<R>, StoreError>
+where
+    R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    V: Clone + Send + Sync + for<'q> Encode<'q, Sqlite> + Type<Sqlite> + 'static,
+{
+    let mut rows = Vec::new();
+    for values in values.chunks(LIST_MAX) {
+        let mut sql = QueryBuilder::<Sqlite>::new(select);
+        sql.push(" IN (");
+        let mut list = sql.separated(", ");
+        for value in values {
+            list.push_bind(value.clone());
+        }
+        sql.push(")");
+        let query = sql.build_query_as().persistent(false);
+        rows.extend(
+            query
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(engine(READ))?,
+        );
+    }
+    Ok(rows)
+}
+
 /// See [`CaseStore::groups`](crate::store::case::CaseStore::groups).
 pub(super) async fn groups(
     reader: &SqlitePool,
     keys: &[String],
 ) -> Result<Vec<IdentityGroup>, StoreError> {
-    let mut found: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for key in keys {
-        let id: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT identity FROM identity_key WHERE key = ?")
-                .bind(key)
-                .fetch_optional(reader)
-                .await
-                .map_err(engine(READ))?;
-        found.extend(id);
+    let mut connection = reader.acquire().await.map_err(engine(READ))?;
+    let found: Vec<(Vec<u8>,)> = in_list(
+        &mut connection,
+        "SELECT identity FROM identity_key WHERE key",
+        keys,
+    )
+    .await?;
+    let ids: BTreeSet<Vec<u8>> = found.into_iter().map(|row| row.0).collect();
+    let ids: Vec<Vec<u8>> = ids.into_iter().collect();
+    let mut groups: BTreeMap<Vec<u8>, IdentityGroup> = BTreeMap::new();
+    for id in &ids {
+        let group = IdentityGroup {
+            id: identity_id(id)?,
+            keys: Vec::new(),
+            accounts: Vec::new(),
+            former: vec![identity_id(id)?],
+            is_changed: false,
+        };
+        groups.insert(id.clone(), group);
     }
-    let mut groups = Vec::with_capacity(found.len());
-    for id in found {
-        let keys = sqlx::query_scalar("SELECT key FROM identity_key WHERE identity = ?")
-            .bind(&id)
-            .fetch_all(reader)
-            .await
-            .map_err(engine(READ))?;
-        let accounts: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT provider, provider_id, login FROM account WHERE identity = ?")
-                .bind(&id)
-                .fetch_all(reader)
-                .await
-                .map_err(engine(READ))?;
-        let id = identity_id(&id)?;
-        groups.push(IdentityGroup {
-            id,
-            keys,
-            accounts: accounts.into_iter().map(account_row).collect(),
-            former: vec![id],
-        });
+    let select = "SELECT identity, key FROM identity_key WHERE identity";
+    let keys: Vec<(Vec<u8>, String)> = in_list(&mut connection, select, &ids).await?;
+    for (id, key) in keys {
+        if let Some(group) = groups.get_mut(&id) {
+            group.keys.push(key);
+        }
     }
-    Ok(groups)
+    for (id, _, account) in accounts(&mut connection, &ids).await? {
+        if let Some(group) = groups.get_mut(&id) {
+            group.accounts.push(account);
+        }
+    }
+    Ok(groups.into_values().collect())
 }
 
-/// Number of a stored account.
-pub(super) async fn account_no(
+/// Accounts of people, with whose they are and their numbers.
+pub(super) async fn accounts(
     connection: &mut SqliteConnection,
-    account: &AccountRow,
-) -> Result<i64, StoreError> {
-    sqlx::query_scalar(
-        "SELECT no FROM account WHERE provider = ? AND provider_id = ? AND login = ?",
-    )
-    .bind(&account.provider)
-    .bind(&account.provider_id)
-    .bind(&account.login)
-    .fetch_one(connection)
-    .await
-    .map_err(engine(WRITE))
+    ids: &[Vec<u8>],
+) -> Result<Vec<(Vec<u8>, i64, AccountRow)>, StoreError> {
+    let select = "SELECT identity, no, provider, provider_id, login FROM account WHERE identity";
+    let rows: Vec<(Vec<u8>, i64, String, String, String)> =
+        in_list(connection, select, ids).await?;
+    let account = |(id, no, provider, provider_id, login)| {
+        let account = account_row((provider, provider_id, login));
+        (id, no, account)
+    };
+    Ok(rows.into_iter().map(account).collect())
 }
 
 /// Writes a group within the caller's transaction: makes the identity, takes in former ones, their keys, accounts,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{Row, SqliteConnection, SqlitePool};
 use tocsin_proto::id::IdentityId;
 
-use super::{dirty, identity};
+use super::{dirty, identity, identity_id};
 use crate::store::StoreError;
 use crate::store::case::{AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent};
 use crate::store::sqlite::{Database, engine};
@@ -55,19 +55,16 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
     let mut transaction = file.begin().await?;
     let feed_no = feed_no(&mut transaction, batch).await?;
     let mut dirty: BTreeSet<IdentityId> = BTreeSet::new();
-    let mut owners: HashMap<&AccountRow, (i64, IdentityId)> = HashMap::new();
-    for group in &batch.groups {
+    for group in batch.groups.iter().filter(|group| group.is_changed) {
         if identity::write_group(&mut transaction, group).await? {
             dirty.insert(group.id);
         }
-        for account in &group.accounts {
-            let no = identity::account_no(&mut transaction, account).await?;
-            owners.insert(account, (no, group.id));
-        }
     }
+    let owners = owners(&mut transaction, batch).await?;
     let mut results = Vec::with_capacity(batch.events.len());
     let mut tally: HashMap<i64, Tally> = HashMap::new();
     for event in &batch.events {
+        // Where it is another's by now, it is not among those of the groups.
         let owner = owners.get(&event.account).copied();
         let (account_no, owner) = owner.ok_or(CaseError::Changed)?;
         let place = Place {
@@ -95,6 +92,23 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
     dirty::mark_waiting(&mut transaction).await?;
     transaction.commit().await.map_err(engine(ADD))?;
     Ok(results)
+}
+
+/// Number and owner of each account of the groups.
+async fn owners(
+    connection: &mut SqliteConnection,
+    batch: &MfaBatch,
+) -> Result<HashMap<AccountRow, (i64, IdentityId)>, StoreError> {
+    let ids = batch
+        .groups
+        .iter()
+        .map(|group| group.id.as_bytes().to_vec());
+    let ids: Vec<Vec<u8>> = ids.collect();
+    let mut owners = HashMap::new();
+    for (id, no, account) in identity::accounts(connection, &ids).await? {
+        owners.insert(account, (no, identity_id(&id)?));
+    }
+    Ok(owners)
 }
 
 /// Events that were new.
