@@ -2,10 +2,17 @@
 //!
 //! Each test has its own server with its own data directory, both gone when it ends.
 
+#[cfg(test)]
 mod access;
+#[cfg(test)]
 mod certificate;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod command;
+#[cfg(test)]
 mod enrollment;
+#[cfg(test)]
 mod server;
+#[cfg(test)]
 mod session;
