@@ -23,8 +23,9 @@
 //!    in between, unless a [`Loss`] says that it cannot be.
 //! 2. Records are leased in the order in which they were pushed. After a rollback or a restart that
 //!    starts again at the oldest that is not committed.
-//! 3. What was committed is not leased again in this process, nor after a checkpoint in any.
-//!    Without the checkpoint it may be sent twice; the server knows each event by its sequence.
+//! 3. What was committed is not leased again in this process, nor after a checkpoint in any (of up
+//!    to 256 runs at once). Without the checkpoint it may be sent twice; the server knows each event
+//!    by its sequence.
 //! 4. `bytes_max` holds. The oldest segments make room, never one with a record in flight, and the
 //!    loss of exactly what was not committed in them is on disk before they are gone. It stays
 //!    there until it is settled.
@@ -51,9 +52,9 @@
 //! - Memory: nothing per record. Per segment 100 bytes and 32 for each stretch of consecutive
 //!   sequences in it, at most 256 stretches, usually one; at most `2 * bytes_max / segment_bytes`
 //!   segments. By default that is 20 KB for a full spool and 2.3 MB for one filled by 65,536
-//!   agents that died after their first record. In flight: 56 bytes a record. One segment while
+//!   agents that died after their first record. In flight: 48 bytes a record. One segment while
 //!   opening or skipping damage, one record while leasing.
-//! - Time: opening reads every segment once.
+//! - Time: opening reads and syncs every segment once, and writes the newest once more.
 
 #![forbid(unsafe_code)]
 

@@ -6,8 +6,9 @@
 //! are of one run (at most that, as sequences may have been left out on purpose), else unknown.
 //! Each damage is told once, although its bytes stay.
 //!
-//! Reads one segment at a time, whole. Removes only what the ledger says was dropped, and a newest
-//! segment that a crash left without a record.
+//! Reads one segment at a time, whole, and syncs it; writes the newest anew before more is added.
+//! Removes only what the ledger says was dropped, and a newest segment that a crash left without a
+//! record.
 
 use std::collections::BTreeMap;
 use std::io;
