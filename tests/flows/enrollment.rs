@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, ensure};
 use tocsin_tests::agent::Agent;
-use tocsin_tests::sandbox::{Place, flow};
+use tocsin_tests::program::Programs;
+use tocsin_tests::sandbox::{Place, flow, is_root_or_skips};
 use tocsin_tests::server::Server;
 use tocsin_tests::wait::eventually;
 
@@ -126,7 +127,48 @@ fn a_restarted_agent_is_no_clone() {
 }
 
 #[test]
-fn a_revoked_endpoint_stays_out() -> Result<()> {
+fn status_and_doctor_answer_a_user_without_rights_and_secrets_stay_shut() {
+    if !is_root_or_skips("asking as another user") {
+        return;
+    }
+    flow(|sandbox| {
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::process::CommandExt;
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(sandbox.path(), open)?;
+        let server = Server::start(sandbox)?;
+        let mut agent = Agent::start(sandbox, Place::Here, &server)?;
+        agent.online(&server.admin())?;
+        let as_nobody = |arguments: &[&str]| {
+            std::process::Command::new(Programs::get()?.agent())
+                .args(arguments)
+                .arg("--state")
+                .arg(agent.state())
+                .uid(65_534)
+                .gid(65_534)
+                .output()
+                .context("run tocsin-agent as another user")
+        };
+        let status = as_nobody(&["status", "-o", "json"])?;
+        ensure!(status.status.success(), "{status:?}");
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+        ensure!(
+            status["endpoint"] == agent.id()? && status["running"] == true,
+            "{status}"
+        );
+        let doctor = as_nobody(&["doctor"])?;
+        ensure!(!doctor.stdout.is_empty(), "{doctor:?}");
+        let run = as_nobody(&["run"])?;
+        ensure!(
+            run.status.code() == Some(77),
+            "the identity is not theirs: {run:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_revoked_endpoint_stays_out() {
     flow(|sandbox| {
         let server = Server::start(sandbox)?;
         let console = server.admin();
@@ -153,5 +195,4 @@ fn a_revoked_endpoint_stays_out() -> Result<()> {
         );
         Ok(())
     });
-    Ok(())
 }
