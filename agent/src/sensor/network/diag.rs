@@ -217,12 +217,22 @@ mod tests {
         info[BYTES_ACKED..BYTES_ACKED + 8].copy_from_slice(&9_u64.to_ne_bytes());
         let mut mapped = [0; 16];
         mapped[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 2]);
-        let mut datagram = answer(2, 1, [(50_000, &[10, 0, 0, 1]), (443, &[10, 0, 0, 2])], Some(&info));
+        let mut datagram = answer(
+            2,
+            1,
+            [(50_000, &[10, 0, 0, 1]), (443, &[10, 0, 0, 2])],
+            Some(&info),
+        );
         datagram.extend(answer(10, 10, [(22, &[0; 16]), (0, &[0; 16])], None));
         datagram.extend(answer(10, 2, [(22, &mapped), (1, &mapped)], None));
         datagram.extend([20, 0, 0, 0, 3, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let found: Vec<Message> = messages(&datagram).collect();
-        let [Message::Socket(v4), Message::Socket(v6), Message::Socket(inside), Message::Done] = found[..]
+        let [
+            Message::Socket(v4),
+            Message::Socket(v6),
+            Message::Socket(inside),
+            Message::Done,
+        ] = found[..]
         else {
             panic!("{found:?}");
         };

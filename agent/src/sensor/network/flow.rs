@@ -1,6 +1,7 @@
 //! A flow as this sensor tells it: plain data, no wire types. What is not known is `None` or empty.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Names of one address that are told; more mean that it is shared by many, and say little.
 pub(crate) const NAMES_MAX: usize = 8;
@@ -122,7 +123,7 @@ pub(crate) struct Flow {
     /// The other side; unspecified for one that listens.
     pub(crate) remote: SocketAddr,
     /// The process; `None` where it was gone before it could be looked for, or is out of sight.
-    pub(crate) owner: Option<Owner>,
+    pub(crate) owner: Option<Arc<Owner>>,
     /// The account that made the socket; known without its process.
     pub(crate) uid: Option<u32>,
     /// Names of the other side when it began; empty where none is known.

@@ -36,7 +36,9 @@ mod tests {
 
     #[test]
     fn names_stand_behind_their_address() {
-        let hosts = parse("127.0.0.1 localhost\n# 10.0.0.9 no\n10.0.0.1\tIdP.example idp # x\n0.0.0.0 ads\nx y\n");
+        let hosts = parse(
+            "127.0.0.1 localhost\n# 10.0.0.9 no\n10.0.0.1\tIdP.example idp # x\n0.0.0.0 ads\nx y\n",
+        );
         assert_eq!(hosts.len(), 1);
         assert_eq!(hosts[&IpAddr::from([10, 0, 0, 1])], ["idp.example", "idp"]);
     }

@@ -55,7 +55,8 @@ impl Names {
     }
 
     fn forget_half(&mut self, now_ms: i64) {
-        let newest = |answers: &Vec<Answer>| answers.first().map_or(i64::MIN, |answer| answer.time_ms);
+        let newest =
+            |answers: &Vec<Answer>| answers.first().map_or(i64::MIN, |answer| answer.time_ms);
         self.answers
             .retain(|_, answers| now_ms - newest(answers) < BELIEVED_MS);
         if self.answers.len() < ADDRESSES_MAX {
@@ -111,7 +112,11 @@ mod tests {
         names.note("A.example.", ip(1), NameSource::ResolverCache, 0);
         names.note("b.example", ip(1), NameSource::DnsAnswer, 10);
         let of = |now_ms| -> Vec<String> {
-            names.of(ip(1), now_ms).into_iter().map(|name| name.name).collect()
+            names
+                .of(ip(1), now_ms)
+                .into_iter()
+                .map(|name| name.name)
+                .collect()
         };
         assert_eq!(of(20), ["b.example", "a.example", "host"]);
         assert_eq!(of(BELIEVED_MS + 5), ["b.example", "host"]);

@@ -90,9 +90,7 @@ pub(super) fn parse(message: &[u8]) -> Option<Said> {
     let parameters = reply.parameters.unwrap_or_default();
     let mut pairs = Vec::new();
     if let Some(question) = parameters.question.first() {
-        pairs.extend(
-            addresses(&parameters.answer).map(|address| (question.name.clone(), address)),
-        );
+        pairs.extend(addresses(&parameters.answer).map(|address| (question.name.clone(), address)));
     }
     let cached = parameters.dump.iter().flat_map(|scope| &scope.cache);
     for entry in cached {
@@ -128,7 +126,10 @@ mod tests {
         let Some(Said::Addresses(pairs)) = parse(message) else {
             panic!();
         };
-        assert_eq!(pairs, [("login.example.com".to_owned(), "192.0.2.7".parse().unwrap())]);
+        assert_eq!(
+            pairs,
+            [("login.example.com".to_owned(), "192.0.2.7".parse().unwrap())]
+        );
     }
 
     #[test]
@@ -139,9 +140,13 @@ mod tests {
             panic!();
         };
         assert_eq!(pairs[0].1, "2001:db8::1".parse::<IpAddr>().unwrap());
-        let refused = br#"{"error":"org.varlink.service.MethodNotFound","parameters":{"method":"x"}}"#;
+        let refused =
+            br#"{"error":"org.varlink.service.MethodNotFound","parameters":{"method":"x"}}"#;
         assert!(matches!(parse(refused), Some(Said::Refused(_))));
-        assert_eq!(parse(br#"{"parameters":{"ready":true},"continues":true}"#), Some(Said::Addresses(vec![])));
+        assert_eq!(
+            parse(br#"{"parameters":{"ready":true},"continues":true}"#),
+            Some(Said::Addresses(vec![]))
+        );
         assert_eq!(parse(b"x"), None);
     }
 }

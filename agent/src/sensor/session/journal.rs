@@ -1,7 +1,7 @@
 //! Lines of `journalctl --output=json`. Pure.
 //!
 //! journald notes who sent a message; what claims to come from sshd, su or another program that lets people in must
-//! have been sent by root, or it is passed over.
+//! have been sent by root, or by one of the programs that become root, or it is passed over.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,8 +10,18 @@ use super::message;
 use super::record::{Record, Source};
 
 /// Fields to ask journalctl for; those that begin with two underscores always come.
-pub(crate) const FIELDS: &str = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,\
+pub(crate) const FIELDS: &str = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_EXE,\
      _AUDIT_SESSION,_AUDIT_LOGINUID,_SOURCE_REALTIME_TIMESTAMP";
+
+/// Programs that speak for root though another user runs them.
+const SPEAK_FOR_ROOT: [&str; 6] = [
+    "/usr/bin/sudo",
+    "/usr/bin/su",
+    "/bin/su",
+    "/usr/bin/pkexec",
+    "/usr/bin/doas",
+    "/usr/bin/sudo-rs",
+];
 
 /// One line.
 #[derive(Debug, Deserialize)]
@@ -33,6 +43,8 @@ struct Entry<'a> {
     pid: Option<String>,
     #[serde(rename = "_UID")]
     uid: Option<String>,
+    #[serde(rename = "_EXE")]
+    executable: Option<String>,
     #[serde(rename = "_AUDIT_SESSION")]
     audit_session: Option<String>,
     #[serde(rename = "_AUDIT_LOGINUID")]
@@ -63,7 +75,9 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line> {
 }
 
 fn record(entry: &Entry<'_>, time_ms: i64) -> Option<Record> {
-    if entry.uid.as_deref().is_some_and(|uid| uid != "0") {
+    let is_root = entry.uid.as_deref().is_none_or(|uid| uid == "0");
+    let speaks = |path: &str| SPEAK_FOR_ROOT.contains(&path);
+    if !is_root && !entry.executable.as_deref().is_some_and(speaks) {
         return None;
     }
     let program = text(entry.program?)?;
@@ -131,6 +145,14 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(parsed.record, None);
+        let sudo = |path: &str| {
+            let fields = format!(
+                r#""MESSAGE":"pam_unix(sudo:session): session opened for user root(uid=0) by (uid=1001)","SYSLOG_IDENTIFIER":"sudo","_PID":"812","_UID":"1001","_EXE":"{path}""#
+            );
+            parse(&line(&fields)).unwrap().record
+        };
+        assert!(sudo("/usr/bin/sudo").is_some());
+        assert_eq!(sudo("/home/mallory/sudo"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod journal;
 #[cfg(target_os = "linux")]
 pub(crate) mod linux;
 pub(crate) mod login;
+mod manager;
 mod merge;
 mod message;
 pub(crate) mod power;

@@ -88,12 +88,33 @@ pub(crate) struct SessionTable {
 }
 
 impl SessionTable {
-    /// Says whether logind manages the sessions. Those from logins end as sessions, not as logins, where it does.
-    pub(crate) fn set_managed(&mut self, managed: bool) {
-        if self.managed != managed {
-            self.managed = managed;
-            self.sessions.clear();
+    /// Whether logind manages the sessions.
+    pub(crate) fn is_managed(&self) -> bool {
+        self.managed
+    }
+
+    /// logind is there, and these are all its sessions: others are no more, or were only made of logins.
+    pub(crate) fn connect(
+        &mut self,
+        sessions: Vec<(String, SessionFacts)>,
+        now_ms: i64,
+    ) -> Vec<Session> {
+        self.managed = true;
+        let is_there = |id: &String| sessions.iter().any(|(there, _)| there == id);
+        let gone: Vec<String> = self
+            .sessions
+            .keys()
+            .filter(|id| !is_there(id))
+            .cloned()
+            .collect();
+        let mut told: Vec<Session> = gone
+            .iter()
+            .filter_map(|id| self.remove(id, now_ms))
+            .collect();
+        for (id, facts) in sessions {
+            told.extend(self.update(&id, facts, false, now_ms));
         }
+        told
     }
 
     /// A login or its end.
@@ -206,7 +227,8 @@ impl SessionTable {
     }
 
     /// Ids of the sessions that are open.
-    pub(crate) fn ids(&self) -> Vec<String> {
+    #[cfg(test)]
+    fn ids(&self) -> Vec<String> {
         self.sessions.keys().cloned().collect()
     }
 }
@@ -255,7 +277,7 @@ mod tests {
     #[test]
     fn each_change_is_told_once() {
         let mut table = SessionTable::default();
-        table.set_managed(true);
+        assert!(table.connect(Vec::new(), 1).is_empty());
         let opened = table.update("3", facts(Some(false), Some(false)), true, 9);
         assert_eq!(activities(&opened), [SessionActivity::Opened]);
         assert_eq!(opened[0].time_ms, 5);
@@ -276,6 +298,26 @@ mod tests {
             SessionActivity::Closed
         );
         assert_eq!(table.remove("3", 14), None);
+    }
+
+    #[test]
+    fn a_manager_that_comes_back_ends_what_it_does_not_know_any_more() {
+        let mut table = SessionTable::default();
+        let session = |id: &str| (id.to_owned(), facts(None, None));
+        table.connect(vec![session("1"), session("2")], 5);
+        let told = table.connect(vec![session("2"), session("3")], 9);
+        let told: Vec<_> = told
+            .iter()
+            .map(|session| (session.id.as_str(), session.activity))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("1", SessionActivity::Closed),
+                ("3", SessionActivity::Observed)
+            ]
+        );
+        assert_eq!(table.ids(), ["2", "3"]);
     }
 
     #[test]

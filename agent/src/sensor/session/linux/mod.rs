@@ -16,6 +16,7 @@
 mod account_names;
 mod audit_stream;
 mod journal_child;
+mod logind;
 mod machine;
 mod sources;
 mod state;
@@ -34,18 +35,23 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::account_names::AccountNames;
+use self::logind::Logind;
 use self::sources::Sources;
 use self::state::State;
 use super::login::Login;
+use super::manager::{ManagerNews, SessionManager};
 use super::merge::Facts;
 use super::power::{Power, PowerActivity, SleepWatch};
-use super::table::SessionTable;
+use super::table::{Session, SessionTable};
 use super::{SessionObservation, SessionSink};
 use crate::clock;
 use crate::sensor::Stop;
 
 /// How often the processes of open logins are looked for.
 const LIVENESS_MS: i64 = 30_000;
+
+/// How long the start waits for the session manager.
+const MEET_MS: u16 = 2_000;
 
 /// Positions alone are written at most so often.
 const SAVE_MS: i64 = 5_000;
@@ -69,6 +75,8 @@ pub(crate) struct LoginConfig {
     pub(crate) btmp: PathBuf,
     /// Who is logged in.
     pub(crate) utmp: PathBuf,
+    /// Whether to ask logind.
+    pub(crate) logind: bool,
 }
 
 impl LoginConfig {
@@ -83,6 +91,7 @@ impl LoginConfig {
             wtmp: "/var/log/wtmp".into(),
             btmp: "/var/log/btmp".into(),
             utmp: "/run/utmp".into(),
+            logind: true,
         }
     }
 }
@@ -108,11 +117,18 @@ impl Logins {
         let is_first = loaded.is_none();
         let state = loaded.unwrap_or_default();
         let sources = Sources::open(&self.config, &state, now_ms)?;
+        let manager: Option<Box<dyn SessionManager>> = if self.config.logind {
+            Some(Box::new(Logind::start()?))
+        } else {
+            None
+        };
         let mut running = Running {
             config: &self.config,
             sink,
             state,
             sources,
+            manager,
+            slept_ms: None,
             names: AccountNames::default(),
             table: SessionTable::default(),
             sleep: SleepWatch::new(machine::clocks()),
@@ -120,7 +136,7 @@ impl Logins {
             saved_ms: now_ms,
         };
         running.note_boot(&boot, is_first);
-        running.tell_open(now_ms);
+        running.meet_manager(now_ms)?;
         sink.running(running.sources.detail());
         while !stop.is_stopped() {
             let more = running.look()?;
@@ -151,6 +167,9 @@ struct Running<'a> {
     sink: &'a dyn SessionSink,
     state: State,
     sources: Sources,
+    manager: Option<Box<dyn SessionManager>>,
+    /// When the session manager last spoke of sleep.
+    slept_ms: Option<i64>,
     names: AccountNames,
     table: SessionTable,
     sleep: SleepWatch,
@@ -178,6 +197,22 @@ impl Running<'_> {
         self.sink.observed(vec![SessionObservation::Power(booted)]);
     }
 
+    /// Waits a moment for the session manager, so that each session is told by one of the two.
+    fn meet_manager(&mut self, now_ms: i64) -> io::Result<()> {
+        if let Some(manager) = &self.manager {
+            let mut ready = [PollFd::new(manager.descriptor(), PollFlags::POLLIN)];
+            match poll(&mut ready, PollTimeout::from(MEET_MS)) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.hear_manager(now_ms);
+        if !self.table.is_managed() {
+            self.tell_open(now_ms);
+        }
+        Ok(())
+    }
+
     /// Sessions that a former run of the agent knew, and those that only utmp knows.
     fn tell_open(&mut self, now_ms: i64) {
         let known: Vec<Login> = self.state.merger.open().cloned().collect();
@@ -188,12 +223,7 @@ impl Running<'_> {
         for (id, facts) in machine::users(&self.config.utmp, &known) {
             observed.extend(self.table.update(&id, facts, false, now_ms));
         }
-        self.sink.observed(
-            observed
-                .into_iter()
-                .map(|session| SessionObservation::Session(Box::new(session)))
-                .collect(),
-        );
+        self.tell_sessions(observed);
     }
 
     /// Reads every source once and tells what became certain; true where there is more to read.
@@ -211,10 +241,8 @@ impl Running<'_> {
         for power in read.power {
             self.sink.observed(vec![SessionObservation::Power(power)]);
         }
-        if let Some(sleep) = self.sleep.look(machine::clocks()) {
-            self.sink
-                .observed(sleep.map(SessionObservation::Power).to_vec());
-        }
+        self.hear_manager(now_ms);
+        self.look_at_clocks(now_ms);
         if now_ms - self.looked_ms >= LIVENESS_MS || now_ms < self.looked_ms {
             self.look_for_processes(now_ms);
         }
@@ -234,6 +262,66 @@ impl Running<'_> {
             self.save();
         }
         Ok(read.more)
+    }
+
+    /// Takes what the session manager says.
+    fn hear_manager(&mut self, now_ms: i64) {
+        let news = self
+            .manager
+            .as_mut()
+            .map(|manager| manager.take())
+            .unwrap_or_default();
+        for news in news {
+            let sessions = match news {
+                ManagerNews::Connected(sessions) => self.table.connect(sessions, now_ms),
+                ManagerNews::Session { id, facts, fresh } => {
+                    self.table.update(&id, *facts, fresh, now_ms)
+                }
+                ManagerNews::Removed(id) => self.table.remove(&id, now_ms).into_iter().collect(),
+                // It will be back: what it managed stays as it was.
+                ManagerNews::Gone => Vec::new(),
+                ManagerNews::Sleep(sleeps) => {
+                    self.slept_ms = Some(now_ms);
+                    let power = Power {
+                        activity: if sleeps {
+                            PowerActivity::Suspended
+                        } else {
+                            PowerActivity::Resumed
+                        },
+                        time_ms: now_ms,
+                        until_ms: now_ms,
+                    };
+                    self.sink.observed(vec![SessionObservation::Power(power)]);
+                    Vec::new()
+                }
+            };
+            self.tell_sessions(sessions);
+        }
+    }
+
+    /// Notices a sleep of which nobody spoke.
+    fn look_at_clocks(&mut self, now_ms: i64) {
+        let Some(sleep) = self.sleep.look(machine::clocks()) else {
+            return;
+        };
+        let [went, _] = &sleep;
+        if self
+            .slept_ms
+            .is_none_or(|told_ms| told_ms < went.time_ms || told_ms > now_ms)
+        {
+            self.sink
+                .observed(sleep.map(SessionObservation::Power).to_vec());
+        }
+    }
+
+    fn tell_sessions(&self, sessions: Vec<Session>) {
+        if sessions.is_empty() {
+            return;
+        }
+        let told = sessions
+            .into_iter()
+            .map(|session| SessionObservation::Session(Box::new(session)));
+        self.sink.observed(told.collect());
     }
 
     fn look_for_processes(&mut self, now_ms: i64) {
@@ -284,6 +372,7 @@ impl Running<'_> {
         let mut waits: Vec<PollFd<'_>> = sources
             .into_iter()
             .chain([wake.as_fd()])
+            .chain(self.manager.as_ref().map(|manager| manager.descriptor()))
             .map(|descriptor: BorrowedFd<'_>| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
         match poll(&mut waits, PollTimeout::from(timeout_ms)) {

@@ -179,6 +179,7 @@ impl Sshd {
     fn config(&self, state: &str) -> LoginConfig {
         LoginConfig {
             journal: false,
+            logind: false,
             audit: false,
             logs: vec![self.at("auth.log")],
             wtmp: self.at("wtmp"),
@@ -317,13 +318,6 @@ fn every_kind_of_ssh_login_is_told_once_also_over_a_restart_and_afterwards() {
         with_key(USER, "other");
         with_key("ghost", "other");
     }));
-        .args([
-            "-a",
-            sshd.directory.path().to_str().unwrap(),
-            "/tmp/sshdtest",
-        ])
-        .status()
-        .unwrap();
     let lines: Vec<String> = told.iter().map(line).collect();
     assert_eq!(
         lines,

@@ -1,0 +1,293 @@
+//! Flows on Linux, of the network namespace that the agent is in.
+//!
+//! ```text
+//! sock_diag dump      every 250 ms to 2 s, as much changes --+
+//! sock_diag notices   sockets that are no more  -------------+-> table -> flows
+//! /proc/PID/fd        owners of new sockets  ----------------+
+//! resolved, hosts     names  --------------------------------+
+//! ```
+//!
+//! A scan costs as much as there are sockets, and looking for owners as much as there are open files: the next scan
+//! waits until this one has cost no more than [`SHARE`] of a processor.
+
+mod diag_socket;
+mod owner;
+mod resolver;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::time::{ClockId, clock_gettime};
+
+use self::diag_socket::{Notices, Scanner};
+use self::owner::Owners;
+use self::resolver::Resolver;
+use super::NetworkSink;
+use super::diag::Socket;
+use super::flow::{Flow, FlowName, NameSource, Owner};
+use super::hosts;
+use super::names::Names;
+use super::table::{FlowTable, Lookup};
+use crate::clock;
+use crate::sensor::Stop;
+
+/// Time between scans while connections come and go, and at most while nothing does.
+const INTERVAL_MIN: Duration = Duration::from_millis(250);
+const INTERVAL_MAX: Duration = Duration::from_secs(2);
+
+/// A scan that costs much is made as seldom as this share of a processor allows: one part in so many.
+const SHARE: u32 = 40;
+
+/// While nothing changes, one part in so many.
+const SHARE_QUIET: u32 = 1000;
+
+/// A name that was just asked for is soon connected to.
+const AFTER_NAME: Duration = Duration::from_millis(100);
+
+/// But never more seldom than this.
+const INTERVAL_COSTLY: Duration = Duration::from_secs(10);
+
+/// Notices are gathered for so long before they are looked at.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// How often the file of hosts is looked at, and resolved is tried again.
+const LOOK_MS: i64 = 30_000;
+
+const HOSTS: &str = "/etc/hosts";
+const HOSTS_BYTES_MAX: u64 = 8 << 20;
+
+/// The sensor.
+#[derive(Debug, Default)]
+pub(crate) struct Flows;
+
+impl Flows {
+    /// Runs until it is stopped or can go on no more.
+    pub(crate) fn run(&self, sink: &dyn NetworkSink, stop: &Stop) -> io::Result<()> {
+        let wake = wake_by(stop)?;
+        let mut scanner = Scanner::open()?;
+        let (notices, lacks) = match Notices::open() {
+            Ok(notices) => (Some(notices), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut running = Running {
+            sink,
+            table: FlowTable::default(),
+            notices,
+            desk: Desk::default(),
+            resolver: None,
+            hosts_changed: None,
+            looked_ms: i64::MIN,
+            last_ms: clock::now_ms(),
+        };
+        running.look_for_names(clock::now_ms());
+        sink.running(running.detail(lacks.as_ref()));
+        let mut sockets = Vec::new();
+        while !stop.is_stopped() {
+            let cost = processor_time();
+            scanner.scan(&mut sockets)?;
+            let changed = running.scan(&sockets)?;
+            let cost = processor_time().saturating_sub(cost);
+            let interval = if changed {
+                INTERVAL_MIN
+            } else {
+                (cost * SHARE_QUIET).clamp(INTERVAL_MIN, INTERVAL_MAX)
+            };
+            let bearable = (cost * SHARE).min(INTERVAL_COSTLY);
+            running.wait(interval.max(bearable), &wake, stop)?;
+        }
+        Ok(())
+    }
+}
+
+/// An event that is signaled when it is time to end.
+fn wake_by(stop: &Stop) -> io::Result<Arc<EventFd>> {
+    let event = Arc::new(EventFd::from_flags(
+        EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
+    )?);
+    let other = Arc::clone(&event);
+    stop.wake_by(move || {
+        // It can only fail by being signaled already.
+        let _signaled = other.write(1);
+    });
+    Ok(event)
+}
+
+/// Processor time of this thread.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Whom the table asks.
+#[derive(Debug, Default)]
+struct Desk {
+    owners: Owners,
+    names: Names,
+}
+
+impl Lookup for Desk {
+    fn owners(&mut self, sockets: &[Socket]) -> HashMap<u32, Arc<Owner>> {
+        self.owners.find(sockets)
+    }
+
+    fn names(&self, address: IpAddr, now_ms: i64) -> Vec<FlowName> {
+        self.names.of(address, now_ms)
+    }
+}
+
+struct Running<'a> {
+    sink: &'a dyn NetworkSink,
+    table: FlowTable,
+    notices: Option<Notices>,
+    desk: Desk,
+    resolver: Option<Resolver>,
+    hosts_changed: Option<(u64, i64)>,
+    looked_ms: i64,
+    last_ms: i64,
+}
+
+impl Running<'_> {
+    fn detail(&self, lacks: Option<&io::Error>) -> String {
+        let mut missing = Vec::new();
+        if let Some(error) = lacks {
+            missing.push(format!("no notices of closed connections: {error}"));
+        }
+        if self.resolver.is_none() {
+            missing.push("names only from the file of hosts: no systemd-resolved".to_owned());
+        }
+        missing.join("; ")
+    }
+
+    /// Takes a scan; true where connections came or went.
+    fn scan(&mut self, sockets: &[Socket]) -> io::Result<bool> {
+        let now_ms = clock::now_ms();
+        self.hear_names(now_ms);
+        if now_ms.saturating_sub(self.looked_ms) >= LOOK_MS || now_ms < self.looked_ms {
+            self.look_for_names(now_ms);
+        }
+        let told = self.table.scan(sockets, now_ms, &mut self.desk);
+        let changed = !told.is_empty();
+        self.tell(told);
+        let lost = self.table.take_lost();
+        if lost > 0 {
+            self.sink.lost(Some(lost), self.last_ms, now_ms);
+        }
+        self.last_ms = now_ms;
+        Ok(changed | self.hear_notices()?)
+    }
+
+    fn tell(&self, flows: Vec<Flow>) {
+        if !flows.is_empty() {
+            self.sink.observed(flows);
+        }
+    }
+
+    /// Takes the kernel's notices; true where there were any.
+    fn hear_notices(&mut self) -> io::Result<bool> {
+        let Some(notices) = &mut self.notices else {
+            return Ok(false);
+        };
+        let now_ms = clock::now_ms();
+        let mut told = Vec::new();
+        let (table, desk) = (&mut self.table, &self.desk);
+        let lost = notices.drain(|socket| told.extend(table.destroyed(socket, now_ms, desk)))?;
+        if lost {
+            self.sink.lost(None, self.last_ms, now_ms);
+        }
+        let heard = !told.is_empty();
+        self.tell(told);
+        Ok(heard)
+    }
+
+    /// Takes the resolver's answers; true where there were any.
+    fn hear_names(&mut self, now_ms: i64) -> bool {
+        let Some(resolver) = &mut self.resolver else {
+            return false;
+        };
+        match resolver.read() {
+            Ok(pairs) => {
+                let heard = !pairs.is_empty();
+                for (name, address) in pairs {
+                    self.desk
+                        .names
+                        .note(&name, address, NameSource::DnsAnswer, now_ms);
+                }
+                heard
+            }
+            Err(error) => {
+                tracing::warn!(%error, "systemd-resolved tells no names any more");
+                self.resolver = None;
+                false
+            }
+        }
+    }
+
+    /// Reads the file of hosts where it changed, and looks for resolved where it is not heard.
+    fn look_for_names(&mut self, now_ms: i64) {
+        self.looked_ms = now_ms;
+        if self.resolver.is_none()
+            && let Ok(resolver) = Resolver::open()
+        {
+            self.resolver = Some(resolver);
+            for (name, address) in Resolver::cache().unwrap_or_default() {
+                self.desk
+                    .names
+                    .note(&name, address, NameSource::ResolverCache, now_ms);
+            }
+        }
+        let changed = fs::metadata(HOSTS)
+            .ok()
+            .map(|metadata| (metadata.ino(), metadata.mtime()));
+        if changed != self.hosts_changed {
+            self.hosts_changed = changed;
+            let bytes = crate::file::read(HOSTS.as_ref(), HOSTS_BYTES_MAX).unwrap_or_default();
+            self.desk
+                .names
+                .set_hosts(hosts::parse(&String::from_utf8_lossy(&bytes)));
+        }
+    }
+
+    /// Waits for the next scan, and takes notices and names meanwhile.
+    fn wait(&mut self, interval: Duration, wake: &EventFd, stop: &Stop) -> io::Result<()> {
+        let mut left = interval;
+        while !left.is_zero() && !stop.is_stopped() {
+            let began = monotonic();
+            let descriptors = [
+                Some(wake.as_fd()),
+                self.notices.as_ref().map(AsFd::as_fd),
+                self.resolver.as_ref().map(AsFd::as_fd),
+            ];
+            let mut waits: Vec<PollFd<'_>> = descriptors
+                .into_iter()
+                .flatten()
+                .map(|descriptor: BorrowedFd<'_>| PollFd::new(descriptor, PollFlags::POLLIN))
+                .collect();
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut waits, timeout) {
+                Ok(0) => return Ok(()),
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // One wake-up for many of them.
+            stop.wait(GATHER.min(left));
+            let named = self.hear_names(clock::now_ms());
+            self.hear_notices()?;
+            left = left.saturating_sub(monotonic().saturating_sub(began));
+            if named {
+                left = left.min(AFTER_NAME);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}

@@ -1,0 +1,324 @@
+//! The sockets of this machine, and what changed since they were looked at last. Pure: scans and the kernel's notices
+//! go in, flows come out.
+//!
+//! - A socket has a number that is never used again, so two scans are compared by it.
+//! - A socket that is gone ended between the last scan and this one, unless the kernel's notice told when.
+//! - A notice of a socket that no scan saw is a short connection: told once, at its end.
+//! - Connections that were never made are not told, and those that wait to be accepted not before they are.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::diag::{Socket, State};
+use super::flow::{Direction, Flow, FlowActivity, FlowId, FlowName, Moment, Owner, Repeats};
+use super::fold::{FoldKey, Folds, WindowId};
+
+/// Sockets that are kept; more are counted as lost.
+const SOCKETS_MAX: usize = 128 << 10;
+
+/// What the table must ask others for.
+pub(super) trait Lookup {
+    /// The processes that hold these sockets, by inode, as far as they can be found.
+    fn owners(&mut self, sockets: &[Socket]) -> HashMap<u32, Arc<Owner>>;
+
+    /// The names of an address.
+    fn names(&self, address: IpAddr, now_ms: i64) -> Vec<FlowName>;
+}
+
+/// What is kept of a socket.
+#[derive(Debug, Clone)]
+struct Tracked {
+    id: FlowId,
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// `None` while it listens or only asks for a connection.
+    direction: Option<Direction>,
+    listens: bool,
+    owner: Option<Arc<Owner>>,
+    uid: Option<u32>,
+    names: Box<[FlowName]>,
+    opened: Moment,
+    counted_in: Option<WindowId>,
+    /// The last scan that saw it.
+    seen: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct FlowTable {
+    sockets: HashMap<FlowId, Tracked>,
+    /// Where something listens; the address is unspecified where it listens on all.
+    listening: HashSet<SocketAddr>,
+    folds: Folds<Tracked>,
+    scanned_ms: Option<i64>,
+    scans: u64,
+    lost: u64,
+}
+
+impl FlowTable {
+    /// Compares a complete scan with the one before.
+    pub(super) fn scan(
+        &mut self,
+        sockets: &[Socket],
+        now_ms: i64,
+        lookup: &mut dyn Lookup,
+    ) -> Vec<Flow> {
+        let mut told = Vec::new();
+        self.scans += 1;
+        self.listening = sockets
+            .iter()
+            .filter(|socket| socket.state == State::Listening)
+            .map(|socket| socket.local)
+            .collect();
+        let changed: Vec<Socket> = sockets
+            .iter()
+            .filter(|socket| self.note_seen(socket))
+            .copied()
+            .collect();
+        let wanted: Vec<Socket> = changed
+            .iter()
+            .filter(|socket| {
+                let known = self.sockets.get(&socket.id);
+                socket.inode != 0 && known.is_none_or(|tracked| tracked.owner.is_none())
+            })
+            .copied()
+            .collect();
+        let owners = if wanted.is_empty() {
+            HashMap::new()
+        } else {
+            lookup.owners(&wanted)
+        };
+        for socket in &changed {
+            let owner = owners.get(&socket.inode).cloned();
+            self.begin(socket, owner, now_ms, lookup, &mut told);
+        }
+        self.end_missing(now_ms, &mut told);
+        self.scanned_ms = Some(now_ms);
+        told.extend(self.due(now_ms));
+        told
+    }
+
+    /// Whether it is new, or has become a connection of a process: one that waits to be accepted, or that was closed
+    /// before any scan saw it, has no inode.
+    fn note_seen(&mut self, socket: &Socket) -> bool {
+        match self.sockets.get_mut(&socket.id) {
+            None => socket.state != State::Gone,
+            Some(tracked) => {
+                tracked.seen = self.scans;
+                socket.state == State::Connected && socket.inode != 0 && tracked.direction.is_none()
+            }
+        }
+    }
+
+    /// When something that is seen now for the first time happened.
+    fn since_scan(&self, now_ms: i64) -> Moment {
+        Moment {
+            from_ms: self.scanned_ms,
+            until_ms: now_ms,
+        }
+    }
+
+    fn begin(
+        &mut self,
+        socket: &Socket,
+        owner: Option<Arc<Owner>>,
+        now_ms: i64,
+        lookup: &dyn Lookup,
+        told: &mut Vec<Flow>,
+    ) {
+        if self.sockets.len() >= SOCKETS_MAX && !self.sockets.contains_key(&socket.id) {
+            self.lost += 1;
+            return;
+        }
+        let former = self.sockets.remove(&socket.id);
+        let mut tracked = Tracked {
+            id: socket.id,
+            local: socket.local,
+            remote: socket.remote,
+            direction: None,
+            listens: socket.state == State::Listening,
+            owner: owner.or_else(|| former.as_ref().and_then(|former| former.owner.clone())),
+            uid: uid_of(socket).or_else(|| former.as_ref().and_then(|former| former.uid)),
+            names: Box::default(),
+            opened: self.since_scan(now_ms),
+            counted_in: None,
+            seen: self.scans,
+        };
+        let first = self.scanned_ms.is_none();
+        match socket.state {
+            State::Listening => {
+                let activity = if first {
+                    FlowActivity::ListenObserved
+                } else {
+                    FlowActivity::Listening
+                };
+                told.push(tracked.flow(activity, now_ms));
+            }
+            State::Connected if socket.inode == 0 => {}
+            State::Connected => {
+                tracked.direction = Some(self.direction(socket.local));
+                tracked.names = lookup.names(socket.remote.ip(), now_ms).into();
+                if first {
+                    told.push(tracked.flow(FlowActivity::Observed, now_ms));
+                } else {
+                    tracked.counted_in = self.fold(&tracked, now_ms);
+                    if tracked.counted_in.is_none() {
+                        told.push(tracked.flow(FlowActivity::Opened, now_ms));
+                    }
+                }
+            }
+            State::Connecting | State::Gone => {}
+        }
+        self.sockets.insert(socket.id, tracked);
+    }
+
+    fn fold(&mut self, tracked: &Tracked, now_ms: i64) -> Option<WindowId> {
+        let key = tracked.fold_key()?;
+        self.folds.open(key, now_ms, || tracked.clone())
+    }
+
+    fn direction(&self, local: SocketAddr) -> Direction {
+        let on_all = |address: &str| {
+            let unspecified: Option<IpAddr> = address.parse().ok();
+            unspecified.is_some_and(|address| {
+                self.listening
+                    .contains(&SocketAddr::new(address, local.port()))
+            })
+        };
+        if self.listening.contains(&local) || on_all("0.0.0.0") || on_all("::") {
+            Direction::Inbound
+        } else {
+            Direction::Outbound
+        }
+    }
+
+    fn end_missing(&mut self, now_ms: i64, told: &mut Vec<Flow>) {
+        let mut missing: Vec<FlowId> = self
+            .sockets
+            .values()
+            .filter(|tracked| tracked.seen != self.scans)
+            .map(|tracked| tracked.id)
+            .collect();
+        missing.sort_unstable();
+        let closed = self.since_scan(now_ms);
+        for id in missing {
+            if let Some(tracked) = self.sockets.remove(&id) {
+                told.extend(self.end(tracked, closed, None));
+            }
+        }
+    }
+
+    /// Takes the kernel's notice that a socket is no more.
+    pub(super) fn destroyed(
+        &mut self,
+        socket: &Socket,
+        now_ms: i64,
+        lookup: &dyn Lookup,
+    ) -> Option<Flow> {
+        let carried = socket.sent_bytes.unwrap_or(0) > 0 || socket.received_bytes.unwrap_or(0) > 0;
+        let tracked = match self.sockets.remove(&socket.id) {
+            Some(tracked) if tracked.listens || tracked.direction.is_some() => tracked,
+            // Neither seen connected nor did it ever carry a byte: no connection.
+            _ if !carried || socket.remote.port() == 0 => return None,
+            former => {
+                let mut tracked = Tracked {
+                    id: socket.id,
+                    local: socket.local,
+                    remote: socket.remote,
+                    direction: Some(self.direction(socket.local)),
+                    listens: false,
+                    owner: former.as_ref().and_then(|former| former.owner.clone()),
+                    uid: former.and_then(|former| former.uid).or(uid_of(socket)),
+                    names: lookup.names(socket.remote.ip(), now_ms).into(),
+                    opened: self.since_scan(now_ms),
+                    counted_in: None,
+                    seen: self.scans,
+                };
+                tracked.counted_in = self.fold(&tracked, now_ms);
+                tracked
+            }
+        };
+        self.end(tracked, Moment::exact(now_ms), Some(socket))
+    }
+
+    fn end(&mut self, tracked: Tracked, closed: Moment, last: Option<&Socket>) -> Option<Flow> {
+        if let (Some(window), Some(key)) = (tracked.counted_in, tracked.fold_key())
+            && self.folds.close(key, window)
+        {
+            return None;
+        }
+        let activity = match (tracked.listens, tracked.direction) {
+            (true, _) => FlowActivity::ListenClosed,
+            (false, Some(_)) => FlowActivity::Closed,
+            (false, None) => return None,
+        };
+        let mut flow = tracked.flow(activity, closed.until_ms);
+        flow.closed = Some(closed);
+        flow.sent_bytes = last.and_then(|socket| socket.sent_bytes);
+        flow.received_bytes = last.and_then(|socket| socket.received_bytes);
+        Some(flow)
+    }
+
+    /// The repeats of windows that are over.
+    fn due(&mut self, now_ms: i64) -> Vec<Flow> {
+        let told = self.folds.due(now_ms);
+        told.into_iter()
+            .map(|(example, repeats): (Tracked, Repeats)| Flow {
+                repeats: Some(repeats),
+                ..example.flow(FlowActivity::Repeated, repeats.last_ms)
+            })
+            .collect()
+    }
+
+    /// Sockets that were not kept since the last call.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+/// The account that made it. One that no process holds any more says root, whoever made it.
+fn uid_of(socket: &Socket) -> Option<u32> {
+    Some(socket.uid).filter(|&uid| uid != 0 || socket.inode != 0)
+}
+
+impl Tracked {
+    fn fold_key(&self) -> Option<FoldKey> {
+        let direction = self.direction?;
+        Some(FoldKey {
+            owner: self
+                .owner
+                .as_ref()
+                .map(|owner| (owner.pid, owner.start_ticks)),
+            uid: self.uid,
+            direction,
+            peer: self.remote.ip(),
+            port: match direction {
+                Direction::Outbound => self.remote.port(),
+                Direction::Inbound => self.local.port(),
+            },
+        })
+    }
+
+    fn flow(&self, activity: FlowActivity, time_ms: i64) -> Flow {
+        Flow {
+            id: self.id,
+            activity,
+            time_ms,
+            direction: self.direction,
+            local: self.local,
+            remote: self.remote,
+            owner: self.owner.clone(),
+            uid: self.uid,
+            names: self.names.to_vec(),
+            opened: self.opened,
+            closed: None,
+            sent_bytes: None,
+            received_bytes: None,
+            repeats: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
