@@ -343,6 +343,11 @@ impl Identity {
         self.endpoint
     }
 
+    /// Whether it is of the CA with this key.
+    pub(crate) fn is_of(&self, ca_pin: &KeyPin) -> bool {
+        inspect("the CA certificate", &self.ca, 0).is_ok_and(|(key, _)| key_pin(&key) == *ca_pin)
+    }
+
     /// Its certificate's life.
     pub(crate) fn validity(&self) -> Validity {
         self.validity
@@ -410,8 +415,11 @@ impl CurrentIdentity {
         }
     }
 
-    /// Stores the next one, then uses it.
+    /// Stores the next one, then uses it. Should the machine have been enrolled anew meanwhile, it stays as it is.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), IdentityError> {
+        if self.refresh().endpoint() != identity.endpoint() {
+            return Ok(());
+        }
         identity.store(&self.state)?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
         Ok(())
@@ -574,11 +582,27 @@ pub(crate) mod tests {
         let next = ca.issue(&identity.key);
         let renewed = identity.renewed(next.clone()).unwrap();
         assert_eq!(renewed.endpoint(), identity.endpoint());
+        assert!(renewed.is_of(&ca.pin()) && !renewed.is_of(&Ca::new().pin()));
         let foreign = Issued {
             ca: Ca::new().certificate,
             ..next
         };
         assert!(identity.renewed(foreign).is_err());
+    }
+
+    #[test]
+    fn a_renewal_does_not_undo_an_enrolment() {
+        let (_directory, state) = state();
+        let ca = Ca::new();
+        let first = ca.identity();
+        first.store(&state).unwrap();
+        let renewed = first.renewed(ca.issue(&first.key)).unwrap();
+        let current = CurrentIdentity::new(state.clone(), first);
+        let anew = ca.identity();
+        anew.store(&state).unwrap();
+        current.replace(renewed).unwrap();
+        assert_eq!(Identity::load(&state).unwrap().endpoint(), anew.endpoint());
+        assert_eq!(current.get().endpoint(), anew.endpoint());
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Patient<'_> {
             Check::fail(
                 NAME,
                 format!("it expired at {until}"),
-                "start the agent: it renews within the server's grace period; after that, enroll again with --again",
+                "start the agent: it renews within the server's grace period; after that, enroll again",
             )
         } else if self.now_ms >= validity.renew_ms() {
             Check::warn(
@@ -184,7 +184,7 @@ impl Patient<'_> {
             ConnectionState::Refused | ConnectionState::Conflict => Check::fail(
                 NAME,
                 format!("the server refuses it: {}", connection.detail),
-                "ask the server's operator; where this machine is a copy of another one, enroll it anew: 'tocsin-agent enroll --again'",
+                "ask the server's operator; where this machine is a copy of another one, enroll it anew: 'tocsin-agent enroll' with a new token",
             ),
         }
     }

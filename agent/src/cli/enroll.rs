@@ -1,7 +1,8 @@
 //! `tocsin-agent enroll`.
 //!
-//! The token is used up by one success. A machine that is enrolled already is left alone unless `--again` says
-//! otherwise; it then presents its former certificate, which ends a conflict about it, and gets a new key and id.
+//! The token is used up by one success. A machine that is enrolled already is enrolled anew: it presents its former
+//! certificate, which ends a conflict about it, and gets a new key and id. The former identity stays in use until the
+//! new one is on disk; an agent that runs takes it up when it connects.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use super::{CommandError, Exit, StateArgument, block_on, print};
 use crate::address::ServerAddress;
 use crate::clock;
 use crate::file::{self, Access, Durability};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::Identity;
 use crate::machine;
 use crate::state::StateDirectory;
 use crate::status::Status;
@@ -44,9 +45,6 @@ pub(super) struct EnrollArguments {
     /// The operator's root of update trust
     #[arg(long, value_name = "FILE")]
     update_root: Option<PathBuf>,
-    /// Enroll anew although this machine is enrolled: it gets a new key and a new id
-    #[arg(long)]
-    again: bool,
 }
 
 /// Enrolls.
@@ -61,7 +59,7 @@ pub(super) fn run(arguments: EnrollArguments) -> Result<Exit, CommandError> {
     let state = arguments.state.open();
     // Before the token is used up: whoever may not write the state must not get that far.
     state.create()?;
-    let former = former(&state, arguments.again)?;
+    let former = former(&state)?;
     let identity = block_on(enroll(&server, &token, former.as_ref()))??;
     if let Some(root) = update_root {
         let path = state.update_root();
@@ -69,8 +67,11 @@ pub(super) fn run(arguments: EnrollArguments) -> Result<Exit, CommandError> {
     }
     identity.store(&state)?;
     note_in_status(&state, &identity)?;
+    let formerly = former.map_or_else(String::new, |former| {
+        format!(" (formerly {} at {})", former.endpoint(), former.server())
+    });
     print(&format!(
-        "enrolled as endpoint {} at {}\n",
+        "enrolled as endpoint {} at {}{formerly}\n",
         identity.endpoint(),
         identity.server()
     ))?;
@@ -105,18 +106,14 @@ fn check_update_root(token: &EnrollmentToken, root: Option<&[u8]>) -> Result<(),
     }
 }
 
-fn former(state: &StateDirectory, again: bool) -> Result<Option<Identity>, CommandError> {
+/// Who the machine was until now, where that can be presented.
+fn former(state: &StateDirectory) -> Result<Option<Identity>, CommandError> {
     match Identity::load(state) {
-        Err(IdentityError::NotEnrolled { .. }) => Ok(None),
-        Ok(identity) if again => Ok(Some(identity)),
-        // What cannot be used cannot be presented either.
-        Err(error) if again && !error.is_permission() => Ok(None),
-        Ok(identity) => Err(CommandError::Failed(format!(
-            "this machine is enrolled as endpoint {} at {}: --again enrolls it anew, with a new id",
-            identity.endpoint(),
-            identity.server()
-        ))),
-        Err(error) => Err(error.into()),
+        Ok(identity) => Ok(Some(identity)),
+        // Then the new one could not be stored either.
+        Err(error) if error.is_permission() => Err(error.into()),
+        // What cannot be used cannot be presented.
+        Err(_) => Ok(None),
     }
 }
 
@@ -161,17 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn an_enrolled_machine_is_left_alone_unless_told_otherwise() {
+    fn a_machine_that_is_enrolled_presents_itself() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(directory.path().to_owned());
         state.create().unwrap();
-        assert!(former(&state, false).unwrap().is_none());
+        assert!(former(&state).unwrap().is_none());
         let identity = crate::identity::tests::Ca::new().identity();
         identity.store(&state).unwrap();
-        let error = former(&state, false).unwrap_err().to_string();
-        assert!(error.contains("--again"), "{error}");
-        let presented = former(&state, true).unwrap().unwrap();
+        let presented = former(&state).unwrap().unwrap();
         assert_eq!(presented.endpoint(), identity.endpoint());
+        std::fs::write(state.identity(), "damaged").unwrap();
+        assert!(former(&state).unwrap().is_none());
     }
 
     #[test]

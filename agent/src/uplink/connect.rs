@@ -146,12 +146,24 @@ pub(crate) fn told(status: &tonic::Status) -> String {
         cause = error.source();
     }
     match broken {
-        // h2 hides its cause from us, rustls ends its text with an address.
+        // h2 gives the words of its cause and not the cause.
         Some(broken) if broken.contains("close_notify") => CUT.to_owned(),
-        Some(broken) => broken,
+        Some(broken) => cure_of_alert(&broken).map_or(broken, str::to_owned),
         None if status.message().is_empty() => status.code().description().to_owned(),
         None => status.message().to_owned(),
     }
+}
+
+/// The cure for a TLS alert of which only rustls's words are left.
+fn cure_of_alert(words: &str) -> Option<&'static str> {
+    use rustls::AlertDescription;
+    [
+        AlertDescription::CertificateExpired,
+        AlertDescription::UnknownCA,
+    ]
+    .into_iter()
+    .find(|alert| words.ends_with(&format!("{alert:?}")))
+    .and_then(|alert| tls::explain(&rustls::Error::AlertReceived(alert)))
 }
 
 fn cure(error: &std::io::Error) -> Option<&'static str> {

@@ -63,8 +63,38 @@ fn refused(status: Status) -> EnrollError {
     EnrollError::Refused(Box::new(status))
 }
 
-/// Enrolls at `server`. A former identity is presented, so that the server knows that this machine is enrolled anew.
+/// Enrolls at `server`. A former identity of its CA is presented, so that the server knows that this machine is
+/// enrolled anew; one that the server no longer accepts (revoked, expired long ago) is left out then.
 pub(crate) async fn enroll(
+    server: &ServerAddress,
+    token: &EnrollmentToken,
+    former: Option<&Identity>,
+) -> Result<Identity, EnrollError> {
+    if let Some(former) = former.filter(|former| former.is_of(&token.ca_pin)) {
+        match enroll_as(server, token, Some(former)).await {
+            Err(EnrollError::Refused(status)) if may_be_about_the_former(&status) => {
+                tracing::debug!(reason = told(&status), "enroll without the former identity");
+            }
+            ended => return ended,
+        }
+    }
+    enroll_as(server, token, None).await
+}
+
+/// A certificate that the server does not accept breaks the connection, or is refused like a bad token.
+fn may_be_about_the_former(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+    )
+}
+
+async fn enroll_as(
     server: &ServerAddress,
     token: &EnrollmentToken,
     former: Option<&Identity>,

@@ -50,6 +50,11 @@ impl Stat {
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
+
+    /// Whether it runs, wants to, or waits for the disk: it does not wait for something to do.
+    pub(super) fn has_no_rest(&self) -> bool {
+        matches!(self.state, b'R' | b'D')
+    }
 }
 
 /// Reads `/proc/PID/stat`. The name of the program in it may hold anything, parentheses and line ends too.

@@ -2,7 +2,7 @@
 //! observations that come of it. Reads `/proc` only through [`ProcessFiles`] and no clock, so tests play any story.
 //!
 //! Promises
-//! - A process is announced once: at its first exec; without one after [`UNEXECUTED_AFTER_NS`] or at its exit, with
+//! - A process is announced once: at its first exec; without one when it has run for a while or at its exit, with
 //!   its parent's image. One that was there before is observed once. Then every exec, then one exit.
 //! - Its key (pid, start ticks) is fixed at its first use and never changes, also when later reading would tell
 //!   another tick. Its parent is the one of the fork, never whoever took it over.
@@ -25,6 +25,10 @@ const PROCESSES_MAX: usize = 1 << 17;
 
 /// A fork that executes nothing for so long is announced with its parent's image.
 const UNEXECUTED_AFTER_NS: u64 = 1_000_000_000;
+
+/// One that has had no rest meanwhile may still be on its way to its exec, as on a machine that is overloaded: it is
+/// looked at again until it has had so long.
+const UNRESTED_AFTER_NS: u64 = 10_000_000_000;
 
 /// Login uid and audit session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -376,19 +380,22 @@ impl<F: ProcessFiles> Table<F> {
             if entry.started_ns != due.started_ns {
                 continue;
             }
+            let stat = self.files.stat(due.pid);
+            let stat = stat.filter(|stat| entry.ticks.fits(stat.start_ticks));
             if let Some(status) = entry.first_ended {
-                let lives = self
-                    .files
-                    .stat(due.pid)
-                    .is_some_and(|stat| entry.ticks.fits(stat.start_ticks) && stat.threads > 1);
-                if lives {
+                if stat.is_some_and(|stat| stat.threads > 1) {
                     self.look_later(due.pid, due.started_ns, now_ns);
                 } else {
                     let exit = ExitStatus::from_wait_status(status);
                     self.end(due.pid, Some(exit), now_ns);
                 }
             } else if !entry.announced && entry.included && !entry.kernel {
-                self.observe(due.pid, Activity::Start, due.started_ns, None);
+                let is_young = now_ns.saturating_sub(due.started_ns) < UNRESTED_AFTER_NS;
+                if is_young && stat.is_some_and(|stat| stat.has_no_rest()) {
+                    self.look_later(due.pid, due.started_ns, now_ns);
+                } else {
+                    self.observe(due.pid, Activity::Start, due.started_ns, None);
+                }
             }
         }
     }

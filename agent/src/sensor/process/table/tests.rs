@@ -347,6 +347,28 @@ fn a_fork_that_executes_nothing_starts_with_its_parents_image() {
 }
 
 #[test]
+fn a_fork_that_had_no_rest_is_given_longer_to_execute_something() {
+    let mut story = Story::watched();
+    story.fork(100, 200);
+    story.fork(100, 300);
+    for pid in [200, 300] {
+        story.change(pid, |there| there.state = b'R');
+    }
+    for _second in 0..5 {
+        story.pass(SECOND);
+        story.table.look();
+    }
+    assert!(story.told().is_empty());
+    story.exec(200, "late");
+    assert_eq!(story.told(), ["Start 200 late"]);
+    for _second in 0..6 {
+        story.pass(SECOND);
+        story.table.look();
+    }
+    assert_eq!(story.told(), ["Start 300 shell inherited"]);
+}
+
+#[test]
 fn a_fork_that_ends_before_it_is_due_starts_and_ends() {
     let mut story = Story::watched();
     story.fork(100, 200);
