@@ -201,10 +201,12 @@ mod tests {
     fn what_is_known_is_not_overwritten_and_accounts_are_not_mixed() {
         let mut detail = Detail::default();
         detail.user.name = Some("alice".into());
-        let mut other = Detail::default();
-        other.user = Account {
-            uid: Some(0),
-            name: Some("root".into()),
+        let mut other = Detail {
+            user: Account {
+                uid: Some(0),
+                name: Some("root".into()),
+            },
+            ..Detail::default()
         };
         other.set_host("127.0.0.1");
         detail.fill(&other);

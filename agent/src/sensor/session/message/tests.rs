@@ -53,76 +53,79 @@ fn a_user_name_that_looks_like_a_peer_does_not_move_the_address() {
     assert_eq!(closed.detail.port, Some(47886));
 }
 
+/// What sshd says, what it means, of whom, and whether the account exists.
+const LED_NOWHERE: &[(&str, Sign, &str, Option<bool>)] = &[
+    (
+        "Invalid user nosuch from 127.0.0.1 port 47886",
+        Sign::Hint,
+        "nosuch",
+        Some(false),
+    ),
+    (
+        "Invalid user  from 127.0.0.1 port 47886",
+        Sign::Hint,
+        "",
+        Some(false),
+    ),
+    (
+        "Failed none for invalid user nosuch from 127.0.0.1 port 1 ssh2",
+        Sign::Hint,
+        "nosuch",
+        Some(false),
+    ),
+    (
+        "Failed publickey for alice from 127.0.0.1 port 1 ssh2: RSA SHA256:x",
+        Sign::Hint,
+        "alice",
+        None,
+    ),
+    (
+        "Connection closed by authenticating user alice 127.0.0.1 port 47884 [preauth]",
+        Sign::GivenUp,
+        "alice",
+        None,
+    ),
+    (
+        "Connection reset by invalid user bob 127.0.0.1 port 47884 [preauth]",
+        Sign::GivenUp,
+        "bob",
+        Some(false),
+    ),
+    (
+        "Disconnecting authenticating user alice ::1 port 7: Too many authentication failures [preauth]",
+        Sign::GivenUp,
+        "alice",
+        None,
+    ),
+    (
+        "error: maximum authentication attempts exceeded for alice from ::1 port 7 ssh2 [preauth]",
+        Sign::GivenUp,
+        "alice",
+        None,
+    ),
+    (
+        "error: PAM: Authentication failure for illegal user nosuch from 127.0.0.1",
+        Sign::RelayedFailure,
+        "nosuch",
+        Some(false),
+    ),
+    (
+        "User alice from 10.0.0.9 not allowed because not listed in AllowUsers",
+        Sign::Hint,
+        "alice",
+        None,
+    ),
+    (
+        "fatal: Access denied for user alice by PAM account configuration [preauth]",
+        Sign::GivenUp,
+        "alice",
+        None,
+    ),
+];
+
 #[test]
 fn sshd_words_for_a_conversation_that_led_nowhere() {
-    for (message, sign, user, exists) in [
-        (
-            "Invalid user nosuch from 127.0.0.1 port 47886",
-            Sign::Hint,
-            "nosuch",
-            Some(false),
-        ),
-        (
-            "Invalid user  from 127.0.0.1 port 47886",
-            Sign::Hint,
-            "",
-            Some(false),
-        ),
-        (
-            "Failed none for invalid user nosuch from 127.0.0.1 port 1 ssh2",
-            Sign::Hint,
-            "nosuch",
-            Some(false),
-        ),
-        (
-            "Failed publickey for alice from 127.0.0.1 port 1 ssh2: RSA SHA256:x",
-            Sign::Hint,
-            "alice",
-            None,
-        ),
-        (
-            "Connection closed by authenticating user alice 127.0.0.1 port 47884 [preauth]",
-            Sign::GivenUp,
-            "alice",
-            None,
-        ),
-        (
-            "Connection reset by invalid user bob 127.0.0.1 port 47884 [preauth]",
-            Sign::GivenUp,
-            "bob",
-            Some(false),
-        ),
-        (
-            "Disconnecting authenticating user alice ::1 port 7: Too many authentication failures [preauth]",
-            Sign::GivenUp,
-            "alice",
-            None,
-        ),
-        (
-            "error: maximum authentication attempts exceeded for alice from ::1 port 7 ssh2 [preauth]",
-            Sign::GivenUp,
-            "alice",
-            None,
-        ),
-        (
-            "error: PAM: Authentication failure for illegal user nosuch from 127.0.0.1",
-            Sign::RelayedFailure,
-            "nosuch",
-            Some(false),
-        ),
-        (
-            "User alice from 10.0.0.9 not allowed because not listed in AllowUsers",
-            Sign::Hint,
-            "alice",
-            None,
-        ),
-        (
-            "fatal: Access denied for user alice by PAM account configuration [preauth]",
-            Sign::GivenUp,
-            "alice",
-            None,
-        ),
-    ] {
+    for &(message, sign, user, exists) in LED_NOWHERE {
         let said = say("sshd", message);
         assert_eq!(
             (said.sign, name(&said.detail.user), said.detail.user_exists),
