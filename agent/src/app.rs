@@ -138,6 +138,7 @@ impl App {
         };
         let boot = machine::boot_id();
         let (health, queue) = (Arc::new(Health::default()), Arc::new(Queue::default()));
+        health.set_identity(&identity);
         let outbox = open_spool(&state, config.spool_bytes_max, &health)?;
         let hasher = Hasher::start(config.process.hash_bytes_max)
             .map(Arc::new)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::identity::Identity;
 use crate::sensor::Counters;
 
 /// A sensor that works so long without a pause stands still.
@@ -281,11 +282,11 @@ impl Health {
     }
 
     /// Who the agent is now.
-    pub(crate) fn set_identity(&self, endpoint: String, server: String, expiry_ms: i64) {
+    pub(crate) fn set_identity(&self, identity: &Identity) {
         self.lock().identity = IdentityReport {
-            endpoint,
-            server,
-            certificate_expiry_ms: expiry_ms,
+            endpoint: identity.endpoint().to_string(),
+            server: identity.server().to_string(),
+            certificate_expiry_ms: identity.validity().until_ms,
         };
     }
 

@@ -139,7 +139,7 @@ impl Uplink {
     /// One connection, until it breaks.
     async fn session(&self) -> Result<Infallible, SessionError> {
         let identity = blocking(&self.identity, CurrentIdentity::refresh).await;
-        self.note_identity();
+        self.health.set_identity(&self.identity.get());
         let channel = connect::connect(identity.server(), identity.tls()?).await?;
         let mut client = AgentServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -304,18 +304,9 @@ impl Uplink {
             obtained_ms: clock::now_ms(),
         })?;
         blocking(&self.identity, move |identity| identity.replace(renewed)).await?;
-        self.note_identity();
+        self.health.set_identity(&self.identity.get());
         tracing::info!("the certificate was renewed");
         Ok(())
-    }
-
-    fn note_identity(&self) {
-        let identity = self.identity.get();
-        self.health.set_identity(
-            identity.endpoint().to_string(),
-            identity.server().to_string(),
-            identity.validity().until_ms,
-        );
     }
 }
 
