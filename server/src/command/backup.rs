@@ -49,7 +49,7 @@ pub(super) struct BackupArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Folder to make; by default beside the data directory, with the time in its name.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 

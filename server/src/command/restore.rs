@@ -16,7 +16,7 @@ pub(super) struct RestoreArgs {
     #[command(flatten)]
     data: DataArgs,
     /// The backup.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER")]
     from: PathBuf,
 }
 

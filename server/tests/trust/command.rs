@@ -156,14 +156,14 @@ fn a_backup_of_a_running_server_restores_elsewhere() {
     let token = server.command(&["token", "create"]);
     let backup = server.beside("backup");
     let backup_text = backup.to_str().unwrap();
-    let answer = server.command(&["backup", "--out", backup_text]);
+    let answer = server.command(&["backup", backup_text]);
     assert_eq!(answer.trim(), backup_text);
-    let again = program(&["backup", "--data", server.text(), "--out", backup_text]);
+    let again = program(&["backup", "--data", server.text(), backup_text]);
     assert_eq!(code(&again), 1, "nothing is overwritten");
 
     let restored = server.beside("restored");
     let restored_text = restored.to_str().unwrap();
-    let output = program(&["restore", "--data", restored_text, "--from", backup_text]);
+    let output = program(&["restore", "--data", restored_text, backup_text]);
     assert_eq!(code(&output), 0, "{}", said(&output));
     let doctor = program(&["doctor", "--data", restored_text, "--full"]);
     assert_eq!(code(&doctor), 0, "{doctor:?}");
@@ -171,7 +171,7 @@ fn a_backup_of_a_running_server_restores_elsewhere() {
         std::fs::read(restored.join("ca.key")).unwrap(),
         std::fs::read(server.data().join("ca.key")).unwrap()
     );
-    let onto = program(&["restore", "--data", server.text(), "--from", backup_text]);
+    let onto = program(&["restore", "--data", server.text(), backup_text]);
     assert_eq!(code(&onto), 78, "nothing is restored over what is there");
     assert!(!token.is_empty());
 }
@@ -180,11 +180,11 @@ fn a_backup_of_a_running_server_restores_elsewhere() {
 fn a_damaged_or_incomplete_backup_is_not_restored() {
     let server = Server::init();
     let backup = server.beside("backup");
-    server.command(&["backup", "--out", backup.to_str().unwrap()]);
+    server.command(&["backup", backup.to_str().unwrap()]);
     let restored = server.beside("restored");
     let restore = || {
         let (to, from) = (restored.to_str().unwrap(), backup.to_str().unwrap());
-        program(&["restore", "--data", to, "--from", from])
+        program(&["restore", "--data", to, from])
     };
     let key = std::fs::read_to_string(backup.join("ca.key")).unwrap();
     std::fs::write(backup.join("ca.key"), key.replace('A', "B")).unwrap();
