@@ -178,7 +178,11 @@ fn semaphore(permits: u32) -> Arc<Semaphore> {
 async fn part(mut tcp: TcpStream, _slot: OwnedSemaphorePermit) {
     let drained = async {
         tcp.shutdown().await?;
-        tokio::io::copy(&mut (&mut tcp).take(PARTING_BYTES_MAX), &mut tokio::io::sink()).await
+        tokio::io::copy(
+            &mut (&mut tcp).take(PARTING_BYTES_MAX),
+            &mut tokio::io::sink(),
+        )
+        .await
     };
     // Whatever came of it, the connection is closed now.
     tokio::time::timeout(PARTING_TIMEOUT, drained).await.ok();

@@ -6,7 +6,10 @@
 mod agent;
 #[cfg(test)]
 #[path = "../trust/client.rs"]
-#[expect(dead_code, reason = "shared with the suite beside it, which uses all of it")]
+#[expect(
+    dead_code,
+    reason = "shared with the suite beside it, which uses all of it"
+)]
 mod client;
 #[cfg(test)]
 mod import;

@@ -19,8 +19,8 @@ mod incident;
 mod process;
 mod server;
 
-pub(crate) use feed::IMPORTS_MAX;
 pub(crate) use event::{SEARCHES_MAX, place_word, reason_word, sensor_word};
+pub(crate) use feed::IMPORTS_MAX;
 
 /// The service of consoles.
 #[derive(Debug, Clone)]

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
@@ -53,7 +55,11 @@ where
 }
 
 /// A column of exactly `N` bytes.
-fn blob<const N: usize, I>(row: &SqliteRow, column: I, what: &'static str) -> Result<[u8; N], StoreError>
+fn blob<const N: usize, I>(
+    row: &SqliteRow,
+    column: I,
+    what: &'static str,
+) -> Result<[u8; N], StoreError>
 where
     I: sqlx::ColumnIndex<SqliteRow>,
 {
