@@ -146,9 +146,11 @@ pub fn explain(error: &rustls::Error) -> Option<&'static str> {
     use rustls::Error::{AlertReceived, InvalidCertificate};
     match error {
         // A CA of the same name but another key shows as a bad signature.
-        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => Some(
-            "the server's certificate is not from the CA this was enrolled with: wrong server, or a new CA (enroll again)",
-        ),
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            Some(
+                "the server's certificate is not from the CA this was enrolled with: wrong server, or a new CA (enroll again)",
+            )
+        }
         InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => Some(

@@ -3,7 +3,10 @@
 //! `TOCSIN_REGENERATE=1 cargo test -p tocsin-proto --test generated_is_current` writes it anew. Only this
 //! file knows how the code is made; a build of Tocsin needs neither protoc nor this.
 
-#![expect(clippy::expect_used, reason = "helpers of a test: a failure is the test's failure")]
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of a test: a failure is the test's failure"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
