@@ -97,7 +97,7 @@ proptest! {
         since in 0..200_000_i64,
         length in 0..300_000_i64,
         limit in 0..30_u64,
-        bytes_max in prop_oneof![Just(1_usize), Just(2_000), Just(1 << 20)],
+        bytes_max in prop_oneof![Just(1_usize), Just(2_000), Just(1_048_576)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use tocsin_proto::console::v1 as console;
+use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::console::v1::import_feed_request::Message;
 use tocsin_proto::console::v1::{IncidentState, Severity, Verdict};
 use tocsin_proto::json::format_time_ms;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::agent::Agent;
@@ -251,128 +253,137 @@ async fn an_import_that_makes_no_sense_is_refused_by_name() {
     assert_eq!(empty.records, 0);
 }
 
+/// An analyst at work on one incident.
+struct Work {
+    console: ConsoleServiceClient<Channel>,
+    id: String,
+}
+
+impl Work {
+    /// The analyst named "analyst", and the incident of an imported attack.
+    async fn start(server: &Server) -> Self {
+        import(&server.admin(), &lines(&attack("dana", 12))).await;
+        Self {
+            console: server.analyst("analyst").console().await,
+            id: incidents(&server.admin()).await[0].id.clone(),
+        }
+    }
+
+    async fn assign(&mut self, assignee: &str) -> Result<console::IncidentSummary, Status> {
+        let request = console::AssignIncidentRequest {
+            id: self.id.clone(),
+            assignee: assignee.into(),
+        };
+        Ok(self.console.assign_incident(request).await?.into_inner())
+    }
+
+    async fn state(&mut self, state: i32) -> Result<console::IncidentSummary, Status> {
+        let request = console::SetIncidentStateRequest {
+            id: self.id.clone(),
+            state,
+        };
+        Ok(self.console.set_incident_state(request).await?.into_inner())
+    }
+
+    async fn verdict(&mut self, verdict: Verdict) -> Result<console::IncidentSummary, Status> {
+        let request = console::SetIncidentVerdictRequest {
+            id: self.id.clone(),
+            verdict: verdict.into(),
+        };
+        Ok(self
+            .console
+            .set_incident_verdict(request)
+            .await?
+            .into_inner())
+    }
+
+    async fn note(&mut self, text: &str) -> Result<console::IncidentSummary, Status> {
+        let request = console::AddIncidentNoteRequest {
+            id: self.id[..8].to_owned(),
+            text: text.into(),
+        };
+        Ok(self.console.add_incident_note(request).await?.into_inner())
+    }
+
+    /// What the audit log says of this analyst.
+    async fn audited(&mut self) -> Vec<String> {
+        let request = console::ListAuditRequest::default();
+        let rows = self
+            .console
+            .list_audit(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .rows;
+        let own = rows.into_iter().filter(|row| row.actor == "analyst");
+        own.map(|row| row.action).collect()
+    }
+}
+
 #[tokio::test]
 async fn an_analyst_works_on_an_incident_and_it_is_all_recorded() {
     let server = Server::start();
-    let admin = server.admin();
-    import(&admin, &lines(&attack("dana", 12))).await;
-    let ana = server.analyst("analyst");
-    let id = incidents(&admin).await[0].id.clone();
-    let mut console = ana.console().await;
+    let mut work = Work::start(&server).await;
+    assert_eq!(work.assign("analyst").await.unwrap().assignee, "analyst");
+    work.state(IncidentState::InProgress.into()).await.unwrap();
+    work.verdict(Verdict::TruePositive).await.unwrap();
+    work.note("she did not ask for it").await.unwrap();
+    let closed = work.state(IncidentState::Closed.into()).await.unwrap();
+    assert_eq!(closed.state, i32::from(IncidentState::Closed));
 
-    let assign = |assignee: &str| console::AssignIncidentRequest {
-        id: id.clone(),
-        assignee: assignee.into(),
-    };
-    let refused = console.assign_incident(assign("nobody")).await.unwrap_err();
-    assert_eq!(refused.code(), Code::NotFound);
-    let assigned = console
-        .assign_incident(assign("analyst"))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(assigned.assignee, "analyst");
-    let state = |state: IncidentState| console::SetIncidentStateRequest {
-        id: id.clone(),
-        state: state.into(),
-    };
-    console
-        .set_incident_state(state(IncidentState::InProgress))
-        .await
-        .unwrap();
-    let verdict = console::SetIncidentVerdictRequest {
-        id: id.clone(),
-        verdict: Verdict::TruePositive.into(),
-    };
-    console.set_incident_verdict(verdict).await.unwrap();
-    let note = |text: &str| console::AddIncidentNoteRequest {
-        id: id[..8].to_owned(),
-        text: text.into(),
-    };
-    console
-        .add_incident_note(note("she did not ask for it"))
-        .await
-        .unwrap();
-    let refused = console.add_incident_note(note("  ")).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    let closed = console
-        .set_incident_state(state(IncidentState::Closed))
-        .await
-        .unwrap();
-    assert_eq!(closed.into_inner().state, i32::from(IncidentState::Closed));
-    let refused = console
-        .set_incident_state(state(IncidentState::New))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(
-        refused.message().contains("it can become in_progress"),
-        "{refused}"
-    );
-    let refused = console.set_incident_state(console::SetIncidentStateRequest {
-        id: id.clone(),
-        state: 99,
-    });
-    assert_eq!(refused.await.unwrap_err().code(), Code::InvalidArgument);
-
-    let incident = show(&admin, &id).await.unwrap();
+    let incident = show(&server.admin(), &work.id).await.unwrap();
+    assert_eq!(incident.verdict, i32::from(Verdict::TruePositive));
     assert_eq!(incident.notes[0].text, "she did not ask for it");
     assert_eq!(incident.notes[0].author, "analyst");
-    let what: Vec<_> = incident
-        .activity
-        .iter()
-        .map(|row| row.what.as_str())
-        .collect();
-    assert_eq!(
-        what[1..],
-        [
-            "assigned to analyst",
-            "new -> in_progress",
-            "verdict true_positive",
-            "noted",
-            "in_progress -> closed",
-        ]
-    );
-    let mut audit = Vec::new();
-    let rows = console
-        .list_audit(console::ListAuditRequest::default())
-        .await
-        .unwrap();
-    for row in rows
-        .into_inner()
-        .rows
-        .into_iter()
-        .filter(|row| row.actor == "analyst")
-    {
-        audit.push(row.action);
+    let what = incident.activity.iter().map(|row| row.what.as_str());
+    let expected = [
+        "assigned to analyst",
+        "new -> in_progress",
+        "verdict true_positive",
+        "noted",
+        "in_progress -> closed",
+    ];
+    assert_eq!(what.skip(1).collect::<Vec<_>>(), expected);
+    let audited = work.audited().await;
+    for action in ["assign", "state", "verdict", "note"] {
+        let action = format!("incidents.{action}");
+        assert!(audited.contains(&action), "{action}: {audited:?}");
     }
-    for action in [
-        "incidents.assign",
-        "incidents.state",
-        "incidents.verdict",
-        "incidents.note",
-    ] {
-        assert!(audit.iter().any(|row| row == action), "{action}: {audit:?}");
-    }
+}
 
-    // More of the same night: it opens again, with all that was said.
-    let later = record(
-        "dana",
-        START_MS + 10 * DAY_MS + 12 * 120_000 + 500_000,
-        PUSH,
-        ("SUCCESS", ""),
-    );
-    let summary = import(&admin, &lines(&[later])).await;
-    assert_eq!(
-        (summary.incidents_opened, summary.incidents_updated),
-        (0, 1)
-    );
-    let incident = show(&admin, &id).await.unwrap();
+#[tokio::test]
+async fn what_an_incident_does_not_allow_is_refused_by_name() {
+    let server = Server::start();
+    let mut work = Work::start(&server).await;
+    let refused = work.assign("nobody").await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let refused = work.note("  ").await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let refused = work.state(99).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    work.state(IncidentState::Closed.into()).await.unwrap();
+    let refused = work.state(IncidentState::New.into()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let cure = "it can become in_progress";
+    assert!(refused.message().contains(cure), "{refused}");
+}
+
+#[tokio::test]
+async fn more_of_the_same_night_opens_a_closed_incident_with_all_that_was_said() {
+    let server = Server::start();
+    let mut work = Work::start(&server).await;
+    work.assign("analyst").await.unwrap();
+    work.note("she did not ask for it").await.unwrap();
+    work.state(IncidentState::Closed.into()).await.unwrap();
+    let later_ms = START_MS + 10 * DAY_MS + 12 * 120_000 + 500_000;
+    let later = record("dana", later_ms, PUSH, ("SUCCESS", ""));
+    let summary = import(&server.admin(), &lines(&[later])).await;
+    let counts = (summary.incidents_opened, summary.incidents_updated);
+    assert_eq!(counts, (0, 1));
+    let incident = show(&server.admin(), &work.id).await.unwrap();
     assert_eq!(incident.state, i32::from(IncidentState::New));
-    assert_eq!(
-        (incident.assignee.as_str(), incident.notes.len()),
-        ("analyst", 1)
-    );
+    assert_eq!(incident.assignee, "analyst");
+    assert_eq!(incident.notes.len(), 1);
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ conform! {
     a_change_made_from_an_older_version_is_refused,
     what_an_incident_had_goes_to_its_successor,
     incidents_are_listed_by_severity_then_time_in_pages,
+    filters_narrow_a_list_of_incidents,
     incidents_are_found_by_beginning_and_alias,
     links_mark_and_are_bounded_to_one_row_each,
     old_records_go_and_their_incidents_are_frozen,

@@ -369,12 +369,12 @@ pub(crate) async fn what_an_incident_had_goes_to_its_successor(engine: &dyn Engi
     assert_eq!(store.find_incident(&one).await.unwrap(), incident("one"));
 }
 
-/// Pages follow each other without a hole or a repeat, and filters narrow.
-pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: &dyn Engine) {
+/// Six incidents of one person, by severity and last event; the third is closed.
+async fn listed(engine: &dyn Engine) -> std::sync::Arc<dyn StateStore> {
     let store = filled(engine).await;
     let mut open = change("dana", 0);
-    for (number, (severity, last_ms)) in (0..).zip([(3, 5), (5, 1), (3, 9), (3, 5), (1, 9), (5, 1)])
-    {
+    let keys = [(3, 5), (5, 1), (3, 9), (3, 5), (1, 9), (5, 1)];
+    for (number, (severity, last_ms)) in (0..).zip(keys) {
         let mut one = row(&format!("number {number}"), "dana", 0);
         one.engine.severity = severity;
         one.engine.last_event_time_ms = last_ms;
@@ -382,29 +382,33 @@ pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: 
         open.write.push(one);
     }
     store.apply(&[open]).await.unwrap();
-    let list = async |query: IncidentQuery| {
-        let mut found = Vec::new();
-        let mut query = query;
-        loop {
-            let page = store.incidents(&query).await.unwrap();
-            let Some(last) = page.last() else {
-                return found;
-            };
-            assert!(page.len() <= query.limit as usize);
-            query.after = Some((
-                last.engine.severity,
-                last.engine.last_event_time_ms,
-                last.id,
-            ));
-            found.extend(page);
-        }
-    };
+    store
+}
+
+/// All pages of a listing.
+async fn pages(store: &dyn StateStore, mut query: IncidentQuery) -> Vec<IncidentRow> {
+    let mut found = Vec::new();
+    loop {
+        let page = store.incidents(&query).await.unwrap();
+        let Some(last) = page.last() else {
+            return found;
+        };
+        assert!(page.len() <= query.limit as usize);
+        let engine = &last.engine;
+        query.after = Some((engine.severity, engine.last_event_time_ms, last.id));
+        found.extend(page);
+    }
+}
+
+/// Pages follow each other without a hole or a repeat.
+pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: &dyn Engine) {
+    let store = listed(engine).await;
     for limit in [1, 2, 100] {
-        let found = list(IncidentQuery {
+        let query = IncidentQuery {
             limit,
             ..IncidentQuery::default()
-        })
-        .await;
+        };
+        let found = pages(store.as_ref(), query).await;
         let keys: Vec<_> = found
             .iter()
             .map(|row| (-row.engine.severity, -row.engine.last_event_time_ms, row.id))
@@ -413,33 +417,58 @@ pub(crate) async fn incidents_are_listed_by_severity_then_time_in_pages(engine: 
         assert!(keys.is_sorted(), "{keys:?}");
         assert!(found.iter().all(|row| row.engine.draft.is_empty()));
     }
-    let count = async |query| list(IncidentQuery { limit: 10, ..query }).await.len();
-    assert_eq!(
-        count(IncidentQuery {
-            severity_min: 3,
-            ..IncidentQuery::default()
-        })
-        .await,
-        5
-    );
-    assert_eq!(
-        count(IncidentQuery {
-            states: vec![5, 4],
-            ..IncidentQuery::default()
-        })
-        .await,
-        1
-    );
-    let of = |name| IncidentQuery {
-        identity: Some(identity(name)),
+}
+
+/// Each filter narrows.
+pub(crate) async fn filters_narrow_a_list_of_incidents(engine: &dyn Engine) {
+    let store = listed(engine).await;
+    let any = || IncidentQuery {
+        limit: 10,
         ..IncidentQuery::default()
     };
-    assert_eq!((count(of("dana")).await, count(of("eli")).await), (6, 0));
-    let ana = IncidentQuery {
-        assignee: Some("ana".into()),
-        ..IncidentQuery::default()
-    };
-    assert_eq!(count(ana).await, 0);
+    let of = |name| Some(identity(name));
+    let cases = [
+        (any(), 6),
+        (
+            IncidentQuery {
+                severity_min: 3,
+                ..any()
+            },
+            5,
+        ),
+        (
+            IncidentQuery {
+                states: vec![5, 4],
+                ..any()
+            },
+            1,
+        ),
+        (
+            IncidentQuery {
+                identity: of("dana"),
+                ..any()
+            },
+            6,
+        ),
+        (
+            IncidentQuery {
+                identity: of("eli"),
+                ..any()
+            },
+            0,
+        ),
+        (
+            IncidentQuery {
+                assignee: Some("ana".into()),
+                ..any()
+            },
+            0,
+        ),
+    ];
+    for (query, expected) in cases {
+        let found = pages(store.as_ref(), query.clone()).await;
+        assert_eq!(found.len(), expected, "{query:?}");
+    }
 }
 
 /// At least four characters that fit one incident find it.
