@@ -17,6 +17,10 @@ mod import;
 mod search;
 #[cfg(test)]
 #[path = "../trust/server.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the suite beside it, which uses all of it"
+)]
 mod server;
 #[cfg(test)]
 mod upload;
