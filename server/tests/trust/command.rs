@@ -79,6 +79,13 @@ fn two_servers_do_not_share_a_directory() {
     assert!(said(&output).contains("another tocsin-server runs"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_server_whose_log_nobody_reads_stops_all_the_same() {
+    let mut server = Server::start_unread();
+    assert!(server.stop());
+}
+
 #[test]
 fn a_token_is_alone_on_standard_output() {
     let server = Server::init();

@@ -74,14 +74,20 @@ impl Server {
         server
     }
 
+    /// A running server whose standard error is closed at its other end.
+    #[cfg(unix)]
+    pub(crate) fn start_unread() -> Self {
+        let mut server = Self::init();
+        let mut process = server.spawn();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        server.process = Some(process);
+        assert!(lines.any(|line| line.unwrap().contains("listening on")));
+        server
+    }
+
     /// Starts the server and waits until it listens.
     pub(crate) fn run(&mut self) {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tocsin-server"))
-            .args(["run", "--listen", "127.0.0.1:0", "--data", self.text()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = self.spawn();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines();
         self.process = Some(process);
         let (listening, is_listening) = mpsc::channel();
@@ -95,6 +101,15 @@ impl Server {
             }
         });
         is_listening.recv_timeout(PATIENT).unwrap();
+    }
+
+    fn spawn(&self) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_tocsin-server"))
+            .args(["run", "--listen", "127.0.0.1:0", "--data", self.text()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Ends the server as an operator does; whether it ended well.
