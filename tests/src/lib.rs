@@ -8,6 +8,7 @@
 //! Network            network namespaces with a cable each (root only)
 //! endpoint, rpc      a simulated endpoint, and analysts' calls, over the real protocol
 //! okta               records in the shapes of Okta's System Log
+//! workload           process events as a busy machine makes them
 //! ```
 //!
 //! Programs are built once per test program and by nobody else ([`program`]). Nothing here sleeps to be
