@@ -267,6 +267,8 @@ fn log_to_stderr(level: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // Its own fallback prints, and panics where nobody reads standard error any more.
+        .log_internal_errors(false)
         .init();
 }
 

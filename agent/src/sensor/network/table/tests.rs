@@ -1,3 +1,5 @@
+//! Tests of the table of flows, on scans made by hand.
+
 use super::*;
 use crate::sensor::network::flow::NameSource;
 

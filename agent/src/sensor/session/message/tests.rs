@@ -1,3 +1,5 @@
+//! Tests of what log messages of sshd, su, sudo and cron mean, on lines in the shapes they write.
+
 use super::*;
 
 fn say(program: &str, message: &str) -> Saying {
