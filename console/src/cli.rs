@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 use tocsin_proto::json::Word;
 
+use crate::app;
 use crate::client::Client;
 use crate::command::{self, Session};
 use crate::config::{self, Surroundings};
@@ -23,7 +24,8 @@ Times are UTC. An id may be shortened to any beginning of at least 4 characters 
 
 /// Console of Tocsin, the endpoint XDR for the moment when a phone asks to approve a sign-in.
 ///
-/// Without a command: who you are, what is open, which endpoints are online.
+/// Without a command: the screens, on a terminal; otherwise who you are, what is open, which endpoints
+/// are online.
 #[derive(Debug, Parser)]
 #[command(name = "tocsin", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -100,6 +102,10 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
     match cli.command {
         // Opens its file before it connects.
         Some(Command::Feeds(command)) => command.perform(connect).await,
+        None if app::is_wanted(cli.output) => {
+            let path = config::locate(cli.profile.clone(), Surroundings::now())?;
+            app::run(config::load(&path)?).await
+        }
         None => command::status::perform(connect().await?).await,
         Some(Command::Incidents(command)) => command.perform(connect().await?).await,
         Some(Command::Endpoints(command)) => command.perform(connect().await?).await,

@@ -1,22 +1,33 @@
-//! Tocsin's console: an analyst's commands, as tables for people and JSON for programs.
+//! Tocsin's console: an analyst's screens, and the same as commands, with tables for people and JSON for
+//! programs.
 //!
 //! ```text
 //! arguments -> cli -> config: the profile -> client: TLS, gRPC
 //!                  -> command: asks the client, hands rows on
 //!                  -> output: tables through text, JSON -> standard output
+//!                  -> app: keys, news of client::task -> event -> state -> screen -> terminal
+//!                                                               -> action -> client::task
 //! ```
 //!
 //! Only `client` knows gRPC and TLS. Every text that came from outside passes `text` before it
 //! reaches a terminal, errors included. Only [`run`] reads the clock. Nothing is kept between two runs.
 
+mod action;
+mod app;
 mod cli;
 mod client;
 mod command;
 mod config;
+mod event;
 mod exit;
+mod keymap;
 mod output;
+mod screen;
+mod state;
 mod text;
+mod theme;
 mod time;
+mod widget;
 
 use std::ffi::OsString;
 use std::io::Write as _;

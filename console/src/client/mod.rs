@@ -8,6 +8,7 @@
 mod connect;
 mod error;
 mod listing;
+pub(crate) mod task;
 
 use std::time::Duration;
 

@@ -44,19 +44,19 @@ impl Session {
 }
 
 /// The word of an enum field as people read it; empty where there is none.
-fn word<T: Word>(value: i32) -> String {
+pub(crate) fn word<T: Word>(value: i32) -> String {
     T::try_from(value)
         .map(|value| value.word().replace('_', " "))
         .unwrap_or_default()
 }
 
 /// The value of an enum field; its default where this build does not know it.
-fn value<T: TryFrom<i32> + Default>(value: i32) -> T {
+pub(crate) fn value<T: TryFrom<i32> + Default>(value: i32) -> T {
     T::try_from(value).unwrap_or_default()
 }
 
 /// "1 event", "2 events".
-fn count(n: u64, singular: &str) -> String {
+pub(crate) fn count(n: u64, singular: &str) -> String {
     match n {
         1 => format!("1 {singular}"),
         _ => format!("{n} {singular}s"),
@@ -64,12 +64,12 @@ fn count(n: u64, singular: &str) -> String {
 }
 
 /// The first characters of an id, by which people name it.
-fn short(id: &str) -> &str {
+pub(crate) fn short(id: &str) -> &str {
     id.split_at_checked(8).map_or(id, |(short, _rest)| short)
 }
 
 /// Bytes as people read them.
-fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let unit = UNITS.iter().find(|(_, size)| n >= *size);
     unit.map_or_else(

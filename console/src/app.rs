@@ -1,0 +1,272 @@
+//! The loop of the screens: receive events, update the state, perform actions, draw.
+//!
+//! Nothing is drawn and nothing runs while nothing happens: what is asked again every
+//! [`REFRESH_EVERY`] is the only timer, and that of a spinner lives as long as the spinner. The terminal is
+//! given back as it was on every way out: the end, an error, a panic, a signal.
+
+use std::io::{self, IsTerminal as _, Stdout};
+use std::time::Duration;
+
+use crossterm::event::{
+    DisableBracketedPaste, EnableBracketedPaste, Event as Input, EventStream, KeyCode, KeyEvent,
+    KeyEventKind, KeyModifiers,
+};
+use crossterm::execute;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use tocsin_proto::profile::Profile;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_stream::StreamExt as _;
+
+use crate::action::Action;
+use crate::client::task::Network;
+use crate::event::{Event, NEWS_WAITING_MAX, News};
+use crate::exit::{Exit, Failure};
+use crate::keymap::Key;
+use crate::output::Format;
+use crate::screen;
+use crate::state::State;
+use crate::theme::Theme;
+
+/// How often the server is asked again for what it does not tell by itself.
+const REFRESH_EVERY: Duration = Duration::from_secs(15);
+
+/// How long a picture of a spinner stands.
+const BEAT_EVERY: Duration = Duration::from_millis(120);
+
+/// Whether the screens are what is asked for: a person at a terminal, and no other form of output.
+pub(crate) fn is_wanted(format: Format) -> bool {
+    format == Format::Table && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Runs the screens until somebody leaves them.
+///
+/// # Errors
+/// Where the terminal cannot be used. A server that cannot be reached is shown, not returned.
+pub(crate) async fn run(profile: Profile) -> Result<Exit, Failure> {
+    let theme = Theme::choose(|name| std::env::var(name).ok());
+    let mut screen = Screen::open()?;
+    let (news, inbox) = mpsc::channel(NEWS_WAITING_MAX);
+    let mut app = App {
+        state: State::new(theme, crossterm::terminal::size()?, now_ms()),
+        network: Network::start(profile, news),
+        inbox,
+        is_over: false,
+    };
+    app.show(&mut screen)?;
+    let result = app.turn(&mut screen).await;
+    drop(screen);
+    result?;
+    Ok(Exit::Done)
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+struct App {
+    state: State,
+    network: Network,
+    inbox: mpsc::Receiver<News>,
+    is_over: bool,
+}
+
+impl App {
+    async fn turn(&mut self, screen: &mut Screen) -> io::Result<()> {
+        let mut inputs = EventStream::new();
+        let mut signals = Signals::new()?;
+        let mut refresh_at = Instant::now() + REFRESH_EVERY;
+        let mut beat_at = Instant::now() + BEAT_EVERY;
+        while !self.is_over {
+            let spins = self.state.is_waiting();
+            let event = tokio::select! {
+                input = inputs.next() => match input {
+                    Some(input) => understand(input?),
+                    // The terminal has gone.
+                    None => Some(Event::End),
+                },
+                Some(news) = self.inbox.recv() => Some(Event::News(news)),
+                () = signals.next() => Some(Event::End),
+                () = sleep_until(beat_at), if spins => {
+                    beat_at = Instant::now() + BEAT_EVERY;
+                    Some(Event::Beat)
+                }
+                () = sleep_until(refresh_at) => {
+                    refresh_at = Instant::now() + REFRESH_EVERY;
+                    Some(Event::Refresh)
+                }
+            };
+            let Some(event) = event else {
+                continue;
+            };
+            self.take(event);
+            // Whatever else has come is drawn with it.
+            for _ in 0..NEWS_WAITING_MAX {
+                match self.inbox.try_recv() {
+                    Ok(news) => self.take(Event::News(news)),
+                    Err(_) => break,
+                }
+            }
+            if !spins {
+                beat_at = Instant::now() + BEAT_EVERY;
+            }
+            self.show(screen)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event) {
+        for action in self.state.on(event, now_ms()) {
+            match action {
+                Action::Ask(query) => self.network.ask(query),
+                Action::Drop(slot) => self.network.drop_slot(slot),
+                Action::Change(change) => self.network.change(change),
+                Action::Reconnect => self.network.hurry(),
+                Action::Quit => self.is_over = true,
+            }
+        }
+    }
+
+    fn show(&mut self, screen: &mut Screen) -> io::Result<()> {
+        self.state.settle();
+        let max = screen::scroll_max(&self.state);
+        self.state.keep_scroll(max);
+        let state = &self.state;
+        screen.terminal.draw(|frame| screen::draw(state, frame))?;
+        Ok(())
+    }
+}
+
+/// What an input of the terminal means for the screens; nothing for most.
+fn understand(input: Input) -> Option<Event> {
+    match input {
+        Input::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::Key),
+        Input::Paste(text) => Some(Event::Paste(text)),
+        Input::Resize(columns, rows) => Some(Event::Resize(columns, rows)),
+        _ => None,
+    }
+}
+
+fn key_of(key: KeyEvent) -> Option<Key> {
+    let has = |modifier| key.modifiers.contains(modifier);
+    Some(match key.code {
+        KeyCode::Char(c) if has(KeyModifiers::CONTROL) => Key::Ctrl(c.to_ascii_lowercase()),
+        KeyCode::Char(_) if has(KeyModifiers::ALT) => return None,
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete => Key::Delete,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        _ => return None,
+    })
+}
+
+/// The terminal while the screens have it.
+struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    fn open() -> io::Result<Self> {
+        restore_on_panic();
+        enable_raw_mode()?;
+        let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste);
+        let terminal = entered.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        match terminal {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                restore();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the terminal back; where that fails nothing can be done about it.
+fn restore() {
+    let _best_effort = execute!(
+        io::stdout(),
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        crossterm::cursor::Show
+    );
+    let _best_effort = disable_raw_mode();
+}
+
+/// A panic of the thread that draws is told on a terminal that works. Those of tasks end their task only.
+fn restore_on_panic() {
+    let before = std::panic::take_hook();
+    let drawing = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() == drawing {
+            restore();
+            before(panic);
+        }
+    }));
+}
+
+/// Signals that ask a program to end.
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Signals that ask a program to end.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[expect(clippy::unnecessary_wraps, reason = "the same as on Unix")]
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

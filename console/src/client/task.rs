@@ -1,0 +1,270 @@
+//! The screens' side of the network: actions come in, news go out through one bounded channel.
+//!
+//! A task follows the incidents for as long as the program runs and connects anew, ever more slowly, when
+//! the connection breaks. Each question is a task of its own, one in each slot: a newer one ends the older.
+//! All tasks end with [`Network`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tocsin_proto::console::v1::{
+    AddIncidentNoteRequest, AssignIncidentRequest, Endpoint, EventRow, ListEndpointsRequest,
+    ListProcessesRequest, ProcessRow, SearchEventsRequest, SetIncidentStateRequest,
+    SetIncidentVerdictRequest, WatchIncidentsRequest,
+};
+use tocsin_proto::profile::Profile;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{Client, ClientError, Listing, Pages};
+use crate::action::{Change, Query, Slot, What};
+use crate::event::{Link, News, Reply};
+use crate::text;
+
+/// The wait before the first attempt to connect anew.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The longest wait.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(15);
+
+/// Rows of a list that are kept; lists that are longer are cut.
+const ROWS_MAX: usize = 100_000;
+
+/// Gaps of an endpoint that are shown.
+const GAPS_MAX: u64 = 20;
+
+/// Changes that may be under way at once.
+const CHANGES_MAX: usize = 16;
+
+/// Columns of an error at most.
+const PROBLEM_COLUMNS_MAX: usize = 300;
+
+/// The tasks.
+pub(crate) struct Network {
+    client: watch::Receiver<Option<Client>>,
+    news: mpsc::Sender<News>,
+    hurry: Arc<Notify>,
+    tasks: JoinSet<()>,
+    slots: HashMap<Slot, AbortHandle>,
+    changes: Arc<tokio::sync::Semaphore>,
+}
+
+impl Network {
+    /// Starts to connect.
+    pub(crate) fn start(profile: Profile, news: mpsc::Sender<News>) -> Self {
+        let (found, client) = watch::channel(None);
+        let hurry = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(profile, found, news.clone(), Arc::clone(&hurry)));
+        Self {
+            client,
+            news,
+            hurry,
+            tasks,
+            slots: HashMap::new(),
+            changes: Arc::new(tokio::sync::Semaphore::new(CHANGES_MAX)),
+        }
+    }
+
+    /// Connects now instead of later.
+    pub(crate) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Asks; the answer comes as news.
+    pub(crate) fn ask(&mut self, query: Query) {
+        let (client, news) = (self.client.borrow().clone(), self.news.clone());
+        let slot = query.slot();
+        self.drop_slot(slot);
+        let task = self.tasks.spawn(async move {
+            let answer = match client {
+                Some(client) => answer(&client, &query).await.map_err(|e| problem(&e)),
+                None => Err("not connected".to_owned()),
+            };
+            tell(&news, News::Answer(query, answer)).await;
+        });
+        self.slots.insert(slot, task);
+        self.reap();
+    }
+
+    /// The answer is not wanted any more.
+    pub(crate) fn drop_slot(&mut self, slot: Slot) {
+        if let Some(task) = self.slots.remove(&slot) {
+            task.abort();
+        }
+    }
+
+    /// Makes a change; what became of it comes as news.
+    pub(crate) fn change(&mut self, change: Change) {
+        let (client, news) = (self.client.borrow().clone(), self.news.clone());
+        let permit = Arc::clone(&self.changes).try_acquire_owned();
+        self.tasks.spawn(async move {
+            let result = match (client, permit) {
+                (Some(client), Ok(_permit)) => make(&client, &change).await,
+                (None, _) => Err("not connected: nothing was changed".to_owned()),
+                (_, Err(_)) => Err("too many changes at once: nothing was changed".to_owned()),
+            };
+            tell(&news, News::Changed(change, result)).await;
+        });
+        self.reap();
+    }
+
+    /// Forgets tasks that have ended.
+    fn reap(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
+/// Where nobody listens any more, the program ends.
+async fn tell(news: &mpsc::Sender<News>, what: News) {
+    let _program_ends = news.send(what).await;
+}
+
+fn problem(error: &ClientError) -> String {
+    let chain = crate::exit::chain(error);
+    let said = match error.cure() {
+        Some(cure) => format!("{chain} (to do: {cure})"),
+        None => chain,
+    };
+    text::fit(&said, PROBLEM_COLUMNS_MAX).into_owned()
+}
+
+/// Connects, follows the incidents, begins again when that ends.
+async fn follow(
+    profile: Profile,
+    found: watch::Sender<Option<Client>>,
+    news: mpsc::Sender<News>,
+    hurry: Arc<Notify>,
+) {
+    let mut wait = RETRY_AFTER;
+    loop {
+        let known = found.borrow().clone();
+        let client = match known {
+            Some(client) => Ok(client),
+            None => Client::connect(&profile).await,
+        };
+        let end = match client {
+            Ok(client) => {
+                found.send_replace(Some(client.clone()));
+                watch_incidents(&client, &news, &mut wait).await
+            }
+            Err(error) => error,
+        };
+        tell(&news, News::Link(Link::Down(problem(&end)))).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_AFTER_MAX),
+            () = hurry.notified() => {}
+        }
+    }
+}
+
+/// Until the stream ends, and why.
+async fn watch_incidents(
+    client: &Client,
+    news: &mpsc::Sender<News>,
+    wait: &mut Duration,
+) -> ClientError {
+    let request = WatchIncidentsRequest::default();
+    let mut messages = match client.watch_incidents(request).await {
+        Ok(messages) => messages,
+        Err(error) => return error,
+    };
+    *wait = RETRY_AFTER;
+    let up = Link::Up(text::line(client.address()).into_owned());
+    tell(news, News::Link(up)).await;
+    loop {
+        match messages.next().await {
+            Ok(Some(incident)) => tell(news, News::Incident(Box::new(incident))).await,
+            Ok(None) => {
+                return ClientError::Nonsense {
+                    attempt: "watch incidents".to_owned(),
+                    what: "the server ended the stream",
+                };
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
+    Ok(match query {
+        Query::Server => Reply::Server(client.server().await?),
+        Query::Feeds => Reply::Feeds(client.feeds().await?),
+        Query::Incident(id) => Reply::Incident(Box::new(client.incident(id).await?)),
+        Query::Endpoints => Reply::Endpoints(endpoints(client).await?),
+        Query::Endpoint(id) => Reply::Endpoint(Box::new(client.endpoint(id).await?)),
+        Query::Processes(id) => Reply::Processes(processes(client, id).await?),
+        Query::Gaps(id) => Reply::Gaps(gaps(client, id).await?),
+    })
+}
+
+async fn all<L: Listing>(client: &Client, listing: L) -> Result<Vec<L::Row>, ClientError> {
+    let mut pages = Pages::new(client, listing);
+    let mut rows = Vec::new();
+    while let Some(page) = pages.next().await? {
+        rows.extend(page);
+        if rows.len() >= ROWS_MAX {
+            rows.truncate(ROWS_MAX);
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+async fn endpoints(client: &Client) -> Result<Vec<Endpoint>, ClientError> {
+    all(client, ListEndpointsRequest::default()).await
+}
+
+async fn processes(client: &Client, id: &str) -> Result<Vec<ProcessRow>, ClientError> {
+    let request = ListProcessesRequest {
+        endpoint: id.to_owned(),
+        ..ListProcessesRequest::default()
+    };
+    all(client, request).await
+}
+
+async fn gaps(client: &Client, id: &str) -> Result<Vec<EventRow>, ClientError> {
+    let request = SearchEventsRequest {
+        endpoint: id.to_owned(),
+        kind: "gap".to_owned(),
+        limit: GAPS_MAX,
+        ..SearchEventsRequest::default()
+    };
+    let mut messages = client.search_events(request).await?;
+    let mut rows = Vec::new();
+    while let Some(page) = messages.rows().await? {
+        rows.extend(page);
+    }
+    Ok(rows)
+}
+
+async fn make(
+    client: &Client,
+    change: &Change,
+) -> Result<Box<tocsin_proto::console::v1::IncidentSummary>, String> {
+    let id = change.incident.clone();
+    let result = match &change.what {
+        What::Assignee(assignee) => {
+            let assignee = assignee.clone();
+            let request = AssignIncidentRequest { id, assignee };
+            client.assign_incident(request).await
+        }
+        What::State(state) => {
+            let state = i32::from(*state);
+            let request = SetIncidentStateRequest { id, state };
+            client.set_incident_state(request).await
+        }
+        What::Verdict(verdict) => {
+            let verdict = i32::from(*verdict);
+            let request = SetIncidentVerdictRequest { id, verdict };
+            client.set_incident_verdict(request).await
+        }
+        What::Note(text) => {
+            let text = text.clone();
+            let request = AddIncidentNoteRequest { id, text };
+            client.add_incident_note(request).await
+        }
+    };
+    result.map(Box::new).map_err(|error| problem(&error))
+}

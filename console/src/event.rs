@@ -1,0 +1,73 @@
+//! Everything that can happen to the screens: keys, sizes, times, and news of the server.
+
+use tocsin_proto::console::v1::{
+    Endpoint, EventRow, Feed, GetServerResponse, Incident, IncidentSummary, ProcessRow,
+};
+
+use crate::action::{Change, Query};
+use crate::keymap::Key;
+
+/// News that wait to be taken up; the network waits while they are not.
+pub(crate) const NEWS_WAITING_MAX: usize = 256;
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal has this size: columns, rows.
+    Resize(u16, u16),
+    /// The next picture of a spinner; comes only while something spins.
+    Beat,
+    /// Time to look whether what is shown has changed.
+    Refresh,
+    /// From the server, or about it.
+    News(News),
+    /// Somebody wants the program to end.
+    End,
+}
+
+/// What the network has to say.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The connection's state.
+    Link(Link),
+    /// An incident is there or has changed.
+    Incident(Box<IncidentSummary>),
+    /// An answer, or why there is none, in clean words.
+    Answer(Query, Result<Reply, String>),
+    /// A change was made, or why not.
+    Changed(Change, Result<Box<IncidentSummary>, String>),
+}
+
+/// The connection's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Not there yet.
+    Connecting,
+    /// To this server.
+    Up(String),
+    /// Why not, in clean words.
+    Down(String),
+}
+
+/// An answer of the server.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// To [`Query::Server`].
+    Server(GetServerResponse),
+    /// To [`Query::Feeds`].
+    Feeds(Vec<Feed>),
+    /// To [`Query::Incident`].
+    Incident(Box<Incident>),
+    /// To [`Query::Endpoints`].
+    Endpoints(Vec<Endpoint>),
+    /// To [`Query::Endpoint`].
+    Endpoint(Box<Endpoint>),
+    /// To [`Query::Processes`].
+    Processes(Vec<ProcessRow>),
+    /// To [`Query::Gaps`].
+    Gaps(Vec<EventRow>),
+}

@@ -1,0 +1,441 @@
+//! Which key means which command, as data. The help screen is printed from it.
+//!
+//! A key means one thing on a screen: the screen's own keys and those of [`Context::Everywhere`] do not
+//! overlap. While a popup is open only the popup's keys count.
+
+use std::fmt;
+
+/// A key, as far as the screens tell keys apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// A character.
+    Char(char),
+    /// A character with control.
+    Ctrl(char),
+    /// Enter.
+    Enter,
+    /// Escape.
+    Esc,
+    /// Tab.
+    Tab,
+    /// Shift and tab.
+    BackTab,
+    /// Backspace.
+    Backspace,
+    /// Delete.
+    Delete,
+    /// Cursor up.
+    Up,
+    /// Cursor down.
+    Down,
+    /// Cursor left.
+    Left,
+    /// Cursor right.
+    Right,
+    /// To the beginning.
+    Home,
+    /// To the end.
+    End,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Char(c) => write!(f, "{c}"),
+            Self::Ctrl(c) => write!(f, "ctrl-{c}"),
+            Self::Enter => f.write_str("enter"),
+            Self::Esc => f.write_str("esc"),
+            Self::Tab => f.write_str("tab"),
+            Self::BackTab => f.write_str("shift-tab"),
+            Self::Backspace => f.write_str("backspace"),
+            Self::Delete => f.write_str("delete"),
+            Self::Up => f.write_str("↑"),
+            Self::Down => f.write_str("↓"),
+            Self::Left => f.write_str("←"),
+            Self::Right => f.write_str("→"),
+            Self::Home => f.write_str("home"),
+            Self::End => f.write_str("end"),
+            Self::PageUp => f.write_str("pgup"),
+            Self::PageDown => f.write_str("pgdn"),
+        }
+    }
+}
+
+/// Where a key counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Context {
+    /// On every screen.
+    Everywhere,
+    /// In the list of incidents.
+    Incidents,
+    /// On one incident.
+    Incident,
+    /// In the list of endpoints.
+    Endpoints,
+    /// On one endpoint.
+    Endpoint,
+    /// While something is to be chosen.
+    Choice,
+    /// While text is being typed.
+    Typing,
+}
+
+impl Context {
+    /// All, in the order of the help screen.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Everywhere,
+        Self::Incidents,
+        Self::Incident,
+        Self::Endpoints,
+        Self::Endpoint,
+        Self::Choice,
+        Self::Typing,
+    ];
+
+    /// As the help screen calls it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Everywhere => "Everywhere",
+            Self::Incidents => "List of incidents",
+            Self::Incident => "An incident",
+            Self::Endpoints => "List of endpoints",
+            Self::Endpoint => "An endpoint",
+            Self::Choice => "When something is to be chosen",
+            Self::Typing => "When something is to be typed",
+        }
+    }
+}
+
+/// What a key asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Cmd {
+    /// Leave the program.
+    Quit,
+    /// Show the keys.
+    Help,
+    /// Go to anything by its name.
+    Palette,
+    /// To where one was before.
+    Back,
+    /// And forward again.
+    Forward,
+    /// To the overview.
+    Overview,
+    /// To the incidents.
+    Incidents,
+    /// To the endpoints.
+    Endpoints,
+    /// One up.
+    Up,
+    /// One down.
+    Down,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+    /// To the first.
+    Top,
+    /// To the last.
+    Bottom,
+    /// Open what is selected.
+    Open,
+    /// Ask the server again.
+    Refresh,
+    /// The next theme.
+    Theme,
+    /// Narrow by text.
+    Filter,
+    /// The next order.
+    Sort,
+    /// The next least severity.
+    Severity,
+    /// Also what is not open any more.
+    Closed,
+    /// The next pane.
+    NextPane,
+    /// The pane before.
+    PreviousPane,
+    /// A shorter time on the axis.
+    ZoomIn,
+    /// A longer time on the axis.
+    ZoomOut,
+    /// All of the time.
+    ZoomAll,
+    /// Earlier.
+    Earlier,
+    /// Later.
+    Later,
+    /// Give it to somebody.
+    Assign,
+    /// Move it to a state.
+    State,
+    /// Judge it.
+    Verdict,
+    /// Write a note.
+    Note,
+    /// Its endpoints.
+    Linked,
+    /// To the parent.
+    Parent,
+    /// Take what is chosen or typed.
+    Accept,
+    /// Leave it.
+    Cancel,
+    /// Take away the character before.
+    Erase,
+    /// Take away the character under the cursor.
+    Delete,
+    /// Take away all.
+    Clear,
+    /// The cursor left.
+    CursorLeft,
+    /// The cursor right.
+    CursorRight,
+    /// The cursor to the beginning.
+    CursorStart,
+    /// The cursor to the end.
+    CursorEnd,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    /// Where it counts.
+    pub(crate) context: Context,
+    /// Any of these.
+    pub(crate) keys: &'static [Key],
+    /// What it asks for.
+    pub(crate) cmd: Cmd,
+    /// What it does, for people.
+    pub(crate) help: &'static str,
+}
+
+const fn row(context: Context, keys: &'static [Key], cmd: Cmd, help: &'static str) -> Binding {
+    Binding {
+        context,
+        keys,
+        cmd,
+        help,
+    }
+}
+
+use Context::{Choice, Endpoint, Endpoints, Everywhere, Incident, Incidents, Typing};
+use Key::{Char, Ctrl};
+
+/// The table.
+pub(crate) const BINDINGS: &[Binding] = &[
+    row(Everywhere, &[Char('q'), Ctrl('c')], Cmd::Quit, "leave"),
+    row(Everywhere, &[Char('?')], Cmd::Help, "these keys"),
+    row(
+        Everywhere,
+        &[Char(':'), Ctrl('p')],
+        Cmd::Palette,
+        "go to a screen, incident or endpoint by name",
+    ),
+    row(
+        Everywhere,
+        &[Key::Esc, Key::Backspace, Char('[')],
+        Cmd::Back,
+        "back",
+    ),
+    row(Everywhere, &[Char(']')], Cmd::Forward, "forward"),
+    row(Everywhere, &[Char('1')], Cmd::Overview, "overview"),
+    row(Everywhere, &[Char('2')], Cmd::Incidents, "incidents"),
+    row(Everywhere, &[Char('3')], Cmd::Endpoints, "endpoints"),
+    row(Everywhere, &[Char('k'), Key::Up], Cmd::Up, "up"),
+    row(Everywhere, &[Char('j'), Key::Down], Cmd::Down, "down"),
+    row(
+        Everywhere,
+        &[Ctrl('u'), Key::PageUp],
+        Cmd::PageUp,
+        "a page up",
+    ),
+    row(
+        Everywhere,
+        &[Ctrl('d'), Key::PageDown],
+        Cmd::PageDown,
+        "a page down",
+    ),
+    row(Everywhere, &[Char('g'), Key::Home], Cmd::Top, "first"),
+    row(Everywhere, &[Char('G'), Key::End], Cmd::Bottom, "last"),
+    row(
+        Everywhere,
+        &[Key::Enter],
+        Cmd::Open,
+        "open what is selected",
+    ),
+    row(
+        Everywhere,
+        &[Char('r'), Ctrl('l')],
+        Cmd::Refresh,
+        "ask the server again",
+    ),
+    row(Everywhere, &[Char('T')], Cmd::Theme, "next theme"),
+    row(
+        Incidents,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow by words: title, person, id",
+    ),
+    row(
+        Incidents,
+        &[Char('o')],
+        Cmd::Sort,
+        "order: worst, newest, person",
+    ),
+    row(Incidents, &[Char('v')], Cmd::Severity, "least severity"),
+    row(
+        Incidents,
+        &[Char('c')],
+        Cmd::Closed,
+        "also what is resolved or closed",
+    ),
+    row(Incident, &[Key::Tab], Cmd::NextPane, "next pane"),
+    row(Incident, &[Key::BackTab], Cmd::PreviousPane, "pane before"),
+    row(
+        Incident,
+        &[Char('+'), Char('=')],
+        Cmd::ZoomIn,
+        "time axis: shorter",
+    ),
+    row(Incident, &[Char('-')], Cmd::ZoomOut, "time axis: longer"),
+    row(Incident, &[Char('0')], Cmd::ZoomAll, "time axis: all"),
+    row(
+        Incident,
+        &[Char('h'), Key::Left],
+        Cmd::Earlier,
+        "time axis: earlier",
+    ),
+    row(
+        Incident,
+        &[Char('l'), Key::Right],
+        Cmd::Later,
+        "time axis: later",
+    ),
+    row(Incident, &[Char('a')], Cmd::Assign, "give it to somebody"),
+    row(Incident, &[Char('s')], Cmd::State, "set its state"),
+    row(Incident, &[Char('v')], Cmd::Verdict, "set its verdict"),
+    row(Incident, &[Char('n')], Cmd::Note, "write a note"),
+    row(
+        Incident,
+        &[Char('e')],
+        Cmd::Linked,
+        "go to an endpoint of the person",
+    ),
+    row(
+        Endpoints,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow by words: host, tag, system, id",
+    ),
+    row(
+        Endpoint,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow processes by words",
+    ),
+    row(Endpoint, &[Char('p')], Cmd::Parent, "to the parent process"),
+    row(Choice, &[Key::Enter], Cmd::Accept, "take it"),
+    row(
+        Choice,
+        &[Key::Esc, Char('q'), Ctrl('c')],
+        Cmd::Cancel,
+        "leave it",
+    ),
+    row(Choice, &[Char('k'), Key::Up], Cmd::Up, "up"),
+    row(Choice, &[Char('j'), Key::Down], Cmd::Down, "down"),
+    row(Typing, &[Key::Enter], Cmd::Accept, "take it"),
+    row(Typing, &[Key::Esc, Ctrl('c')], Cmd::Cancel, "leave it"),
+    row(
+        Typing,
+        &[Key::Up, Ctrl('k')],
+        Cmd::Up,
+        "up in what was found",
+    ),
+    row(
+        Typing,
+        &[Key::Down, Ctrl('j')],
+        Cmd::Down,
+        "down in what was found",
+    ),
+    row(
+        Typing,
+        &[Key::Backspace, Ctrl('h')],
+        Cmd::Erase,
+        "erase a character",
+    ),
+    row(Typing, &[Key::Delete], Cmd::Delete, "delete a character"),
+    row(Typing, &[Ctrl('u')], Cmd::Clear, "erase all"),
+    row(Typing, &[Key::Left], Cmd::CursorLeft, "cursor left"),
+    row(Typing, &[Key::Right], Cmd::CursorRight, "cursor right"),
+    row(
+        Typing,
+        &[Key::Home, Ctrl('a')],
+        Cmd::CursorStart,
+        "cursor to the beginning",
+    ),
+    row(
+        Typing,
+        &[Key::End, Ctrl('e')],
+        Cmd::CursorEnd,
+        "cursor to the end",
+    ),
+];
+
+/// What a key asks for where it is pressed: the context's own keys, and on screens those that count
+/// everywhere.
+pub(crate) fn find(context: Context, key: Key) -> Option<Cmd> {
+    let rows = BINDINGS.iter();
+    let mut rows = rows.filter(|row| counts(row.context, context));
+    rows.find(|row| row.keys.contains(&key)).map(|row| row.cmd)
+}
+
+/// Whether a row of that context counts in this one.
+fn counts(row: Context, here: Context) -> bool {
+    let is_popup = matches!(here, Context::Choice | Context::Typing);
+    row == here || (row == Context::Everywhere && !is_popup)
+}
+
+/// The keys of a row as people read them.
+pub(crate) fn keys(binding: &Binding) -> String {
+    let keys: Vec<_> = binding.keys.iter().map(Key::to_string).collect();
+    keys.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_means_one_thing_wherever_it_is_pressed() {
+        for here in Context::ALL {
+            let mut seen = std::collections::HashMap::new();
+            for row in BINDINGS.iter().filter(|row| counts(row.context, here)) {
+                for key in row.keys {
+                    let other = seen.insert(*key, row.cmd);
+                    assert_eq!(other, None, "{here:?}: {key} is also {:?}", row.cmd);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_typed_is_a_command_while_typing() {
+        for c in ' '..='~' {
+            assert_eq!(find(Context::Typing, Key::Char(c)), None, "{c}");
+        }
+    }
+
+    #[test]
+    fn the_cursor_keys_and_the_letters_do_the_same() {
+        for (letter, arrow) in [('j', Key::Down), ('k', Key::Up)] {
+            let everywhere = find(Context::Everywhere, arrow);
+            assert!(everywhere.is_some());
+            assert_eq!(find(Context::Everywhere, Key::Char(letter)), everywhere);
+        }
+    }
+}

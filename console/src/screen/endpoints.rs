@@ -1,0 +1,98 @@
+//! The list of endpoints.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::widgets::Paragraph;
+use tocsin_proto::console::v1::{Endpoint, EndpointState};
+
+use super::{ago, freshness, heading};
+use crate::command::{short, word};
+use crate::output::style::Style;
+use crate::state::State;
+use crate::widget::table::{self, Cell, Column, Table, column};
+
+const COLUMNS: &[Column] = &[
+    column("STATE", 8, 8),
+    column("HOST", 14, 40),
+    column("SYSTEM", 8, 30).optional(2),
+    column("AGENT", 6, 12).optional(4),
+    column("SEEN", 8, 16),
+    column("CLOCK", 12, 18).optional(3),
+    column("LOST", 4, 10).optional(5),
+    column("ADDRESS", 9, 40).optional(6),
+    column("TAGS", 4, 30).optional(7),
+    column("ID", 8, 8).optional(1),
+];
+
+/// Draws it.
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+    let rows = [Constraint::Length(1), Constraint::Min(0)];
+    let [top, body] = Layout::vertical(rows).areas(area);
+    let list = &state.endpoints;
+    let total = list.all.value().map_or(0, Vec::len);
+    let title = format!("{} of {total} endpoints", list.len());
+    let said = freshness(&list.all, state);
+    frame.render_widget(Paragraph::new(heading(&title, &said, state)), top);
+    if list.len() == 0 {
+        let said = match total {
+            0 => {
+                "No endpoints. On the server: tocsin-server token create --data DIR\n\
+                  On the machine: tocsin-agent enroll --server HOST:PORT --token TOKEN"
+            }
+            _ => "None is as asked: / for other words.",
+        };
+        frame.render_widget(Paragraph::new(said), body);
+        return;
+    }
+    let table = Table {
+        columns: COLUMNS,
+        rows: list.len(),
+        selected: list.at(),
+        theme: state.theme,
+    };
+    table::draw(table, frame, body, |at| {
+        let row = list.row(at);
+        row.map(|endpoint| cells(endpoint, state))
+            .unwrap_or_default()
+    });
+}
+
+fn cells(endpoint: &Endpoint, state: &State) -> Vec<Cell> {
+    let plain = |text: String| (text, Style::Plain);
+    let said = word::<EndpointState>(endpoint.state);
+    let said = match endpoint.state() {
+        EndpointState::Conflict => said.to_uppercase(),
+        _ => said,
+    };
+    let lost = endpoint
+        .health
+        .as_ref()
+        .map_or(0, |health| health.dropped_events);
+    vec![
+        (said, endpoint.state().into()),
+        plain(endpoint.hostname.clone()),
+        plain(format!("{} {}", endpoint.os, endpoint.os_version)),
+        plain(endpoint.agent_version.clone()),
+        plain(ago(endpoint.last_seen_time_ms, state)),
+        plain(skew(endpoint)),
+        (
+            lost.to_string(),
+            if lost > 0 {
+                Style::Medium
+            } else {
+                Style::Faint
+            },
+        ),
+        plain(endpoint.address.clone()),
+        plain(endpoint.tags.join(" ")),
+        (short(&endpoint.id).to_owned(), Style::Faint),
+    ]
+}
+
+/// How far its clock is off.
+pub(super) fn skew(endpoint: &Endpoint) -> String {
+    match &endpoint.clock_skew {
+        None => "not measured".to_owned(),
+        Some(skew) => format!("{:+} to {:+} ms", skew.min_ms, skew.max_ms),
+    }
+}

@@ -1,0 +1,391 @@
+//! One incident: how bad and how sure, who and when; the time axis; a pane, and on wide screens what speaks
+//! for and against and what to do beside it.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Paragraph};
+use tocsin_proto::console::v1::{
+    Attempt, AttemptResult, BeliefBand, Confidence, Incident, IncidentState, Provenance,
+    ProvenanceVerdict, Verdict,
+};
+
+use super::incident_lines::{self, who};
+use super::incidents::severity_word;
+use super::{freshness, heading};
+use crate::command::{count, short, value, word};
+use crate::output::style::Style;
+use crate::state::State;
+use crate::state::incident::Pane;
+use crate::time::{self, Length};
+use crate::widget::table::{self, Cell, Column, Table, column};
+use crate::widget::timeline::{self, Lane, Mark};
+use crate::widget::{fit, span, wrapped};
+
+/// From this width on a second pane stands beside the first, and from this height on a third.
+const COLUMNS_OF_TWO: u16 = 110;
+const ROWS_OF_THREE: u16 = 36;
+
+/// Rows of the head, the axis, and the names of panes.
+const HEAD_ROWS: u16 = 4;
+const AXIS_ROWS: u16 = 5;
+const REASON_ROWS: u16 = 4;
+
+const COLUMNS: &[Column] = &[
+    column("TIME (UTC)", 10, 19),
+    column("RESULT", 10, 14),
+    column("AFTER", 5, 10).optional(4),
+    column("FROM", 12, 40),
+    column("APPLICATION", 8, 24).optional(3),
+    column("FACTOR", 5, 12).optional(5),
+    column("PROVIDER", 5, 12).optional(6),
+    column("PROVENANCE", 17, 40),
+];
+
+struct Areas {
+    head: Rect,
+    axis: Rect,
+    names: Rect,
+    pane: Rect,
+    beside: Option<Rect>,
+    below: Option<Rect>,
+}
+
+fn areas(area: Rect) -> Areas {
+    let rows = [
+        Constraint::Length(HEAD_ROWS),
+        Constraint::Length(AXIS_ROWS),
+        Constraint::Length(1),
+        Constraint::Min(0),
+    ];
+    let [head, axis, names, body] = Layout::vertical(rows).areas(area);
+    let mut all = Areas {
+        head,
+        axis,
+        names,
+        pane: body,
+        beside: None,
+        below: None,
+    };
+    if area.width >= COLUMNS_OF_TWO {
+        let columns = [Constraint::Percentage(58), Constraint::Percentage(42)];
+        let [left, right] = Layout::horizontal(columns).areas(body);
+        all.pane = left;
+        all.beside = Some(right);
+        if area.height >= ROWS_OF_THREE {
+            let rows = [Constraint::Percentage(65), Constraint::Percentage(35)];
+            let [upper, lower] = Layout::vertical(rows).areas(right);
+            all.beside = Some(upper);
+            all.below = Some(lower);
+        }
+    }
+    all
+}
+
+/// Draws it.
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+    let page = &state.incident;
+    let Some(incident) = page.incident.value() else {
+        let title = format!("Incident {}", short(&page.id));
+        let said = freshness(&page.incident, state);
+        frame.render_widget(Paragraph::new(heading(&title, &said, state)), area);
+        return;
+    };
+    let areas = areas(area);
+    let columns = usize::from(areas.head.width);
+    frame.render_widget(Paragraph::new(head(incident, state, columns)), areas.head);
+    let axis = page.axis();
+    let stretch = (axis.from_ms, axis.until_ms);
+    let lanes = lanes(incident, page.attempt());
+    timeline::draw(&lanes, stretch, state.theme, frame, areas.axis);
+    frame.render_widget(Paragraph::new(names(state)), areas.names);
+    match page.pane() {
+        Pane::Attempts => attempts(incident, state, frame, areas.pane),
+        pane => {
+            let lines = incident_lines::of(pane, incident, state, areas.pane.width.into());
+            let scroll = u16::try_from(page.scroll()).unwrap_or(u16::MAX);
+            frame.render_widget(Paragraph::new(lines).scroll((scroll, 0)), areas.pane);
+        }
+    }
+    let (second, third) = match page.pane() {
+        Pane::Evidence => (Pane::Missing, Pane::Next),
+        Pane::Next => (Pane::Evidence, Pane::Missing),
+        _ => (Pane::Evidence, Pane::Next),
+    };
+    for (place, pane) in [(areas.beside, second), (areas.below, third)] {
+        if let Some(place) = place {
+            beside(pane, incident, state, frame, place);
+        }
+    }
+}
+
+/// How many lines the pane can be scrolled.
+pub(super) fn scroll_max(state: &State, area: Rect) -> usize {
+    let page = &state.incident;
+    let (Some(incident), pane) = (page.incident.value(), page.pane()) else {
+        return 0;
+    };
+    if pane == Pane::Attempts {
+        return 0;
+    }
+    let place = areas(area).pane;
+    let lines = incident_lines::of(pane, incident, state, place.width.into());
+    lines.len().saturating_sub(usize::from(place.height))
+}
+
+fn beside(pane: Pane, incident: &Incident, state: &State, frame: &mut Frame, area: Rect) {
+    let faint = state.theme.look(Style::Faint);
+    let block = Block::new()
+        .borders(Borders::LEFT | Borders::TOP)
+        .border_style(faint)
+        .title(span(pane.title(), state.theme.look(Style::Heading)));
+    let inside = block.inner(area);
+    let lines = incident_lines::of(pane, incident, state, inside.width.into());
+    frame.render_widget(block, area);
+    frame.render_widget(Paragraph::new(lines), inside);
+}
+
+fn names(state: &State) -> Line<'static> {
+    let mut spans = Vec::new();
+    for pane in Pane::ALL {
+        let (name, look) = match pane == state.incident.pane() {
+            true => (
+                format!("[{}]", pane.title()),
+                state.theme.look(Style::Heading),
+            ),
+            false => (
+                format!(" {} ", pane.title()),
+                state.theme.look(Style::Faint),
+            ),
+        };
+        spans.push(span(&name, look));
+        spans.push(Span::raw(" "));
+    }
+    if state.incident.axis().is_zoomed() {
+        spans.push(span("zoomed: 0 shows all", state.theme.look(Style::Medium)));
+    }
+    Line::from(spans)
+}
+
+fn head(incident: &Incident, state: &State, columns: usize) -> Vec<Line<'static>> {
+    let plain = state.theme.look(Style::Plain);
+    let (said, style) = freshness(&state.incident.incident, state);
+    let room = columns.saturating_sub(crate::text::width(&said) + 2);
+    let title = Line::from(vec![
+        fit(&incident.title, room, state.theme.look(Style::Heading)),
+        Span::raw("  "),
+        span(&said, state.theme.look(style)),
+    ]);
+    let band = word::<BeliefBand>(incident.belief);
+    let band = match band.as_str() {
+        "" => "not known how likely an attack".to_owned(),
+        band => format!("{band} an attack"),
+    };
+    let verdict = word::<Verdict>(incident.verdict);
+    let verdict = if verdict.is_empty() {
+        "no verdict"
+    } else {
+        &verdict
+    };
+    let assignee = match incident.assignee.as_str() {
+        "" => "unassigned".to_owned(),
+        name => format!("with {name}"),
+    };
+    let severity = severity_word(incident.severity);
+    let how = Line::from(vec![
+        span(&severity, state.theme.look(incident.severity().into())),
+        span(&format!(" {}  {band}  ", incident.score), plain),
+        span(
+            &format!(
+                "{}, {verdict}, {assignee}",
+                word::<IncidentState>(incident.state)
+            ),
+            plain,
+        ),
+    ]);
+    let (first, last) = (incident.first_event_time_ms, incident.last_event_time_ms);
+    let when = format!(
+        "{} for {}: {}: {}",
+        time::minute(first),
+        Length::between(first, last),
+        count(incident.attempts.len() as u64, "attempt"),
+        made(incident)
+    );
+    vec![
+        title,
+        how,
+        Line::from(fit(&who(incident), columns, plain)),
+        Line::from(fit(&when, columns, plain)),
+    ]
+}
+
+/// Where the attempts were made, counted.
+fn made(incident: &Incident) -> String {
+    let n = |verdict| {
+        let attempts = incident.attempts.iter();
+        attempts
+            .filter(|attempt| provenance(attempt) == verdict)
+            .count()
+    };
+    format!(
+        "{} made here, {} elsewhere, {} unknown",
+        n(ProvenanceVerdict::Here),
+        n(ProvenanceVerdict::Elsewhere),
+        n(ProvenanceVerdict::Unknown)
+    )
+}
+
+fn provenance(attempt: &Attempt) -> ProvenanceVerdict {
+    let verdict = attempt.provenance.as_ref().map(Provenance::verdict);
+    match verdict {
+        None | Some(ProvenanceVerdict::Unspecified) => ProvenanceVerdict::Unknown,
+        Some(verdict) => verdict,
+    }
+}
+
+fn lanes(incident: &Incident, selected: Option<&Attempt>) -> Vec<Lane> {
+    let prompts = incident.attempts.iter().map(|attempt| {
+        let (sign, style) = match provenance(attempt) {
+            ProvenanceVerdict::Here => ('h', Style::Good),
+            ProvenanceVerdict::Elsewhere => ('e', Style::High),
+            ProvenanceVerdict::Unknown | ProvenanceVerdict::Unspecified => ('|', Style::Plain),
+        };
+        let weight = if sign == 'e' { 2 } else { 1 };
+        mark(attempt.time_ms, sign, weight, style)
+    });
+    let answers = incident.attempts.iter().filter_map(|attempt| {
+        let (sign, weight) = answer_sign(attempt.result())?;
+        let time_ms = match attempt.result_time_ms {
+            0 => attempt.time_ms,
+            time_ms => time_ms,
+        };
+        Some(mark(time_ms, sign, weight, answer_style(attempt.result())))
+    });
+    let stages = incident.stages.iter();
+    let stages = stages.map(|stage| mark(stage.first_event_time_ms, '◆', 1, Style::High));
+    let selected = selected.map(|attempt| mark(attempt.time_ms, '▲', 1, Style::Heading));
+    let lane = |name, marks, is_counted| Lane {
+        name,
+        marks,
+        is_counted,
+    };
+    vec![
+        lane("prompts", prompts.collect(), true),
+        lane("answers", answers.collect(), false),
+        lane("stages", stages.collect(), true),
+        lane("selected", selected.into_iter().collect(), false),
+    ]
+}
+
+fn mark(time_ms: i64, sign: char, weight: u8, style: Style) -> Mark {
+    Mark {
+        time_ms,
+        sign,
+        weight,
+        style,
+    }
+}
+
+fn answer_sign(result: AttemptResult) -> Option<(char, u8)> {
+    Some(match result {
+        AttemptResult::Approved => ('A', 6),
+        AttemptResult::FraudReported => ('F', 5),
+        AttemptResult::WrongNumber => ('W', 4),
+        AttemptResult::Denied => ('d', 3),
+        AttemptResult::Error => ('!', 2),
+        AttemptResult::Abandoned => ('x', 1),
+        AttemptResult::Unanswered => ('u', 1),
+        AttemptResult::Prompted | AttemptResult::Unspecified => return None,
+    })
+}
+
+fn answer_style(result: AttemptResult) -> Style {
+    match result {
+        AttemptResult::Approved => Style::Critical,
+        AttemptResult::FraudReported | AttemptResult::WrongNumber => Style::High,
+        AttemptResult::Denied => Style::Medium,
+        _ => Style::Plain,
+    }
+}
+
+fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) {
+    let rows = [Constraint::Min(3), Constraint::Length(REASON_ROWS)];
+    let [list, reasons] = Layout::vertical(rows).areas(area);
+    let table = Table {
+        columns: COLUMNS,
+        rows: incident.attempts.len(),
+        selected: state.incident.at(),
+        theme: state.theme,
+    };
+    let day = |time_ms| time::second(time_ms).get(..10).map(str::to_owned);
+    let is_one_day = day(incident.first_event_time_ms) == day(incident.last_event_time_ms);
+    table::draw(table, frame, list, |at| {
+        let attempt = incident.attempts.get(at);
+        attempt
+            .map(|one| cells(one, incident, is_one_day))
+            .unwrap_or_default()
+    });
+    let Some(attempt) = state.incident.attempt() else {
+        return;
+    };
+    let columns = usize::from(reasons.width);
+    let plain = state.theme.look(Style::Plain);
+    let provenance = attempt.provenance.iter().flat_map(|one| &one.reasons);
+    let mut why: Vec<_> = provenance.cloned().collect();
+    if !attempt.user_agent.is_empty() {
+        why.push(format!("user agent {}", attempt.user_agent));
+    }
+    let title = span("Why ", state.theme.look(Style::Heading));
+    let lines = wrapped(title, &why.join("; "), columns, plain);
+    frame.render_widget(Paragraph::new(lines), reasons);
+}
+
+fn cells(attempt: &Attempt, incident: &Incident, is_one_day: bool) -> Vec<Cell> {
+    let plain = |text: String| (text, Style::Plain);
+    let when = time::second(attempt.time_ms);
+    let when = match is_one_day {
+        true => when.get(11..).map_or(when.clone(), str::to_owned),
+        false => when,
+    };
+    let after = match attempt.result_time_ms {
+        0 => String::new(),
+        time_ms => Length::between(attempt.time_ms, time_ms).to_string(),
+    };
+    let from = format!("{} {}", attempt.source_ip, attempt.source_place);
+    let result = attempt.result();
+    let said = match result {
+        AttemptResult::Approved => "APPROVED".to_owned(),
+        _ => word::<AttemptResult>(attempt.result),
+    };
+    vec![
+        plain(when),
+        (said, answer_style(result)),
+        plain(after),
+        plain(from),
+        plain(attempt.application.clone()),
+        plain(attempt.factor.clone()),
+        plain(attempt.provider.clone()),
+        plain(provenance_text(attempt, incident)),
+    ]
+}
+
+/// Where it was made, how sure that is, and on which endpoint.
+fn provenance_text(attempt: &Attempt, incident: &Incident) -> String {
+    let said = word::<ProvenanceVerdict>(provenance(attempt).into());
+    let Some(provenance) = &attempt.provenance else {
+        return said;
+    };
+    let endpoint = incident
+        .endpoints
+        .iter()
+        .find(|one| one.id == provenance.endpoint);
+    let on = match (endpoint, provenance.endpoint.as_str()) {
+        (Some(endpoint), _) => format!(" on {}", endpoint.hostname),
+        (None, "") => String::new(),
+        (None, id) => format!(" on {}", short(id)),
+    };
+    match value::<Confidence>(provenance.confidence) {
+        Confidence::None | Confidence::Unspecified => format!("{said}{on}"),
+        _ => format!("{said}, {}{on}", word::<Confidence>(provenance.confidence)),
+    }
+}

@@ -1,0 +1,200 @@
+//! What the state looks like. Drawing changes nothing; all foreign text goes through the widgets, which
+//! clean it.
+
+mod above;
+mod endpoint;
+mod endpoints;
+mod help;
+mod incident;
+mod incident_lines;
+mod incidents;
+mod overview;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
+
+use crate::event::Link;
+use crate::output::style::Style;
+use crate::state::loaded::Loaded;
+use crate::state::{Place, State};
+use crate::time::{self, Length};
+use crate::widget::{span, status_line};
+
+/// Fewer columns or rows are not drawn on.
+const COLUMNS_MIN: u16 = 40;
+const ROWS_MIN: u16 = 10;
+
+/// From this width on the server is named.
+const COLUMNS_OF_ADDRESS: u16 = 110;
+
+/// The pictures of a spinner.
+const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// Answers older than this are called old.
+const OLD_AFTER_MS: i64 = 60_000;
+
+/// Top line, screen, bottom line.
+fn parts(area: Rect) -> [Rect; 3] {
+    let rows = [
+        Constraint::Length(1),
+        Constraint::Min(0),
+        Constraint::Length(1),
+    ];
+    Layout::vertical(rows).areas(area)
+}
+
+/// Draws all.
+pub(crate) fn draw(state: &State, frame: &mut Frame) {
+    let area = frame.area();
+    if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
+        let said = format!("at least {COLUMNS_MIN} columns and {ROWS_MIN} rows");
+        frame.render_widget(Paragraph::new(said), area);
+        return;
+    }
+    let [top, body, bottom] = parts(area);
+    draw_top(state, frame, top);
+    match state.place() {
+        Place::Overview => overview::draw(state, frame, body),
+        Place::Incidents => incidents::draw(state, frame, body),
+        Place::Incident(_) => incident::draw(state, frame, body),
+        Place::Endpoints => endpoints::draw(state, frame, body),
+        Place::Endpoint(_) => endpoint::draw(state, frame, body),
+        Place::Help => help::draw(state, frame, body),
+    }
+    draw_bottom(state, frame, bottom);
+    above::draw(state, frame, body, bottom);
+}
+
+/// How many lines the screen can be scrolled; 0 where it has a list instead.
+pub(crate) fn scroll_max(state: &State) -> usize {
+    let (width, height) = state.size;
+    let [_, body, _] = parts(Rect::new(0, 0, width, height));
+    match state.place() {
+        Place::Incident(_) => incident::scroll_max(state, body),
+        Place::Help => help::scroll_max(state, body),
+        _ => 0,
+    }
+}
+
+fn draw_top(state: &State, frame: &mut Frame, area: Rect) {
+    let bar = state.theme.bar();
+    let here = state.place();
+    let mut left = "Tocsin".to_owned();
+    for (number, place) in Place::SCREENS.iter().enumerate() {
+        let key = match place {
+            Place::Help => "?".to_owned(),
+            _ => (number + 1).to_string(),
+        };
+        let name = place.name();
+        left += &match place == here {
+            true => format!("  [{key} {name}]"),
+            false => format!("   {key} {name} "),
+        };
+    }
+    let (right, style) = link(state);
+    let heading = state.theme.look(Style::Heading);
+    let look = state.theme.look(style);
+    status_line::draw((&left, heading), (&right, look), bar, frame, area);
+}
+
+/// What is to be known about the connection.
+fn link(state: &State) -> (String, Style) {
+    let since = Length::between(state.link_time_ms, state.now_ms);
+    match &state.link {
+        Link::Connecting => (format!("{} connecting", spinner(state)), Style::Plain),
+        Link::Up(address) => {
+            let server = state.server.value();
+            let said = match server {
+                Some(server) if state.size.0 < COLUMNS_OF_ADDRESS => {
+                    format!("{}, {}", server.analyst, server.role)
+                }
+                Some(server) => format!("{} ({}) at {address}", server.analyst, server.role),
+                None => address.clone(),
+            };
+            (said, Style::Good)
+        }
+        Link::Down(_) => (format!("NOT CONNECTED for {since}"), Style::Critical),
+    }
+}
+
+fn spinner(state: &State) -> &'static str {
+    SPINNER
+        .get(state.beat % SPINNER.len())
+        .copied()
+        .unwrap_or("")
+}
+
+fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
+    let hint = match state.place() {
+        Place::Overview => "enter open  2 incidents  3 endpoints  : go to  ? keys  q leave",
+        Place::Incidents => "enter open  / narrow  o order  v severity  c closed  ? keys",
+        Place::Incident(_) => {
+            "tab pane  +/- zoom  a assign  s state  v verdict  n note  e endpoint  ? keys"
+        }
+        Place::Endpoints => "enter open  / narrow  ? keys",
+        Place::Endpoint(_) => "/ narrow  p parent  esc back  ? keys",
+        Place::Help => "esc back  q leave",
+    };
+    let faint = state.theme.look(Style::Faint);
+    let (left, look) = match (&state.notice, &state.link) {
+        (Some((said, style)), _) => (said.as_str(), state.theme.look(*style)),
+        (None, Link::Down(why)) => (why.as_str(), state.theme.look(Style::Critical)),
+        (None, _) => (hint, faint),
+    };
+    let filter = state.filter().filter(|words| !words.is_empty());
+    let right = filter.map_or_else(String::new, |words| format!("narrowed: {words}"));
+    let right = (right.as_str(), state.theme.look(Style::Medium));
+    status_line::draw((left, look), right, state.theme.bar(), frame, area);
+}
+
+/// What is to be said about the state of an answer: that it is awaited, old, or did not come; empty where
+/// all is well.
+fn freshness<T>(loaded: &Loaded<T>, state: &State) -> (String, Style) {
+    let age = Length::between(loaded.time_ms(), state.now_ms);
+    let is_old = state.now_ms.saturating_sub(loaded.time_ms()) > OLD_AFTER_MS;
+    match (loaded.value(), loaded.problem()) {
+        (None, Some(problem)) => (problem.to_owned(), Style::Critical),
+        (Some(_), _) if !matches!(state.link, Link::Up(_)) => {
+            (format!("STALE: from {age} ago"), Style::High)
+        }
+        (Some(_), Some(problem)) => (format!("from {age} ago: {problem}"), Style::Critical),
+        (None, None) if loaded.is_loading() => (
+            format!("{} asking the server", spinner(state)),
+            Style::Faint,
+        ),
+        (None, None) => ("not known yet".to_owned(), Style::Faint),
+        (Some(_), None) if loaded.is_loading() => (spinner(state).to_owned(), Style::Faint),
+        (Some(_), None) if is_old => (format!("from {age} ago"), Style::Faint),
+        (Some(_), None) => (String::new(), Style::Faint),
+    }
+}
+
+/// How long ago, in words.
+fn ago(time_ms: i64, state: &State) -> String {
+    match time_ms {
+        0 => "never".to_owned(),
+        _ => format!("{} ago", Length::between(time_ms, state.now_ms)),
+    }
+}
+
+/// A time to the second; a dash where there is none.
+fn at(time_ms: i64) -> String {
+    match time_ms {
+        0 => "-".to_owned(),
+        _ => time::second(time_ms),
+    }
+}
+
+/// A heading with something to say beside it.
+fn heading(title: &str, said: &(String, Style), state: &State) -> Line<'static> {
+    Line::from(vec![
+        span(title, state.theme.look(Style::Heading)),
+        span("  ", state.theme.look(Style::Plain)),
+        span(&said.0, state.theme.look(said.1)),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

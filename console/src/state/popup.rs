@@ -1,0 +1,227 @@
+//! What stands above a screen: a choice, a line to type, or the palette.
+
+use tocsin_proto::console::v1::{IncidentState, Verdict};
+use tocsin_proto::json::Word;
+
+use super::Place;
+use super::cursor::Cursor;
+use super::input::Input;
+use crate::action::{Change, What};
+use crate::keymap::{Cmd, Context, Key};
+
+/// Matches that the palette shows.
+pub(crate) const FOUND_MAX: usize = 12;
+
+/// What stands above the screen.
+#[derive(Debug)]
+pub(crate) enum Popup {
+    /// One of these.
+    Choice(Choice),
+    /// A line of text.
+    Typing(Typing),
+    /// Anything by its name.
+    Palette(Palette),
+}
+
+impl Popup {
+    /// Which keys count.
+    pub(crate) fn context(&self) -> Context {
+        match self {
+            Self::Choice(_) => Context::Choice,
+            Self::Typing(_) | Self::Palette(_) => Context::Typing,
+        }
+    }
+
+    /// The line that is typed, if one is.
+    pub(crate) fn input(&mut self) -> Option<&mut Input> {
+        match self {
+            Self::Choice(_) => None,
+            Self::Typing(typing) => Some(&mut typing.input),
+            Self::Palette(palette) => Some(&mut palette.input),
+        }
+    }
+
+    /// Moves in what is to be chosen.
+    pub(crate) fn go(&mut self, cmd: Cmd) {
+        match self {
+            Self::Choice(choice) => choice.cursor.go(cmd, choice.options.len(), 1),
+            Self::Palette(palette) => palette.cursor.go(cmd, palette.found.len(), 1),
+            Self::Typing(_) => false,
+        };
+    }
+
+    /// Types a key that is no command.
+    pub(crate) fn key(&mut self, key: Key) {
+        if let Some(input) = self.input() {
+            input.key(key);
+        }
+    }
+}
+
+/// What choosing does.
+#[derive(Debug, Clone)]
+pub(crate) enum Pick {
+    /// Changes something.
+    Change(Change),
+    /// Goes somewhere.
+    Go(Place),
+}
+
+/// One of these.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// The question.
+    pub(crate) title: String,
+    /// The answers, unclean.
+    pub(crate) options: Vec<(String, Pick)>,
+    /// Which is selected.
+    pub(crate) cursor: Cursor,
+}
+
+impl Choice {
+    /// Of the state of an incident that is in this one.
+    pub(crate) fn state(incident: &str, now: IncidentState) -> Self {
+        Self::words("State", incident, now, What::State)
+    }
+
+    /// Of the verdict of an incident that has this one.
+    pub(crate) fn verdict(incident: &str, now: Verdict) -> Self {
+        Self::words("Verdict", incident, now, What::Verdict)
+    }
+
+    fn words<T: Word + PartialEq>(
+        title: &str,
+        incident: &str,
+        now: T,
+        what: impl Fn(T) -> What,
+    ) -> Self {
+        let options = T::ALL.iter().map(|value| {
+            let mark = if *value == now { " (now)" } else { "" };
+            let change = Change {
+                incident: incident.to_owned(),
+                what: what(*value),
+            };
+            let word = value.word().replace('_', " ");
+            (format!("{word}{mark}"), Pick::Change(change))
+        });
+        let at = T::ALL.iter().position(|value| *value == now);
+        Self {
+            title: title.to_owned(),
+            options: options.collect(),
+            cursor: Cursor::new(at.unwrap_or(0)),
+        }
+    }
+}
+
+/// What typing is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To narrow the list below, while it is typed.
+    Filter,
+    /// To give this incident to somebody.
+    Assign(String),
+    /// To write a note on this incident.
+    Note(String),
+}
+
+/// A line of text.
+#[derive(Debug)]
+pub(crate) struct Typing {
+    /// What it is for.
+    pub(crate) purpose: Purpose,
+    /// The line.
+    pub(crate) input: Input,
+}
+
+impl Typing {
+    /// As the popup calls it.
+    pub(crate) fn title(&self) -> &'static str {
+        match self.purpose {
+            Purpose::Filter => "Narrow by words",
+            Purpose::Assign(_) => "Give it to (nobody where empty)",
+            Purpose::Note(_) => "Note",
+        }
+    }
+}
+
+/// Anything by its name.
+#[derive(Debug, Default)]
+pub(crate) struct Palette {
+    /// What is looked for.
+    pub(crate) input: Input,
+    /// The best matches, unclean.
+    pub(crate) found: Vec<(String, Place)>,
+    /// Which is selected.
+    pub(crate) cursor: Cursor,
+}
+
+impl Palette {
+    /// Looks among these.
+    pub(crate) fn find(&mut self, all: impl Iterator<Item = (String, Place)>) {
+        let wanted: Vec<char> = self
+            .input
+            .text()
+            .to_lowercase()
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
+        let mut found: Vec<_> = all
+            .filter_map(|(name, place)| Some((score(&name, &wanted)?, name, place)))
+            .collect();
+        // The order of the screens and of the worst where nothing tells them apart.
+        found.sort_by_key(|(score, ..)| std::cmp::Reverse(*score));
+        found.truncate(FOUND_MAX);
+        self.found = found
+            .into_iter()
+            .map(|(_, name, place)| (name, place))
+            .collect();
+        self.cursor = Cursor::default();
+    }
+}
+
+/// How well a name has the wanted characters in their order; none where it has not. Characters in a row
+/// and at the beginning of a word count more.
+fn score(name: &str, wanted: &[char]) -> Option<u32> {
+    let mut wanted = wanted.iter().peekable();
+    let (mut score, mut run, mut is_start) = (0_u32, 0_u32, true);
+    for c in name.chars() {
+        let Some(next) = wanted.peek() else {
+            break;
+        };
+        if c.to_lowercase().eq(std::iter::once(**next)) {
+            run = run.saturating_add(1);
+            score = score.saturating_add(run + if is_start { 3 } else { 0 });
+            wanted.next();
+        } else {
+            run = 0;
+        }
+        is_start = !c.is_alphanumeric();
+    }
+    wanted.peek().is_none().then_some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(text: &str) -> Vec<char> {
+        text.chars().collect()
+    }
+
+    #[test]
+    fn a_name_is_found_by_some_of_its_letters_in_order() {
+        assert!(score("Dana Example", &wanted("dex")).is_some());
+        assert_eq!(score("Dana Example", &wanted("xd")), None);
+        assert_eq!(score("", &wanted("")), Some(0));
+        assert!(score("endpoints", &wanted("end")) > score("dependency", &wanted("end")));
+    }
+
+    #[test]
+    fn a_choice_begins_where_the_incident_is() {
+        let choice = Choice::state("a", IncidentState::OnHold);
+        assert_eq!(choice.options[choice.cursor.at()].0, "on hold (now)");
+        let choice = Choice::verdict("a", Verdict::Unspecified);
+        assert_eq!(choice.cursor.at(), 0);
+        assert_eq!(choice.options.len(), Verdict::ALL.len());
+    }
+}

@@ -1,0 +1,183 @@
+//! Stories of keys and news.
+
+use tocsin_proto::console::v1::{Incident, IncidentState, IncidentSummary};
+
+use super::*;
+use crate::action::{Query, Slot};
+use crate::event::{News, Reply};
+
+fn up() -> State {
+    let mut state = State::new(Theme::None, (80, 24), 1);
+    let link = Link::Up("a:1".into());
+    state.on(Event::News(News::Link(link)), 2);
+    state
+}
+
+fn press(state: &mut State, keys: &str) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for key in keys.chars() {
+        let key = match key {
+            '\n' => Key::Enter,
+            '\x1b' => Key::Esc,
+            c => Key::Char(c),
+        };
+        actions.extend(state.on(Event::Key(key), 3));
+        state.settle();
+    }
+    actions
+}
+
+fn tell(state: &mut State, id: &str, title: &str) -> Vec<Action> {
+    let incident = IncidentSummary {
+        id: id.into(),
+        title: title.into(),
+        severity: 5,
+        state: IncidentState::New.into(),
+        ..IncidentSummary::default()
+    };
+    let actions = state.on(Event::News(News::Incident(Box::new(incident))), 4);
+    state.settle();
+    actions
+}
+
+fn open(state: &mut State) {
+    tell(state, "aaaa", "seventeen prompts");
+    press(state, "2\n");
+    let incident = Incident {
+        id: "aaaa".into(),
+        state: IncidentState::New.into(),
+        ..Incident::default()
+    };
+    let reply = Reply::Incident(Box::new(incident));
+    let query = Query::Incident("aaaa".into());
+    state.on(Event::News(News::Answer(query, Ok(reply))), 5);
+}
+
+#[test]
+fn a_connection_makes_the_screen_ask_for_what_it_shows() {
+    let mut state = State::new(Theme::None, (80, 24), 1);
+    assert!(state.is_waiting());
+    let link = News::Link(Link::Up("a:1".into()));
+    let asked = state.on(Event::News(link), 2);
+    let expect = [Query::Server, Query::Feeds, Query::Endpoints].map(Action::Ask);
+    assert_eq!(asked, expect);
+}
+
+#[test]
+fn from_the_overview_to_an_incident_and_back() {
+    let mut state = up();
+    tell(&mut state, "aaaa", "seventeen prompts");
+    let asked = press(&mut state, "\n");
+    assert_eq!(asked, [Action::Ask(Query::Incident("aaaa".into()))]);
+    let left = press(&mut state, "\x1b");
+    assert_eq!(left[0], Action::Drop(Slot::Incident));
+    assert_eq!(*state.place(), Place::Overview);
+    press(&mut state, "]");
+    assert_eq!(*state.place(), Place::Incident("aaaa".into()));
+}
+
+#[test]
+fn an_incident_that_changes_while_it_is_read_is_asked_for_again() {
+    let mut state = up();
+    open(&mut state);
+    assert!(tell(&mut state, "aaaa", "seventeen prompts").is_empty());
+    let asked = tell(&mut state, "aaaa", "eighteen prompts");
+    assert_eq!(asked, [Action::Ask(Query::Incident("aaaa".into()))]);
+}
+
+#[test]
+fn an_answer_for_what_is_not_looked_at_any_more_is_dropped() {
+    let mut state = up();
+    open(&mut state);
+    let reply = Reply::Incident(Box::new(Incident {
+        id: "bbbb".into(),
+        ..Incident::default()
+    }));
+    let query = Query::Incident("bbbb".into());
+    state.on(Event::News(News::Answer(query, Ok(reply))), 6);
+    assert_eq!(state.incident.incident.value().unwrap().id, "aaaa");
+}
+
+#[test]
+fn state_verdict_note_and_assignee_are_set_by_keys() {
+    let mut state = up();
+    open(&mut state);
+    let change = |what| {
+        let incident = "aaaa".to_owned();
+        Action::Change(Change { incident, what })
+    };
+    let done = press(&mut state, "sj\n");
+    assert_eq!(done, [change(What::State(IncidentState::InProgress))]);
+    let done = press(&mut state, "vj\n");
+    let verdict = tocsin_proto::console::v1::Verdict::TruePositive;
+    assert_eq!(done, [change(What::Verdict(verdict))]);
+    let done = press(&mut state, "ncalled q?\n");
+    assert_eq!(done, [change(What::Note("called q?".into()))]);
+    let done = press(&mut state, "akim\n");
+    assert_eq!(done, [change(What::Assignee("kim".into()))]);
+    assert!(press(&mut state, "n\n").is_empty(), "an empty note is none");
+    assert!(press(&mut state, "s\x1b").is_empty(), "one may leave it");
+    assert!(state.popup.is_none());
+}
+
+#[test]
+fn the_filter_narrows_while_it_is_typed_and_is_left_by_escape() {
+    let mut state = up();
+    tell(&mut state, "aaaa", "seventeen prompts");
+    tell(&mut state, "bbbb", "a rogue factor");
+    press(&mut state, "2/rogue");
+    assert_eq!(state.incidents.len(), 1);
+    press(&mut state, "\n");
+    assert_eq!(state.incidents.filter(), "rogue");
+    press(&mut state, "/\x1b");
+    assert_eq!(state.incidents.len(), 2);
+}
+
+#[test]
+fn the_palette_goes_anywhere() {
+    let mut state = up();
+    tell(&mut state, "bbbb", "a rogue factor");
+    press(&mut state, ":rogue\n");
+    assert_eq!(*state.place(), Place::Incident("bbbb".into()));
+    press(&mut state, ":endp\n");
+    assert_eq!(*state.place(), Place::Endpoints);
+}
+
+#[test]
+fn what_is_known_stays_when_the_connection_breaks() {
+    let mut state = up();
+    open(&mut state);
+    state.on(Event::News(News::Link(Link::Down("broke".into()))), 9);
+    assert_eq!(state.link_time_ms, 9);
+    state.on(Event::News(News::Link(Link::Down("still".into()))), 20);
+    assert_eq!(state.link_time_ms, 9, "since when, not how often");
+    assert!(state.incident.incident.value().is_some());
+    assert_eq!(state.incidents.total(), 1);
+    assert!(press(&mut state, "r").contains(&Action::Reconnect));
+}
+
+#[test]
+fn a_refused_change_is_said_until_the_next_key() {
+    let mut state = up();
+    let change = Change {
+        incident: "aaaa".into(),
+        what: What::Note("x".into()),
+    };
+    let refused = News::Changed(change, Err("not permitted".into()));
+    state.on(Event::News(refused), 5);
+    assert_eq!(
+        state.notice,
+        Some(("not permitted".into(), Style::Critical))
+    );
+    press(&mut state, "j");
+    assert_eq!(state.notice, None);
+}
+
+#[test]
+fn everything_ends() {
+    let mut state = up();
+    assert_eq!(press(&mut state, "q"), [Action::Quit]);
+    assert_eq!(state.on(Event::End, 5), [Action::Quit]);
+    press(&mut state, ":q");
+    assert!(state.popup.is_some(), "a letter in the palette is a letter");
+}
