@@ -232,6 +232,7 @@ fn look_around(console: &Console<'_>, incident: &str) -> Result<()> {
         console.profile().display()
     );
     tell("everything keeps running; look around in another terminal:");
+    tell(&format!("  {tocsin}"));
     for command in [
         "incidents list".to_owned(),
         format!("incidents show {incident}"),
