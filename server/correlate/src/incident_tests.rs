@@ -1,6 +1,7 @@
 //! Tests of [`super`].
 
 use super::*;
+use crate::fact::EndpointFacts;
 use crate::story::Story;
 
 fn burst(story: Story, n: usize) -> Story {
@@ -76,6 +77,7 @@ fn linked_endpoints_are_listed_in_a_fixed_order_with_what_they_lack() {
         sends_flows: false,
         reporting: Vec::new(),
         gaps: Vec::new(),
+        facts: EndpointFacts::default(),
     };
     let mut input = bombed().input();
     input.endpoints = vec![endpoint("b"), endpoint("a"), endpoint("b")];

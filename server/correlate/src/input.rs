@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use tocsin_proto::id::{EndpointId, IdentityId, MfaEventId};
 
 use crate::baseline::Baseline;
+use crate::directory::SignInDirectory;
+use crate::fact::EndpointFacts;
 
 /// MFA events of one person that are looked at; where there are more, the newest. A person who signs in
 /// fifty times a day reaches it in about a year.
@@ -439,6 +441,9 @@ pub struct LinkedEndpoint {
     /// What it lost. Any order.
     #[serde(default)]
     pub gaps: Vec<TelemetryGap>,
+    /// What its events say around the person's sign-ins.
+    #[serde(default)]
+    pub facts: EndpointFacts,
 }
 
 /// Which table of weights to score with.
@@ -478,6 +483,9 @@ pub struct Input {
     /// What was usual for the person before the oldest event, where older ones are gone.
     #[serde(default)]
     pub baseline: Baseline,
+    /// Where sign-ins go: the built-in table, with what the operator adds.
+    #[serde(default)]
+    pub directory: SignInDirectory,
     /// Which weights to use.
     #[serde(default)]
     pub weights: WeightsVersion,

@@ -29,8 +29,10 @@ mod advice;
 mod attempt;
 mod baseline;
 mod case;
+mod directory;
 mod episode;
 mod evidence;
+pub mod fact;
 mod identity;
 mod incident;
 mod input;
@@ -53,6 +55,9 @@ use serde::{Deserialize, Serialize};
 pub use crate::advice::RecommendedAction;
 pub use crate::attempt::AttemptResult;
 pub use crate::baseline::Baseline;
+pub use crate::directory::{
+    ENTRIES_MAX, Gateway, GatewayKind, Relay, ServicePoint, SignInDirectory, SignInService,
+};
 pub use crate::evidence::{Family, Weight};
 pub use crate::identity::{
     IdentityKey, fold_login, identity_id, identity_keys, is_address, resolve,

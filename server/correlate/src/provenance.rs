@@ -139,6 +139,7 @@ fn verdict(readings: Vec<Reading>) -> Provenance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::EndpointFacts;
     use crate::input::TelemetryGap;
 
     const AT_MS: i64 = 10 * MINUTE_MS;
@@ -153,6 +154,7 @@ mod tests {
                 until_ms: 60 * MINUTE_MS,
             }],
             gaps: Vec::new(),
+            facts: EndpointFacts::default(),
         }
     }
 

@@ -247,6 +247,7 @@ impl Story {
             endpoints: Vec::new(),
             observed_until_ms: [(Provider::Okta, last_ms + 3_600_000)].into(),
             baseline: Baseline::default(),
+            directory: crate::SignInDirectory::default(),
             weights: WeightsVersion::default(),
         }
     }

@@ -608,6 +608,7 @@ fn one_push_denied_is_one_attempt_from_end_to_end() {
         endpoints: Vec::new(),
         observed_until_ms: Default::default(),
         baseline: Default::default(),
+        directory: tocsin_correlate::SignInDirectory::default(),
         weights: Default::default(),
     };
     let outcome = tocsin_correlate::correlate(&input);

@@ -58,6 +58,7 @@ fn drafts(hours: &[i64]) -> Vec<IncidentDraft> {
         endpoints: Vec::new(),
         observed_until_ms: BTreeMap::new(),
         baseline: tocsin_correlate::Baseline::default(),
+        directory: tocsin_correlate::SignInDirectory::default(),
         weights: WeightsVersion::default(),
     };
     correlate(&input).incidents

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_correlate::{
     AccountKey, Baseline, EVENTS_MAX, Input, LinkedEndpoint, MfaEvent, Person, Provider,
-    WeightsVersion,
+    SignInDirectory, WeightsVersion,
 };
 use tocsin_proto::id::{EndpointId, IdentityId};
 
@@ -83,6 +83,7 @@ impl Loaded {
             endpoints: self.endpoints.clone(),
             observed_until_ms: observed(&self.feeds),
             baseline,
+            directory: SignInDirectory::default(),
             weights: WeightsVersion::default(),
         })
     }

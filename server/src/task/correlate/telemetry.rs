@@ -4,6 +4,7 @@
 //! person dirty all the time; its hash is kept with the person to tell whether it has changed.
 
 use sha2::{Digest, Sha256};
+use tocsin_correlate::fact::EndpointFacts;
 use tocsin_correlate::{LinkedEndpoint, TelemetryGap, TimeSpan};
 use tocsin_proto::batch;
 use tocsin_proto::event::EventKind;
@@ -72,6 +73,7 @@ pub(super) async fn endpoint(
         sends_flows: false,
         reporting,
         gaps: gaps(store, id, window).await?,
+        facts: EndpointFacts::default(),
     })
 }
 
