@@ -3,7 +3,7 @@
 //! A question belongs to a slot: a new question in a slot makes the old one pointless, and whoever performs
 //! it drops the old one.
 
-use tocsin_proto::console::v1::{IncidentState, Verdict};
+use tocsin_proto::console::v1::{IncidentState, SearchEventsRequest, Verdict};
 
 /// What is to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(crate) enum Action {
     Change(Change),
     /// Try to connect now instead of later.
     Reconnect,
+    /// Put text into the clipboard of the terminal.
+    Copy(String),
+    /// Find the zone with this name.
+    FindZone(String),
     /// Leave the program.
     Quit,
 }
@@ -37,6 +41,18 @@ pub(crate) enum Query {
     Processes(String),
     /// What is missing from an endpoint.
     Gaps(String),
+    /// All identities.
+    Identities,
+    /// An identity, by its id.
+    Identity(String),
+    /// Events, from the newest on.
+    Events(SearchEventsRequest),
+    /// Events that have come since.
+    Newer(SearchEventsRequest),
+    /// A page of the audit log: the first where empty, else the one with this token.
+    Audit(String),
+    /// Whether the audit log is whole.
+    VerifyAudit,
 }
 
 impl Query {
@@ -50,6 +66,12 @@ impl Query {
             Self::Endpoint(_) => Slot::Endpoint,
             Self::Processes(_) => Slot::Processes,
             Self::Gaps(_) => Slot::Gaps,
+            Self::Identities => Slot::Identities,
+            Self::Identity(_) => Slot::Identity,
+            Self::Events(_) => Slot::Events,
+            Self::Newer(_) => Slot::Newer,
+            Self::Audit(_) => Slot::Audit,
+            Self::VerifyAudit => Slot::VerifyAudit,
         }
     }
 }
@@ -71,6 +93,18 @@ pub(crate) enum Slot {
     Processes,
     /// For [`Query::Gaps`].
     Gaps,
+    /// For [`Query::Identities`].
+    Identities,
+    /// For [`Query::Identity`].
+    Identity,
+    /// For [`Query::Events`].
+    Events,
+    /// For [`Query::Newer`].
+    Newer,
+    /// For [`Query::Audit`].
+    Audit,
+    /// For [`Query::VerifyAudit`].
+    VerifyAudit,
 }
 
 /// A change of an incident.

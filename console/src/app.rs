@@ -4,19 +4,23 @@
 //! [`REFRESH_EVERY`] is the only timer, and that of a spinner lives as long as the spinner. The terminal is
 //! given back as it was on every way out: the end, an error, a panic, a signal.
 
-use std::io::{self, IsTerminal as _, Stdout};
+use std::io::{self, IsTerminal as _, Stdout, Write as _};
 use std::time::Duration;
 
 use crossterm::event::{
-    DisableBracketedPaste, EnableBracketedPaste, Event as Input, EventStream, KeyCode, KeyEvent,
-    KeyEventKind, KeyModifiers,
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    Event as Input, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton,
+    MouseEventKind,
 };
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use data_encoding::BASE64;
+use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Position;
 use tocsin_proto::profile::Profile;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -28,15 +32,21 @@ use crate::event::{Event, NEWS_WAITING_MAX, News};
 use crate::exit::{Exit, Failure};
 use crate::keymap::Key;
 use crate::output::Format;
-use crate::screen;
+use crate::screen::{self, Zones};
 use crate::state::State;
 use crate::theme::Theme;
 
 /// How often the server is asked again for what it does not tell by itself.
 const REFRESH_EVERY: Duration = Duration::from_secs(15);
 
+/// How often what is followed is asked for.
+const TAIL_EVERY: Duration = Duration::from_secs(2);
+
 /// How long a picture of a spinner stands.
 const BEAT_EVERY: Duration = Duration::from_millis(120);
+
+/// Characters that are copied at once; terminals take little more.
+const COPY_CHARS_MAX: usize = 8192;
 
 /// Whether the screens are what is asked for: a person at a terminal, and no other form of output.
 pub(crate) fn is_wanted(format: Format) -> bool {
@@ -51,10 +61,13 @@ pub(crate) async fn run(profile: Profile) -> Result<Exit, Failure> {
     let theme = Theme::choose(|name| std::env::var(name).ok());
     let mut screen = Screen::open()?;
     let (news, inbox) = mpsc::channel(NEWS_WAITING_MAX);
+    let mut state = State::new(theme, crossterm::terminal::size()?, now_ms());
+    state.local_zone = TimeZone::try_system().ok();
     let mut app = App {
-        state: State::new(theme, crossterm::terminal::size()?, now_ms()),
+        state,
         network: Network::start(profile, news),
         inbox,
+        zones: Zones::default(),
         is_over: false,
     };
     app.show(&mut screen)?;
@@ -72,6 +85,8 @@ struct App {
     state: State,
     network: Network,
     inbox: mpsc::Receiver<News>,
+    /// What was drawn where.
+    zones: Zones,
     is_over: bool,
 }
 
@@ -81,11 +96,12 @@ impl App {
         let mut signals = Signals::new()?;
         let mut refresh_at = Instant::now() + REFRESH_EVERY;
         let mut beat_at = Instant::now() + BEAT_EVERY;
+        let mut tail_at = Instant::now() + TAIL_EVERY;
         while !self.is_over {
             let spins = self.state.is_waiting();
             let event = tokio::select! {
                 input = inputs.next() => match input {
-                    Some(input) => understand(input?),
+                    Some(input) => understand(input?, &self.zones),
                     // The terminal has gone.
                     None => Some(Event::End),
                 },
@@ -94,6 +110,10 @@ impl App {
                 () = sleep_until(beat_at), if spins => {
                     beat_at = Instant::now() + BEAT_EVERY;
                     Some(Event::Beat)
+                }
+                () = sleep_until(tail_at), if self.state.is_following() => {
+                    tail_at = Instant::now() + TAIL_EVERY;
+                    Some(Event::Tail)
                 }
                 () = sleep_until(refresh_at) => {
                     refresh_at = Instant::now() + REFRESH_EVERY;
@@ -126,6 +146,11 @@ impl App {
                 Action::Drop(slot) => self.network.drop_slot(slot),
                 Action::Change(change) => self.network.change(change),
                 Action::Reconnect => self.network.hurry(),
+                Action::Copy(text) => copy(&text),
+                Action::FindZone(name) => {
+                    let zone = TimeZone::get(&name).ok();
+                    self.take(Event::Zone(name, zone));
+                }
                 Action::Quit => self.is_over = true,
             }
         }
@@ -136,17 +161,41 @@ impl App {
         let max = screen::scroll_max(&self.state);
         self.state.keep_scroll(max);
         let state = &self.state;
-        screen.terminal.draw(|frame| screen::draw(state, frame))?;
+        let mut zones = Zones::default();
+        screen
+            .terminal
+            .draw(|frame| zones = screen::draw(state, frame))?;
+        self.zones = zones;
         Ok(())
     }
 }
 
+/// Puts text into the clipboard of the terminal (OSC 52), over ssh too; a terminal that does not know how
+/// does nothing.
+fn copy(text: &str) {
+    let cut: String = text.chars().take(COPY_CHARS_MAX).collect();
+    let sequence = format!("\x1b]52;c;{}\x07", BASE64.encode(cut.as_bytes()));
+    let mut out = io::stdout();
+    let _best_effort = out
+        .write_all(sequence.as_bytes())
+        .and_then(|()| out.flush());
+}
+
 /// What an input of the terminal means for the screens; nothing for most.
-fn understand(input: Input) -> Option<Event> {
+fn understand(input: Input, zones: &Zones) -> Option<Event> {
     match input {
         Input::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::Key),
         Input::Paste(text) => Some(Event::Paste(text)),
         Input::Resize(columns, rows) => Some(Event::Resize(columns, rows)),
+        Input::Mouse(mouse) => match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => {
+                let place = Position::new(mouse.column, mouse.row);
+                Some(Event::Click(zones.at(place)))
+            }
+            MouseEventKind::ScrollDown => Some(Event::Wheel(true)),
+            MouseEventKind::ScrollUp => Some(Event::Wheel(false)),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -184,7 +233,12 @@ impl Screen {
     fn open() -> io::Result<Self> {
         restore_on_panic();
         enable_raw_mode()?;
-        let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste);
+        let entered = execute!(
+            io::stdout(),
+            EnterAlternateScreen,
+            EnableBracketedPaste,
+            EnableMouseCapture
+        );
         let terminal = entered.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match terminal {
             Ok(terminal) => Ok(Self { terminal }),
@@ -206,6 +260,7 @@ impl Drop for Screen {
 fn restore() {
     let _best_effort = execute!(
         io::stdout(),
+        DisableMouseCapture,
         DisableBracketedPaste,
         LeaveAlternateScreen,
         crossterm::cursor::Show

@@ -1,11 +1,14 @@
 //! Everything that can happen to the screens: keys, sizes, times, and news of the server.
 
+use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
-    Endpoint, EventRow, Feed, GetServerResponse, Incident, IncidentSummary, ProcessRow,
+    AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity, Incident,
+    IncidentSummary, ProcessRow,
 };
 
 use crate::action::{Change, Query};
 use crate::keymap::Key;
+use crate::state::Place;
 
 /// News that wait to be taken up; the network waits while they are not.
 pub(crate) const NEWS_WAITING_MAX: usize = 256;
@@ -17,16 +20,37 @@ pub(crate) enum Event {
     Key(Key),
     /// Text was pasted.
     Paste(String),
+    /// Somebody has pointed at this.
+    Click(Target),
+    /// The wheel was turned, down or up.
+    Wheel(bool),
     /// The terminal has this size: columns, rows.
     Resize(u16, u16),
     /// The next picture of a spinner; comes only while something spins.
     Beat,
     /// Time to look whether what is shown has changed.
     Refresh,
+    /// Time to look for what is followed; comes only while something is.
+    Tail,
+    /// The zone with this name, where this machine knows it.
+    Zone(String, Option<TimeZone>),
     /// From the server, or about it.
     News(News),
     /// Somebody wants the program to end.
     End,
+}
+
+/// What one can point at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The name of a screen.
+    Screen(Place),
+    /// A row of the screen's list.
+    Row(usize),
+    /// One of what is to be chosen.
+    Choice(usize),
+    /// Nothing of these.
+    Elsewhere,
 }
 
 /// What the network has to say.
@@ -70,4 +94,14 @@ pub(crate) enum Reply {
     Processes(Vec<ProcessRow>),
     /// To [`Query::Gaps`].
     Gaps(Vec<EventRow>),
+    /// To [`Query::Identities`].
+    Identities(Vec<Identity>),
+    /// To [`Query::Identity`].
+    Identity(Box<Identity>),
+    /// To [`Query::Events`] and [`Query::Newer`].
+    Events(Vec<EventRow>),
+    /// To [`Query::Audit`], and the token of the next page; empty after the last.
+    Audit(Vec<AuditRow>, String),
+    /// To [`Query::VerifyAudit`].
+    Verified(Box<AuditVerification>),
 }

@@ -78,6 +78,16 @@ pub(crate) enum Context {
     Endpoints,
     /// On one endpoint.
     Endpoint,
+    /// In the list of identities.
+    Identities,
+    /// On one identity.
+    Identity,
+    /// Among events.
+    Events,
+    /// In the list of feeds.
+    Feeds,
+    /// In the audit log.
+    Audit,
     /// While something is to be chosen.
     Choice,
     /// While text is being typed.
@@ -86,12 +96,17 @@ pub(crate) enum Context {
 
 impl Context {
     /// All, in the order of the help screen.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Everywhere,
         Self::Incidents,
         Self::Incident,
         Self::Endpoints,
         Self::Endpoint,
+        Self::Identities,
+        Self::Identity,
+        Self::Events,
+        Self::Feeds,
+        Self::Audit,
         Self::Choice,
         Self::Typing,
     ];
@@ -104,6 +119,11 @@ impl Context {
             Self::Incident => "An incident",
             Self::Endpoints => "List of endpoints",
             Self::Endpoint => "An endpoint",
+            Self::Identities => "List of identities",
+            Self::Identity => "An identity",
+            Self::Events => "Events",
+            Self::Feeds => "Feeds",
+            Self::Audit => "The audit log",
             Self::Choice => "When something is to be chosen",
             Self::Typing => "When something is to be typed",
         }
@@ -129,6 +149,20 @@ pub(crate) enum Cmd {
     Incidents,
     /// To the endpoints.
     Endpoints,
+    /// To the identities.
+    Identities,
+    /// To the events.
+    Events,
+    /// To the feeds.
+    Feeds,
+    /// To the audit log.
+    Audit,
+    /// Events with a value of what is selected.
+    Find,
+    /// A value of what is selected to the clipboard.
+    Copy,
+    /// Times of the next zone.
+    Zone,
     /// One up.
     Up,
     /// One down.
@@ -177,8 +211,12 @@ pub(crate) enum Cmd {
     Verdict,
     /// Write a note.
     Note,
-    /// Its endpoints.
+    /// What it has to do with: endpoints, identity, other incidents.
     Linked,
+    /// Follow what comes.
+    Tail,
+    /// Check that it is whole.
+    Verify,
     /// To the parent.
     Parent,
     /// Take what is chosen or typed.
@@ -223,7 +261,10 @@ const fn row(context: Context, keys: &'static [Key], cmd: Cmd, help: &'static st
     }
 }
 
-use Context::{Choice, Endpoint, Endpoints, Everywhere, Incident, Incidents, Typing};
+use Context::{
+    Audit, Choice, Endpoint, Endpoints, Events, Everywhere, Feeds, Identities, Identity, Incident,
+    Incidents, Typing,
+};
 use Key::{Char, Ctrl};
 
 /// The table.
@@ -246,6 +287,28 @@ pub(crate) const BINDINGS: &[Binding] = &[
     row(Everywhere, &[Char('1')], Cmd::Overview, "overview"),
     row(Everywhere, &[Char('2')], Cmd::Incidents, "incidents"),
     row(Everywhere, &[Char('3')], Cmd::Endpoints, "endpoints"),
+    row(Everywhere, &[Char('4')], Cmd::Identities, "identities"),
+    row(Everywhere, &[Char('5')], Cmd::Events, "events"),
+    row(Everywhere, &[Char('6')], Cmd::Feeds, "feeds"),
+    row(Everywhere, &[Char('7')], Cmd::Audit, "audit log"),
+    row(
+        Everywhere,
+        &[Char('f')],
+        Cmd::Find,
+        "find events with a value of what is selected",
+    ),
+    row(
+        Everywhere,
+        &[Char('y')],
+        Cmd::Copy,
+        "copy a value of what is selected",
+    ),
+    row(
+        Everywhere,
+        &[Char('Z')],
+        Cmd::Zone,
+        "times: UTC, this machine's zone, the person's",
+    ),
     row(Everywhere, &[Char('k'), Key::Up], Cmd::Up, "up"),
     row(Everywhere, &[Char('j'), Key::Down], Cmd::Down, "down"),
     row(
@@ -324,7 +387,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
         Incident,
         &[Char('e')],
         Cmd::Linked,
-        "go to an endpoint of the person",
+        "go to an endpoint, the identity, a related incident",
     ),
     row(
         Endpoints,
@@ -339,6 +402,49 @@ pub(crate) const BINDINGS: &[Binding] = &[
         "narrow processes by words",
     ),
     row(Endpoint, &[Char('p')], Cmd::Parent, "to the parent process"),
+    row(
+        Identities,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow by words: name, login, host, id",
+    ),
+    row(
+        Identity,
+        &[Char('e')],
+        Cmd::Linked,
+        "go to an endpoint or incident of the person",
+    ),
+    row(
+        Events,
+        &[Char('/')],
+        Cmd::Filter,
+        "search: kind: user: endpoint: since: until: and words",
+    ),
+    row(Events, &[Char('t')], Cmd::Tail, "follow new events, or not"),
+    row(
+        Events,
+        &[Char('e')],
+        Cmd::Linked,
+        "go to the event's endpoint",
+    ),
+    row(
+        Feeds,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow by words: provider, kind",
+    ),
+    row(
+        Audit,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow by words: actor, action, target",
+    ),
+    row(
+        Audit,
+        &[Char('V')],
+        Cmd::Verify,
+        "check that the log is whole",
+    ),
     row(Choice, &[Key::Enter], Cmd::Accept, "take it"),
     row(
         Choice,

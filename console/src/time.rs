@@ -1,4 +1,5 @@
-//! Times: as arguments name them, and as screens show them. Screens and dates are in UTC, always.
+//! Times: as arguments name them, and as they are shown. Commands and dates are in UTC, always; screens
+//! where nobody asks for another zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -99,6 +100,69 @@ fn format(time_ms: i64, how: &str) -> String {
     )
 }
 
+/// In which zone a screen shows times.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) enum Zone {
+    /// UTC.
+    #[default]
+    Utc,
+    /// This machine's.
+    Local(TimeZone),
+    /// That of a person's machine, and its name, unclean.
+    Person(TimeZone, String),
+}
+
+impl Zone {
+    /// A time to the second; empty where there is none.
+    pub(crate) fn second(&self, time_ms: i64) -> String {
+        self.format(time_ms, "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// A time to the minute; empty where there is none.
+    pub(crate) fn minute(&self, time_ms: i64) -> String {
+        self.format(time_ms, "%Y-%m-%d %H:%M")
+    }
+
+    /// How a screen calls it, unclean.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Utc => "UTC".to_owned(),
+            Self::Local(zone) => match zone.iana_name() {
+                Some(name) => format!("local {name}"),
+                None => "local time".to_owned(),
+            },
+            Self::Person(_, name) => format!("person's {name}"),
+        }
+    }
+
+    /// How far it is ahead of UTC at that time.
+    pub(crate) fn ahead_ms(&self, time_ms: i64) -> i64 {
+        let time = Timestamp::from_millisecond(time_ms);
+        match (self.zone(), time) {
+            (Some(zone), Ok(time)) => i64::from(zone.to_offset(time).seconds()) * 1000,
+            _ => 0,
+        }
+    }
+
+    fn zone(&self) -> Option<&TimeZone> {
+        match self {
+            Self::Utc => None,
+            Self::Local(zone) | Self::Person(zone, _) => Some(zone),
+        }
+    }
+
+    fn format(&self, time_ms: i64, how: &str) -> String {
+        let time = Timestamp::from_millisecond(time_ms);
+        match (self.zone(), time) {
+            (Some(zone), Ok(time)) if time_ms != 0 => time
+                .to_zoned_datetime(zone.clone())
+                .strftime(how)
+                .to_string(),
+            _ => format(time_ms, how),
+        }
+    }
+}
+
 /// A length of time for people: its two largest units.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Length {
@@ -197,6 +261,17 @@ mod tests {
         assert_eq!(minute(1_700_000_000_120), "2023-11-14 22:13");
         assert_eq!(second(0), "");
         assert_eq!(second(i64::MAX), "9223372036854775807 ms");
+    }
+
+    #[test]
+    fn a_zone_moves_what_is_shown_and_not_what_is_unknown() {
+        let zone = TimeZone::fixed(jiff::tz::offset(-5));
+        let zone = Zone::Person(zone, "Somewhere".to_owned());
+        assert_eq!(zone.minute(1_700_000_000_120), "2023-11-14 17:13");
+        assert_eq!(zone.second(0), "");
+        assert_eq!(zone.ahead_ms(1_700_000_000_120), -5 * 3_600_000);
+        assert_eq!(zone.second(i64::MAX), second(i64::MAX));
+        assert_eq!(Zone::Utc.minute(1_700_000_000_120), "2023-11-14 22:13");
     }
 
     #[test]

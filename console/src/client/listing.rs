@@ -37,12 +37,22 @@ pub(crate) struct Pages<L> {
 impl<L: Listing> Pages<L> {
     /// From the first page on.
     pub(crate) fn new(client: &Client, listing: L) -> Self {
+        Self::from(client, listing, String::new())
+    }
+
+    /// From the page with this token on.
+    pub(crate) fn from(client: &Client, listing: L, token: String) -> Self {
         Self {
             client: client.clone(),
             listing,
-            token: Some(String::new()),
+            token: Some(token),
             as_of_time_ms: 0,
         }
+    }
+
+    /// The token of the next page; empty after the last.
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
     }
 
     /// The rows of the next page; `None` at the end.

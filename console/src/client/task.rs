@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_proto::console::v1::{
-    AddIncidentNoteRequest, AssignIncidentRequest, Endpoint, EventRow, ListEndpointsRequest,
-    ListProcessesRequest, ProcessRow, SearchEventsRequest, SetIncidentStateRequest,
-    SetIncidentVerdictRequest, WatchIncidentsRequest,
+    AddIncidentNoteRequest, AssignIncidentRequest, Endpoint, EventRow, ListAuditRequest,
+    ListEndpointsRequest, ListIdentitiesRequest, ListProcessesRequest, ProcessRow,
+    SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest, WatchIncidentsRequest,
 };
 use tocsin_proto::profile::Profile;
 use tokio::sync::{Notify, mpsc, watch};
@@ -196,6 +196,19 @@ async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
         Query::Endpoint(id) => Reply::Endpoint(Box::new(client.endpoint(id).await?)),
         Query::Processes(id) => Reply::Processes(processes(client, id).await?),
         Query::Gaps(id) => Reply::Gaps(gaps(client, id).await?),
+        Query::Identities => {
+            Reply::Identities(all(client, ListIdentitiesRequest::default()).await?)
+        }
+        Query::Identity(id) => Reply::Identity(Box::new(client.identity(id).await?)),
+        Query::Events(request) | Query::Newer(request) => {
+            Reply::Events(events(client, request.clone()).await?)
+        }
+        Query::Audit(token) => {
+            let mut pages = Pages::from(client, ListAuditRequest::default(), token.clone());
+            let rows = pages.next().await?.unwrap_or_default();
+            Reply::Audit(rows, pages.token().to_owned())
+        }
+        Query::VerifyAudit => Reply::Verified(Box::new(client.verify_audit().await?)),
     })
 }
 
@@ -231,10 +244,21 @@ async fn gaps(client: &Client, id: &str) -> Result<Vec<EventRow>, ClientError> {
         limit: GAPS_MAX,
         ..SearchEventsRequest::default()
     };
+    events(client, request).await
+}
+
+/// What a search finds; its request says how many at most.
+async fn events(
+    client: &Client,
+    request: SearchEventsRequest,
+) -> Result<Vec<EventRow>, ClientError> {
     let mut messages = client.search_events(request).await?;
     let mut rows = Vec::new();
     while let Some(page) = messages.rows().await? {
         rows.extend(page);
+        if rows.len() >= ROWS_MAX {
+            break;
+        }
     }
     Ok(rows)
 }

@@ -143,28 +143,35 @@ impl Row for EventRow {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let (user, what, style) = match (&self.process, &self.gap, &self.health) {
-            (Some(process), _, _) => (user(process), describe_process(process), Style::Plain),
-            (_, Some(gap), _) => ("", describe_gap(gap), Style::Medium),
-            (_, _, Some(health)) => ("", describe_health(health), Style::Faint),
-            (None, None, None) => ("", String::new(), Style::Plain),
-        };
+        let (what, style) = describe(self);
         vec![
             time::second(self.event_time_ms).into(),
             self.endpoint.as_str().into(),
             Cell::styled(self.kind.as_str(), style),
             self.activity.as_str().into(),
-            user.into(),
+            user(self).into(),
             what.into(),
         ]
     }
 }
 
-fn user(process: &ProcessEvent) -> &str {
-    match process.user.as_str() {
+/// What happened, and what that means.
+pub(crate) fn describe(event: &EventRow) -> (String, Style) {
+    match (&event.process, &event.gap, &event.health) {
+        (Some(process), _, _) => (describe_process(process), Style::Plain),
+        (_, Some(gap), _) => (describe_gap(gap), Style::Medium),
+        (_, _, Some(health)) => (describe_health(health), Style::Faint),
+        (None, None, None) => (String::new(), Style::Plain),
+    }
+}
+
+/// The account by which it happened; empty where there is none.
+pub(crate) fn user(event: &EventRow) -> &str {
+    let process = event.process.as_ref();
+    process.map_or("", |process| match process.user.as_str() {
         "" => &process.uid,
         user => user,
-    }
+    })
 }
 
 fn describe_process(process: &ProcessEvent) -> String {
@@ -221,7 +228,7 @@ fn describe_health(health: &HealthEvent) -> String {
 
 /// Arguments as one would type them, so that the borders between them can be seen; the executable in
 /// brackets where they could not be read.
-pub(super) fn command_line(argv: &[String], argv_state: &str, executable: &str) -> String {
+pub(crate) fn command_line(argv: &[String], argv_state: &str, executable: &str) -> String {
     if argv.is_empty() {
         return match executable {
             "" => "[arguments not read]".to_owned(),

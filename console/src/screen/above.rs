@@ -7,17 +7,30 @@ use ratatui::text::Line;
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::popup::{FOUND_MAX, Popup, Purpose};
+use crate::widget::table::Rows;
 use crate::widget::{first_row, fit, popup, text_input};
 
 /// Columns of a popup where there is room.
 const COLUMNS: u16 = 64;
 
 /// Draws the popup, if there is one; the words that narrow a list are typed on the bottom line.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect, bottom: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect, bottom: Rect) -> Option<Rows> {
     match &state.popup {
-        None => {}
-        Some(Popup::Typing(typing)) if typing.purpose == Purpose::Filter => {
+        None => return None,
+        Some(Popup::Typing(typing))
+            if matches!(typing.purpose, Purpose::Filter | Purpose::Events) =>
+        {
             frame.render_widget(ratatui::widgets::Clear, bottom);
+            if let Some((said, style)) = &state.notice {
+                let above = Rect {
+                    y: area.bottom().saturating_sub(1),
+                    height: 1,
+                    ..area
+                };
+                frame.render_widget(ratatui::widgets::Clear, above);
+                let said = fit(said, area.width.into(), state.theme.look(*style));
+                popup::fill(vec![Line::from(said)], frame, above);
+            }
             text_input::draw("/", &typing.input, frame, bottom);
         }
         Some(Popup::Typing(typing)) => {
@@ -37,9 +50,9 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect, bottom: Rect) {
         }
         Some(Popup::Choice(choice)) => {
             let rows = u16::try_from(choice.options.len()).unwrap_or(u16::MAX);
-            let inside = popup::draw(&choice.title, (COLUMNS / 2, rows), state.theme, frame, area);
+            let inside = popup::draw(&choice.title, (COLUMNS, rows), state.theme, frame, area);
             let names = choice.options.iter().map(|(name, _)| name.as_str());
-            fill(names, choice.cursor.at(), state, frame, inside);
+            return Some(fill(names, choice.cursor.at(), state, frame, inside));
         }
         Some(Popup::Palette(palette)) => {
             let rows = u16::try_from(FOUND_MAX)
@@ -52,10 +65,17 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect, bottom: Rect) {
                 ..inside
             };
             let names = palette.found.iter().map(|(name, _)| name.as_str());
-            fill(names, palette.cursor.at(), state, frame, below);
+            let rows = fill(names, palette.cursor.at(), state, frame, below);
             text_input::draw("> ", &palette.input, frame, inside);
+            return Some(rows);
         }
     }
+    // A click below what is typed is no choice.
+    Some(Rows {
+        area: Rect::default(),
+        first: 0,
+        rows: 0,
+    })
 }
 
 fn fill<'a>(
@@ -64,7 +84,8 @@ fn fill<'a>(
     state: &State,
     frame: &mut Frame,
     inside: Rect,
-) {
+) -> Rows {
+    let rows = names.len();
     let room = usize::from(inside.height);
     let first = first_row(selected, names.len(), room);
     let columns = usize::from(inside.width).saturating_sub(2);
@@ -77,4 +98,9 @@ fn fill<'a>(
         false => Line::from(vec!["  ".into(), fit(name, columns, plain)]),
     });
     popup::fill(lines.collect(), frame, inside);
+    Rows {
+        area: inside,
+        first,
+        rows,
+    }
 }

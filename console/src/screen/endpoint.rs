@@ -12,8 +12,7 @@ use crate::command::{bytes, count, short, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::endpoint::{Branch, command_line};
-use crate::time;
-use crate::widget::table::{self, Cell, Column, Table, column};
+use crate::widget::table::{self, Cell, Column, Rows, Table, column};
 use crate::widget::{fit, span};
 
 /// Gaps and conflicts that are named where there is little room, and where there is much.
@@ -29,12 +28,12 @@ const NAME_COLUMNS: usize = 9;
 const COLUMNS: &[Column] = &[
     column("PID", 5, 8),
     column("USER", 6, 16),
-    column("STARTED (UTC)", 19, 19).optional(2),
+    column("STARTED", 19, 19).optional(2),
     column("PROCESS", 30, 400),
 ];
 
 /// Draws it.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let page = &state.endpoint;
     let lines = match page.endpoint.value() {
         Some(endpoint) => facts(endpoint, state, area),
@@ -65,14 +64,15 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
         selected: page.at(),
         theme: state.theme,
     };
-    table::draw(table, frame, body, |at| {
+    let rows = table::draw(table, frame, body, |at| {
         let row = page.row(at);
-        row.map(|(branch, process)| cells(branch, process))
+        row.map(|(branch, process)| cells(branch, process, state))
             .unwrap_or_default()
     });
+    Some(rows)
 }
 
-fn cells(branch: Branch, process: &ProcessRow) -> Vec<Cell> {
+fn cells(branch: Branch, process: &ProcessRow, state: &State) -> Vec<Cell> {
     let style = if branch.is_way {
         Style::Faint
     } else {
@@ -86,7 +86,7 @@ fn cells(branch: Branch, process: &ProcessRow) -> Vec<Cell> {
     vec![
         (process.pid.to_string(), style),
         (user.to_owned(), style),
-        (time::second(process.start_time_ms), Style::Faint),
+        (state.zone.second(process.start_time_ms), Style::Faint),
         (text, style),
     ]
 }
@@ -133,7 +133,7 @@ fn machine(endpoint: &Endpoint, state: &State) -> Vec<Fact> {
         endpoint.os_version,
         endpoint.kernel_version,
         endpoint.architecture,
-        at(endpoint.boot_time_ms),
+        at(endpoint.boot_time_ms, state),
         endpoint.time_zone
     );
     let agent = format!(
@@ -141,13 +141,13 @@ fn machine(endpoint: &Endpoint, state: &State) -> Vec<Fact> {
         endpoint.agent_version,
         short(&endpoint.run),
         count(endpoint.events, "event"),
-        at(endpoint.certificate_expiry_time_ms),
+        at(endpoint.certificate_expiry_time_ms, state),
     );
     let seen = format!(
         "{} from {}, enrolled {}",
         ago(endpoint.last_seen_time_ms, state),
         endpoint.address,
-        at(endpoint.enrolled_time_ms)
+        at(endpoint.enrolled_time_ms, state)
     );
     let clock = format!("{} against the server's", skew(endpoint));
     let mut facts = vec![
@@ -170,7 +170,7 @@ fn losses(endpoint: &Endpoint, state: &State, many: usize) -> Vec<Fact> {
     let conflicts = conflicts.map(|conflict| {
         let said = format!(
             "{}: run {} as {} from {} was refused",
-            at(conflict.time_ms),
+            at(conflict.time_ms, state),
             short(&conflict.run),
             conflict.hostname,
             conflict.address
@@ -181,7 +181,7 @@ fn losses(endpoint: &Endpoint, state: &State, many: usize) -> Vec<Fact> {
     let loaded = &state.endpoint.gaps;
     let gaps = loaded.value().map_or(&[][..], Vec::as_slice);
     let shown = gaps.iter().take(many);
-    facts.extend(shown.map(|gap| ("Gap", gap_text(gap), Style::Medium)));
+    facts.extend(shown.map(|gap| ("Gap", gap_text(gap, state), Style::Medium)));
     if gaps.is_empty() {
         let (said, style) = freshness(loaded, state);
         let said = match said.as_str() {
@@ -228,7 +228,7 @@ fn health_text(health: &AgentHealth, state: &State) -> String {
     )
 }
 
-fn gap_text(row: &EventRow) -> String {
+fn gap_text(row: &EventRow, state: &State) -> String {
     let Some(gap) = &row.gap else {
         return String::new();
     };
@@ -237,8 +237,8 @@ fn gap_text(row: &EventRow) -> String {
         .map_or("unknown how many".to_owned(), |n| n.to_string());
     format!(
         "{} to {}: {lost} events lost at {} ({}) {}",
-        at(gap.from_time_ms),
-        at(gap.until_time_ms),
+        at(gap.from_time_ms, state),
+        at(gap.until_time_ms, state),
         gap.place,
         gap.reason,
         gap.component

@@ -9,7 +9,7 @@ use super::{ago, freshness, heading};
 use crate::command::{short, word};
 use crate::output::style::Style;
 use crate::state::State;
-use crate::widget::table::{self, Cell, Column, Table, column};
+use crate::widget::table::{self, Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
     column("STATE", 8, 8),
@@ -25,7 +25,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Draws it.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let rows = [Constraint::Length(1), Constraint::Min(0)];
     let [top, body] = Layout::vertical(rows).areas(area);
     let list = &state.endpoints;
@@ -42,7 +42,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
             _ => "None is as asked: / for other words.",
         };
         frame.render_widget(Paragraph::new(said), body);
-        return;
+        return None;
     }
     let table = Table {
         columns: COLUMNS,
@@ -50,11 +50,12 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
         selected: list.at(),
         theme: state.theme,
     };
-    table::draw(table, frame, body, |at| {
+    let rows = table::draw(table, frame, body, |at| {
         let row = list.row(at);
         row.map(|endpoint| cells(endpoint, state))
             .unwrap_or_default()
     });
+    Some(rows)
 }
 
 fn cells(endpoint: &Endpoint, state: &State) -> Vec<Cell> {

@@ -9,14 +9,16 @@ use crate::keymap::{self, BINDINGS, Context};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::widget::span;
+use crate::widget::table::Rows;
 
 /// Columns for the keys of a row.
 const KEY_COLUMNS: usize = 20;
 
 /// Draws it.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let scroll = u16::try_from(state.help.at()).unwrap_or(u16::MAX);
     frame.render_widget(Paragraph::new(lines(state)).scroll((scroll, 0)), area);
+    None
 }
 
 /// How many lines it can be scrolled.
@@ -41,7 +43,7 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
         "On the time axis a prompt is  h  where the sign-in was made on one of the",
         "person's machines,  e  where elsewhere,  |  where that is not known, and a",
         "number where there are several. Answers: A approved, d denied, u unanswered,",
-        "x abandoned, F fraud reported, W wrong number, ! error. Times are UTC.",
+        "x abandoned, F fraud reported, W wrong number, ! error.",
         "Themes: the key T, TOCSIN_THEME=dark|light|contrast|16|none, or NO_COLOR.",
     ];
     lines.extend(said.map(|said| Line::from(span(said, plain))));

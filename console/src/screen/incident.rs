@@ -17,8 +17,8 @@ use crate::command::{count, short, value, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incident::Pane;
-use crate::time::{self, Length};
-use crate::widget::table::{self, Cell, Column, Table, column};
+use crate::time::Length;
+use crate::widget::table::{self, Cell, Column, Rows, Table, column};
 use crate::widget::timeline::{self, Lane, Mark};
 use crate::widget::{fit, span, wrapped};
 
@@ -32,7 +32,7 @@ const AXIS_ROWS: u16 = 5;
 const REASON_ROWS: u16 = 4;
 
 const COLUMNS: &[Column] = &[
-    column("TIME (UTC)", 10, 19),
+    column("TIME", 10, 19),
     column("RESULT", 10, 14),
     column("AFTER", 5, 10).optional(4),
     column("FROM", 12, 40),
@@ -83,13 +83,13 @@ fn areas(area: Rect) -> Areas {
 }
 
 /// Draws it.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let page = &state.incident;
     let Some(incident) = page.incident.value() else {
         let title = format!("Incident {}", short(&page.id));
         let said = freshness(&page.incident, state);
         frame.render_widget(Paragraph::new(heading(&title, &said, state)), area);
-        return;
+        return None;
     };
     let areas = areas(area);
     let columns = usize::from(areas.head.width);
@@ -97,16 +97,23 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
     let axis = page.axis();
     let stretch = (axis.from_ms, axis.until_ms);
     let lanes = lanes(incident, page.attempt());
-    timeline::draw(&lanes, stretch, state.theme, frame, areas.axis);
+    timeline::draw(
+        &lanes,
+        (stretch, &state.zone),
+        state.theme,
+        frame,
+        areas.axis,
+    );
     frame.render_widget(Paragraph::new(names(state)), areas.names);
-    match page.pane() {
-        Pane::Attempts => attempts(incident, state, frame, areas.pane),
+    let rows = match page.pane() {
+        Pane::Attempts => Some(attempts(incident, state, frame, areas.pane)),
         pane => {
             let lines = incident_lines::of(pane, incident, state, areas.pane.width.into());
             let scroll = u16::try_from(page.scroll()).unwrap_or(u16::MAX);
             frame.render_widget(Paragraph::new(lines).scroll((scroll, 0)), areas.pane);
+            None
         }
-    }
+    };
     let (second, third) = match page.pane() {
         Pane::Evidence => (Pane::Missing, Pane::Next),
         Pane::Next => (Pane::Evidence, Pane::Missing),
@@ -117,6 +124,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
             beside(pane, incident, state, frame, place);
         }
     }
+    rows
 }
 
 /// How many lines the pane can be scrolled.
@@ -206,7 +214,7 @@ fn head(incident: &Incident, state: &State, columns: usize) -> Vec<Line<'static>
     let (first, last) = (incident.first_event_time_ms, incident.last_event_time_ms);
     let when = format!(
         "{} for {}: {}: {}",
-        time::minute(first),
+        state.zone.minute(first),
         Length::between(first, last),
         count(incident.attempts.len() as u64, "attempt"),
         made(incident)
@@ -308,7 +316,7 @@ fn answer_style(result: AttemptResult) -> Style {
     }
 }
 
-fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) {
+fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) -> Rows {
     let rows = [Constraint::Min(3), Constraint::Length(REASON_ROWS)];
     let [list, reasons] = Layout::vertical(rows).areas(area);
     let table = Table {
@@ -317,16 +325,16 @@ fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) {
         selected: state.incident.at(),
         theme: state.theme,
     };
-    let day = |time_ms| time::second(time_ms).get(..10).map(str::to_owned);
+    let day = |time_ms| state.zone.second(time_ms).get(..10).map(str::to_owned);
     let is_one_day = day(incident.first_event_time_ms) == day(incident.last_event_time_ms);
-    table::draw(table, frame, list, |at| {
+    let rows = table::draw(table, frame, list, |at| {
         let attempt = incident.attempts.get(at);
         attempt
-            .map(|one| cells(one, incident, is_one_day))
+            .map(|one| cells(one, incident, (state, is_one_day)))
             .unwrap_or_default()
     });
     let Some(attempt) = state.incident.attempt() else {
-        return;
+        return rows;
     };
     let columns = usize::from(reasons.width);
     let plain = state.theme.look(Style::Plain);
@@ -338,11 +346,12 @@ fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) {
     let title = span("Why ", state.theme.look(Style::Heading));
     let lines = wrapped(title, &why.join("; "), columns, plain);
     frame.render_widget(Paragraph::new(lines), reasons);
+    rows
 }
 
-fn cells(attempt: &Attempt, incident: &Incident, is_one_day: bool) -> Vec<Cell> {
+fn cells(attempt: &Attempt, incident: &Incident, (state, is_one_day): (&State, bool)) -> Vec<Cell> {
     let plain = |text: String| (text, Style::Plain);
-    let when = time::second(attempt.time_ms);
+    let when = state.zone.second(attempt.time_ms);
     let when = match is_one_day {
         true => when.get(11..).map_or(when.clone(), str::to_owned),
         false => when,

@@ -71,6 +71,10 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    fn at(&self, time_ms: i64) -> String {
+        at(time_ms, self.state)
+    }
+
     fn title(&self, said: &str) -> Line<'static> {
         Line::from(span(said, self.state.theme.look(Style::Heading)))
     }
@@ -167,7 +171,7 @@ impl Lines<'_> {
         for gap in &incident.gaps {
             let time = match (gap.from_time_ms, gap.until_time_ms) {
                 (0, 0) => String::new(),
-                (from, until) => format!(" ({} to {})", at(from), at(until)),
+                (from, until) => format!(" ({} to {})", self.at(from), self.at(until)),
             };
             lines.extend(self.item("? ", &format!("{}{time}", gap.what), Style::Medium));
         }
@@ -222,7 +226,7 @@ impl Lines<'_> {
         }
         for stage in &incident.stages {
             let name = stage.name.replace('_', " ");
-            let since = at(stage.first_event_time_ms);
+            let since = self.at(stage.first_event_time_ms);
             fact("Stage", &format!("{since} {name} ({})", stage.technique));
         }
         for related in &incident.related_incidents {
@@ -233,10 +237,10 @@ impl Lines<'_> {
         }
         fact("Id", &incident.id);
         fact("Former ids", &incident.aliases.join(", "));
-        fact("First event", &at(incident.first_event_time_ms));
-        fact("Last event", &at(incident.last_event_time_ms));
-        fact("Opened", &at(incident.opened_time_ms));
-        fact("Updated", &at(incident.updated_time_ms));
+        fact("First event", &self.at(incident.first_event_time_ms));
+        fact("Last event", &self.at(incident.last_event_time_ms));
+        fact("Opened", &self.at(incident.opened_time_ms));
+        fact("Updated", &self.at(incident.updated_time_ms));
         fact("Weights", &incident.weights_version);
         lines
     }
@@ -249,7 +253,7 @@ impl Lines<'_> {
         let mut notes: Vec<_> = incident.notes.iter().collect();
         notes.sort_by_key(|note| std::cmp::Reverse(note.time_ms));
         for note in notes {
-            let said = format!("{} {}", at(note.time_ms), note.author);
+            let said = format!("{} {}", self.at(note.time_ms), note.author);
             lines.extend(self.item("  ", &said, Style::Faint));
             for line in note.text.split('\n') {
                 lines.extend(self.item("    ", line, Style::Plain));
@@ -259,7 +263,7 @@ impl Lines<'_> {
         let mut activity: Vec<_> = incident.activity.iter().collect();
         activity.sort_by_key(|one| std::cmp::Reverse(one.time_ms));
         for one in activity {
-            let before = format!("  {}  ", at(one.time_ms));
+            let before = format!("  {}  ", self.at(one.time_ms));
             let said = format!("{}: {}", one.actor, one.what);
             lines.extend(self.item(&before, &said, Style::Plain));
         }

@@ -12,15 +12,15 @@ use crate::event::Link;
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incidents::subject;
-use crate::time::{self, Length};
-use crate::widget::table::{self, Cell, Column, Table, column};
+use crate::time::Length;
+use crate::widget::table::{self, Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
     column("SEVERITY", 8, 8),
     column("SCORE", 5, 5).optional(3),
     column("STATE", 11, 11),
     column("PERSON", 14, 32),
-    column("LAST EVENT (UTC)", 16, 16).optional(2),
+    column("LAST EVENT", 16, 16).optional(2),
     column("ASSIGNEE", 8, 16).optional(5),
     column("VERDICT", 8, 17).optional(6),
     column("ID", 8, 8).optional(4),
@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Draws it.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let rows = [Constraint::Length(1), Constraint::Min(0)];
     let [top, body] = Layout::vertical(rows).areas(area);
     let list = &state.incidents;
@@ -60,11 +60,12 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
             }
         };
         frame.render_widget(Paragraph::new(said), body);
-        return;
+        return None;
     }
-    draw_rows(state, (list.len(), list.at()), frame, body, |at| {
+    let rows = draw_rows(state, (list.len(), list.at()), frame, body, |at| {
         list.row(at)
     });
+    Some(rows)
 }
 
 /// Draws so many rows, of which one is selected.
@@ -74,7 +75,7 @@ pub(super) fn draw_rows<'a>(
     frame: &mut Frame,
     area: Rect,
     row: impl Fn(usize) -> Option<&'a IncidentSummary>,
-) {
+) -> Rows {
     let table = Table {
         columns: COLUMNS,
         rows,
@@ -82,18 +83,19 @@ pub(super) fn draw_rows<'a>(
         theme: state.theme,
     };
     table::draw(table, frame, area, |at| {
-        row(at).map(cells).unwrap_or_default()
-    });
+        let incident = row(at);
+        incident.map(|one| cells(one, state)).unwrap_or_default()
+    })
 }
 
-fn cells(incident: &IncidentSummary) -> Vec<Cell> {
+fn cells(incident: &IncidentSummary, state: &State) -> Vec<Cell> {
     let plain = |text: String| (text, Style::Plain);
     vec![
         (severity_word(incident.severity), incident.severity().into()),
         plain(incident.score.to_string()),
         plain(word::<IncidentState>(incident.state)),
         plain(subject(incident).to_owned()),
-        plain(time::minute(incident.last_event_time_ms)),
+        plain(state.zone.minute(incident.last_event_time_ms)),
         plain(incident.assignee.clone()),
         plain(word::<Verdict>(incident.verdict)),
         (short(&incident.id).to_owned(), Style::Faint),

@@ -2,32 +2,40 @@
 //! clean it.
 
 mod above;
+mod audit;
 mod endpoint;
 mod endpoints;
+mod event_lines;
+mod events;
+mod feeds;
 mod help;
+mod identities;
 mod incident;
 mod incident_lines;
 mod incidents;
 mod overview;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use crate::event::Link;
+use crate::event::{Link, Target};
 use crate::output::style::Style;
 use crate::state::loaded::Loaded;
 use crate::state::{Place, State};
-use crate::time::{self, Length};
+use crate::text;
+use crate::time::Length;
+use crate::widget::table::Rows;
 use crate::widget::{span, status_line};
 
 /// Fewer columns or rows are not drawn on.
 const COLUMNS_MIN: u16 = 40;
 const ROWS_MIN: u16 = 10;
 
-/// From this width on the server is named.
-const COLUMNS_OF_ADDRESS: u16 = 110;
+/// From this width on the server is named, and from this one on all screens.
+const COLUMNS_OF_ADDRESS: u16 = 150;
+const COLUMNS_OF_NAMES: u16 = 110;
 
 /// The pictures of a spinner.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -45,26 +53,58 @@ fn parts(area: Rect) -> [Rect; 3] {
     Layout::vertical(rows).areas(area)
 }
 
-/// Draws all.
-pub(crate) fn draw(state: &State, frame: &mut Frame) {
+/// Where what one can point at is.
+#[derive(Debug, Default)]
+pub(crate) struct Zones {
+    /// The screens' names.
+    pub(crate) tabs: Vec<(Rect, Place)>,
+    /// The list of the screen.
+    pub(crate) rows: Option<Rows>,
+    /// What is to be chosen above it; then nothing below counts.
+    pub(crate) choice: Option<Rows>,
+}
+
+impl Zones {
+    /// What is at this place.
+    pub(crate) fn at(&self, place: Position) -> Target {
+        if let Some(choice) = &self.choice {
+            return choice.at(place).map_or(Target::Elsewhere, Target::Choice);
+        }
+        let mut tabs = self.tabs.iter();
+        if let Some((_, screen)) = tabs.find(|(area, _)| area.contains(place)) {
+            return Target::Screen(screen.clone());
+        }
+        let row = self.rows.and_then(|rows| rows.at(place));
+        row.map_or(Target::Elsewhere, Target::Row)
+    }
+}
+
+/// Draws all, and says where things are.
+pub(crate) fn draw(state: &State, frame: &mut Frame) -> Zones {
     let area = frame.area();
     if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
         let said = format!("at least {COLUMNS_MIN} columns and {ROWS_MIN} rows");
         frame.render_widget(Paragraph::new(said), area);
-        return;
+        return Zones::default();
     }
     let [top, body, bottom] = parts(area);
-    draw_top(state, frame, top);
-    match state.place() {
+    let tabs = draw_top(state, frame, top);
+    let rows = match state.place() {
         Place::Overview => overview::draw(state, frame, body),
         Place::Incidents => incidents::draw(state, frame, body),
         Place::Incident(_) => incident::draw(state, frame, body),
         Place::Endpoints => endpoints::draw(state, frame, body),
         Place::Endpoint(_) => endpoint::draw(state, frame, body),
+        Place::Identities => identities::draw(state, frame, body),
+        Place::Identity(_) => identities::draw_one(state, frame, body),
+        Place::Events => events::draw(state, frame, body),
+        Place::Feeds => feeds::draw(state, frame, body),
+        Place::Audit => audit::draw(state, frame, body),
         Place::Help => help::draw(state, frame, body),
-    }
+    };
     draw_bottom(state, frame, bottom);
-    above::draw(state, frame, body, bottom);
+    let choice = above::draw(state, frame, body, bottom);
+    Zones { tabs, rows, choice }
 }
 
 /// How many lines the screen can be scrolled; 0 where it has a list instead.
@@ -73,30 +113,40 @@ pub(crate) fn scroll_max(state: &State) -> usize {
     let [_, body, _] = parts(Rect::new(0, 0, width, height));
     match state.place() {
         Place::Incident(_) => incident::scroll_max(state, body),
+        Place::Identity(_) => identities::scroll_max(state, body),
         Place::Help => help::scroll_max(state, body),
         _ => 0,
     }
 }
 
-fn draw_top(state: &State, frame: &mut Frame, area: Rect) {
+fn draw_top(state: &State, frame: &mut Frame, area: Rect) -> Vec<(Rect, Place)> {
     let bar = state.theme.bar();
-    let here = state.place();
-    let mut left = "Tocsin".to_owned();
-    for (number, place) in Place::SCREENS.iter().enumerate() {
+    let here = state.place().screen();
+    let is_wide = area.width >= COLUMNS_OF_NAMES;
+    let mut left = "Tocsin ".to_owned();
+    let mut tabs = Vec::new();
+    for (number, place) in Place::SCREENS.into_iter().enumerate() {
         let key = match place {
             Place::Help => "?".to_owned(),
             _ => (number + 1).to_string(),
         };
         let name = place.name();
-        left += &match place == here {
-            true => format!("  [{key} {name}]"),
-            false => format!("   {key} {name} "),
+        let tab = match (place == here, is_wide) {
+            (true, _) => format!("[{key} {name}]"),
+            (false, true) => format!(" {key} {name} "),
+            (false, false) => format!(" {key} "),
         };
+        let columns = |text: &str| u16::try_from(text::width(text)).unwrap_or(u16::MAX);
+        let x = area.x.saturating_add(columns(&left)).saturating_add(1);
+        let width = columns(&tab).min(area.right().saturating_sub(x));
+        tabs.push((Rect { x, width, ..area }, place));
+        left += &tab;
     }
     let (right, style) = link(state);
     let heading = state.theme.look(Style::Heading);
     let look = state.theme.look(style);
     status_line::draw((&left, heading), (&right, look), bar, frame, area);
+    tabs
 }
 
 /// What is to be known about the connection.
@@ -128,13 +178,18 @@ fn spinner(state: &State) -> &'static str {
 
 fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
     let hint = match state.place() {
-        Place::Overview => "enter open  2 incidents  3 endpoints  : go to  ? keys  q leave",
-        Place::Incidents => "enter open  / narrow  o order  v severity  c closed  ? keys",
-        Place::Incident(_) => {
-            "tab pane  +/- zoom  a assign  s state  v verdict  n note  e endpoint  ? keys"
+        Place::Overview => {
+            "enter open  2 incidents  3 endpoints  5 events  : go to  ? keys  q leave"
         }
-        Place::Endpoints => "enter open  / narrow  ? keys",
-        Place::Endpoint(_) => "/ narrow  p parent  esc back  ? keys",
+        Place::Incidents => "enter open  / narrow  o order  v severity  c closed  ? keys",
+        Place::Incident(_) => "tab pane  +/- zoom  a s v n work on it  e go to  f events  ? keys",
+        Place::Endpoints => "enter open  / narrow  f events  ? keys",
+        Place::Endpoint(_) => "/ narrow  p parent  f events with a value  y copy  esc back  ? keys",
+        Place::Identities => "enter open  / narrow  f events  ? keys",
+        Place::Identity(_) => "e endpoints, incidents  f events  y copy  esc back  ? keys",
+        Place::Events => "/ search  t follow  f find with a value  enter endpoint  y copy  ? keys",
+        Place::Feeds => "/ narrow  r again  ? keys",
+        Place::Audit => "V verify  / narrow  y copy  ? keys",
         Place::Help => "esc back  q leave",
     };
     let faint = state.theme.look(Style::Faint);
@@ -144,7 +199,8 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
         (None, _) => (hint, faint),
     };
     let filter = state.filter().filter(|words| !words.is_empty());
-    let right = filter.map_or_else(String::new, |words| format!("narrowed: {words}"));
+    let mut right = filter.map_or_else(String::new, |words| format!("narrowed: {words}  "));
+    right += &state.zone.name();
     let right = (right.as_str(), state.theme.look(Style::Medium));
     status_line::draw((left, look), right, state.theme.bar(), frame, area);
 }
@@ -180,10 +236,10 @@ fn ago(time_ms: i64, state: &State) -> String {
 }
 
 /// A time to the second; a dash where there is none.
-fn at(time_ms: i64) -> String {
+fn at(time_ms: i64, state: &State) -> String {
     match time_ms {
         0 => "-".to_owned(),
-        _ => time::second(time_ms),
+        _ => state.zone.second(time_ms),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::event::Link;
 use crate::output::style::Style;
 use crate::state::{State, WORST_MAX};
 use crate::time::Length;
+use crate::widget::table::Rows;
 use crate::widget::{fit, span};
 
 /// Feeds that are named.
@@ -24,7 +25,7 @@ const FEEDS_MAX: usize = 5;
 const NAME_COLUMNS: usize = 16;
 
 /// Draws it.
-pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
+pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let mut lines = vec![severities(state), endpoints(state)];
     lines.extend(feeds(state));
     lines.push(Line::default());
@@ -35,7 +36,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
     let worst: Vec<_> = state.incidents.worst().take(WORST_MAX).collect();
     if worst.is_empty() {
         frame.render_widget(Paragraph::new(next(state)), body);
-        return;
+        return None;
     }
     let rows = [Constraint::Length(1), Constraint::Min(0)];
     let [title, body] = Layout::vertical(rows).areas(body);
@@ -49,7 +50,8 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
     let title_line = heading("Open incidents, the worst first", &said, state);
     frame.render_widget(Paragraph::new(title_line), title);
     let selected = (worst.len(), state.worst.at());
-    draw_rows(state, selected, frame, body, |at| worst.get(at).copied());
+    let rows = draw_rows(state, selected, frame, body, |at| worst.get(at).copied());
+    Some(rows)
 }
 
 fn name(name: &str, state: &State) -> Span<'static> {
@@ -99,8 +101,8 @@ fn endpoints(state: &State) -> Line<'static> {
 }
 
 fn feeds(state: &State) -> Vec<Line<'static>> {
-    let said = freshness(&state.feeds, state);
-    let feeds = state.feeds.value().map_or(&[][..], Vec::as_slice);
+    let said = freshness(&state.feeds.all, state);
+    let feeds = state.feeds.all.value().map_or(&[][..], Vec::as_slice);
     let mut lines = Vec::new();
     for feed in feeds.iter().take(FEEDS_MAX) {
         let title = if lines.is_empty() { "Feeds" } else { "" };
@@ -133,7 +135,7 @@ fn feeds(state: &State) -> Vec<Line<'static>> {
             line.push_span(span(&format!("  {}", said.0), state.theme.look(said.1)));
         }
         None => {
-            let text = match (state.feeds.value(), said.0.as_str()) {
+            let text = match (state.feeds.all.value(), said.0.as_str()) {
                 (Some(_), "") => "none",
                 (_, said) => said,
             };
@@ -159,7 +161,7 @@ fn next(state: &State) -> Vec<Line<'static>> {
         said.push("    tocsin-server token create --data DIR");
         said.push("    tocsin-agent enroll --server HOST:PORT --token TOKEN");
     }
-    if state.feeds.value().is_some_and(Vec::is_empty) {
+    if state.feeds.all.value().is_some_and(Vec::is_empty) {
         said.push("Import MFA events:");
         said.push("    tocsin feeds import FILE --provider okta|entra|duo");
     }

@@ -100,6 +100,12 @@ impl EndpointPage {
         self.cursor.go(cmd, self.tree.len(), page)
     }
 
+    /// Selects a row.
+    pub(crate) fn select(&mut self, at: usize) {
+        self.cursor = Cursor::new(at);
+        self.cursor.keep(self.tree.len());
+    }
+
     /// The row that is selected.
     pub(crate) fn at(&self) -> usize {
         self.cursor.at()

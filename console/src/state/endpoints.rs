@@ -71,6 +71,17 @@ impl Endpoints {
         self.cursor.go(cmd, self.shown.len(), page)
     }
 
+    /// Selects a row.
+    pub(crate) fn select(&mut self, at: usize) {
+        self.cursor = Cursor::new(at);
+        self.cursor.keep(self.shown.len());
+    }
+
+    /// One by its id.
+    pub(crate) fn get(&self, id: &str) -> Option<&Endpoint> {
+        self.all.value()?.iter().find(|one| one.id == id)
+    }
+
     /// The row that is selected.
     pub(crate) fn at(&self) -> usize {
         self.cursor.at()

@@ -196,6 +196,15 @@ impl IncidentPage {
         self.scroll.at()
     }
 
+    /// Selects a row of the pane.
+    pub(crate) fn select(&mut self, at: usize) {
+        let attempts = self.incident.value().map_or(0, |one| one.attempts.len());
+        if self.pane == Pane::Attempts {
+            self.attempt = Cursor::new(at);
+            self.attempt.keep(attempts);
+        }
+    }
+
     /// Which attempt is selected.
     pub(crate) fn at(&self) -> usize {
         self.attempt.at()

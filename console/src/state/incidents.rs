@@ -243,6 +243,18 @@ impl Incidents {
         self.all.get(id)
     }
 
+    /// All of them, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &IncidentSummary> {
+        self.all.values()
+    }
+
+    /// Selects a row.
+    pub(crate) fn select(&mut self, at: usize) {
+        self.cursor = Cursor::new(at);
+        self.cursor.keep(self.shown.len());
+        self.selected = self.shown.get(self.cursor.at()).cloned();
+    }
+
     /// Those that are open, the worst first, whatever is narrowed.
     pub(crate) fn worst(&self) -> impl Iterator<Item = &IncidentSummary> {
         self.worst.iter().filter_map(|id| self.all.get(id))

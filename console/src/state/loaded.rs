@@ -27,6 +27,11 @@ impl<T> Loaded<T> {
         self.value.as_ref()
     }
 
+    /// What came last, which is not there any more.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.value.take()
+    }
+
     /// When it came; 0 where nothing has.
     pub(crate) fn time_ms(&self) -> i64 {
         self.time_ms

@@ -8,34 +8,45 @@
 //! News of a slot that is not for what is shown now are dropped. Nothing that was known is forgotten because
 //! a later question failed.
 
+mod above;
 pub(crate) mod cursor;
 pub(crate) mod endpoint;
 pub(crate) mod endpoints;
+pub(crate) mod events;
+pub(crate) mod filter;
 pub(crate) mod incident;
 pub(crate) mod incidents;
 pub(crate) mod input;
+pub(crate) mod list;
 pub(crate) mod loaded;
 mod news;
+pub(crate) mod people;
+mod point;
 pub(crate) mod popup;
+mod values;
 mod way;
 
-use tocsin_proto::console::v1::{Feed, GetServerResponse};
+use jiff::tz::TimeZone;
+use tocsin_proto::console::v1::{Feed, GetServerResponse, Identity};
 
 use self::cursor::Cursor;
 use self::endpoint::EndpointPage;
 use self::endpoints::Endpoints;
+use self::events::Events;
 use self::incident::IncidentPage;
 use self::incidents::Incidents;
-use self::input::Input;
+use self::list::List;
 use self::loaded::Loaded;
-use self::popup::{Choice, Palette, Pick, Popup, Purpose, Typing};
+use self::people::{Audit, IdentityPage};
+use self::popup::Popup;
 pub(crate) use self::way::Place;
 use self::way::Way;
-use crate::action::{Action, Change, What};
+use crate::action::Action;
 use crate::event::{Event, Link};
-use crate::keymap::{self, Cmd, Context, Key};
+use crate::keymap::{self, Cmd, Key};
 use crate::output::style::Style;
 use crate::theme::Theme;
+use crate::time::Zone;
 
 /// Open incidents that the overview names.
 pub(crate) const WORST_MAX: usize = 50;
@@ -59,7 +70,7 @@ pub(crate) struct State {
     /// Who answers, and who is asking.
     pub(crate) server: Loaded<GetServerResponse>,
     /// The feeds.
-    pub(crate) feeds: Loaded<Vec<Feed>>,
+    pub(crate) feeds: List<Feed>,
     /// The list of incidents.
     pub(crate) incidents: Incidents,
     /// The incident that was looked at last.
@@ -68,6 +79,18 @@ pub(crate) struct State {
     pub(crate) endpoints: Endpoints,
     /// The endpoint that was looked at last.
     pub(crate) endpoint: EndpointPage,
+    /// The list of identities.
+    pub(crate) identities: List<Identity>,
+    /// The identity that was looked at last.
+    pub(crate) identity: IdentityPage,
+    /// The events that were looked for last.
+    pub(crate) events: Events,
+    /// The audit log.
+    pub(crate) audit: Audit,
+    /// In which zone times are shown.
+    pub(crate) zone: Zone,
+    /// This machine's zone.
+    pub(crate) local_zone: Option<TimeZone>,
     /// What stands above the screen.
     pub(crate) popup: Option<Popup>,
     /// What there is to say, clean, until the next key.
@@ -91,11 +114,17 @@ impl State {
             link: Link::Connecting,
             link_time_ms: now_ms,
             server: Loaded::default(),
-            feeds: Loaded::default(),
+            feeds: List::default(),
             incidents: Incidents::default(),
             incident: IncidentPage::default(),
             endpoints: Endpoints::default(),
             endpoint: EndpointPage::default(),
+            identities: List::default(),
+            identity: IdentityPage::default(),
+            events: Events::default(),
+            audit: Audit::default(),
+            zone: Zone::default(),
+            local_zone: None,
             popup: None,
             notice: None,
             beat: 0,
@@ -115,7 +144,7 @@ impl State {
         let here = match self.place() {
             Place::Overview => {
                 self.server.is_loading()
-                    || self.feeds.is_loading()
+                    || self.feeds.all.is_loading()
                     || self.endpoints.all.is_loading()
             }
             Place::Incident(_) => self.incident.incident.is_loading(),
@@ -123,6 +152,11 @@ impl State {
             Place::Endpoint(_) => {
                 self.endpoint.endpoint.is_loading() || self.endpoint.processes.is_loading()
             }
+            Place::Identities => self.identities.all.is_loading(),
+            Place::Identity(_) => self.identity.identity.is_loading(),
+            Place::Events => self.events.older.is_loading(),
+            Place::Feeds => self.feeds.all.is_loading(),
+            Place::Audit => self.audit.rows.all.is_loading() || self.audit.verified.is_loading(),
             Place::Incidents | Place::Help => false,
         };
         here || self.link == Link::Connecting
@@ -139,9 +173,18 @@ impl State {
                     self.has_typed();
                 }
             }
+            Event::Click(target) => return self.click(target),
+            Event::Wheel(is_down) => return self.wheel(is_down),
             Event::Resize(columns, rows) => self.size = (columns, rows),
             Event::Beat => self.beat = self.beat.wrapping_add(1),
             Event::Refresh => return self.refresh(),
+            Event::Tail => return self.tail(),
+            Event::Zone(name, Some(zone)) => self.zone = Zone::Person(zone, name),
+            Event::Zone(name, None) => {
+                let name = crate::text::fit(&name, 40).into_owned();
+                let said = format!("this machine knows no zone '{name}'");
+                self.notice = Some((said, Style::Medium));
+            }
             Event::News(news) => return self.news(news),
             Event::End => return vec![Action::Quit],
         }
@@ -158,8 +201,10 @@ impl State {
     /// Nothing is scrolled further than so many lines.
     pub(crate) fn keep_scroll(&mut self, max: usize) {
         self.incident.keep_scroll(max);
-        if *self.place() == Place::Help {
-            self.help.keep(max.saturating_add(1));
+        match self.way.here() {
+            Place::Help => self.help.keep(max.saturating_add(1)),
+            Place::Identity(_) => self.identity.scroll.keep(max.saturating_add(1)),
+            _ => {}
         }
     }
 
@@ -194,9 +239,16 @@ impl State {
             Cmd::Overview => self.go(Place::Overview),
             Cmd::Incidents => self.go(Place::Incidents),
             Cmd::Endpoints => self.go(Place::Endpoints),
+            Cmd::Identities => self.go(Place::Identities),
+            Cmd::Events => self.go(Place::Events),
+            Cmd::Feeds => self.go(Place::Feeds),
+            Cmd::Audit => self.go(Place::Audit),
             Cmd::Back => self.step(Way::back),
             Cmd::Forward => self.step(Way::forward),
             Cmd::Refresh => {
+                if *self.place() == Place::Events {
+                    self.events.forget();
+                }
                 let mut actions = self.refresh();
                 if !matches!(self.link, Link::Up(_)) {
                     actions.push(Action::Reconnect);
@@ -208,9 +260,9 @@ impl State {
                 self.notice = Some((format!("theme: {}", self.theme.name()), Style::Plain));
                 Vec::new()
             }
+            Cmd::Zone => self.next_zone(),
             Cmd::Palette => {
-                self.popup = Some(Popup::Palette(Palette::default()));
-                self.has_typed();
+                self.open_palette();
                 Vec::new()
             }
             _ => self.command_here(cmd),
@@ -220,12 +272,8 @@ impl State {
     /// What the screen does with it.
     fn command_here(&mut self, cmd: Cmd) -> Vec<Action> {
         let page = self.page();
-        if cmd == Cmd::Filter {
-            let filter = self.filter().unwrap_or_default().to_owned();
-            self.popup = Some(Popup::Typing(Typing {
-                purpose: Purpose::Filter,
-                input: Input::new(&filter),
-            }));
+        if matches!(cmd, Cmd::Filter | Cmd::Find | Cmd::Copy | Cmd::Linked) {
+            self.open_popup(cmd);
             return Vec::new();
         }
         if cmd == Cmd::Open {
@@ -253,11 +301,75 @@ impl State {
             Place::Endpoint(_) => {
                 self.endpoint.command(cmd, page);
             }
+            Place::Identities => {
+                self.identities.command(cmd, page);
+            }
+            Place::Identity(_) => {
+                self.identity.scroll.go(cmd, usize::MAX, page);
+            }
+            Place::Events => {
+                self.events.command(cmd, page);
+                return match cmd {
+                    Cmd::Tail => self.tail(),
+                    _ => self.more_events(),
+                };
+            }
+            Place::Feeds => {
+                self.feeds.command(cmd, page);
+            }
+            Place::Audit => {
+                if cmd == Cmd::Verify {
+                    return self.verify_audit();
+                }
+                self.audit.rows.command(cmd, page);
+            }
             Place::Help => {
                 self.help.go(cmd, keymap::BINDINGS.len() * 2, page);
             }
         }
         Vec::new()
+    }
+
+    /// The next zone: UTC, this machine's, that of the person whose endpoint is known here.
+    fn next_zone(&mut self) -> Vec<Action> {
+        let local = self.local_zone.clone().map(Zone::Local);
+        self.zone = match (&self.zone, local) {
+            (Zone::Utc, Some(local)) => local,
+            (Zone::Utc | Zone::Local(_), _) => match self.person_zone() {
+                Some(name) => return vec![Action::FindZone(name)],
+                None => Zone::Utc,
+            },
+            (Zone::Person(..), _) => Zone::Utc,
+        };
+        Vec::new()
+    }
+
+    /// The zone of the endpoint that the screen is about, as it says.
+    fn person_zone(&self) -> Option<String> {
+        let id = match self.place() {
+            Place::Incident(_) => &self.incident.incident.value()?.endpoints.first()?.id,
+            Place::Identity(_) => {
+                &self
+                    .identity
+                    .identity
+                    .value()?
+                    .local_accounts
+                    .first()?
+                    .endpoint
+            }
+            Place::Endpoint(id) => id,
+            Place::Events => &self.events.selected()?.endpoint,
+            _ => return None,
+        };
+        let page = self.endpoint.endpoint.value().filter(|one| one.id == *id);
+        let endpoint = page.or_else(|| self.endpoints.get(id))?;
+        Some(endpoint.time_zone.clone()).filter(|name| !name.is_empty())
+    }
+
+    /// The hostname of an endpoint, where it is known; its id where not. Unclean.
+    pub(crate) fn hostname<'a>(&'a self, id: &'a str) -> &'a str {
+        let name = self.endpoints.get(id).map_or("", |one| &one.hostname);
+        if name.is_empty() { id } else { name }
     }
 
     /// Where opening what is selected leads.
@@ -276,143 +388,20 @@ impl State {
                 let endpoint = self.endpoints.selected()?;
                 Some(Place::Endpoint(endpoint.id.clone()))
             }
-            Place::Incident(_) | Place::Endpoint(_) | Place::Help => None,
-        }
-    }
-
-    /// What stands above an incident after this command.
-    fn open_popup(&mut self, cmd: Cmd) {
-        let Some(incident) = self.incident.incident.value() else {
-            return;
-        };
-        let id = incident.id.clone();
-        let me = self.server.value().map_or("", |server| &server.analyst);
-        let popup = match cmd {
-            Cmd::State => Popup::Choice(Choice::state(&id, incident.state())),
-            Cmd::Verdict => Popup::Choice(Choice::verdict(&id, incident.verdict())),
-            Cmd::Assign => Popup::Typing(Typing {
-                purpose: Purpose::Assign(id),
-                input: Input::new(me),
-            }),
-            Cmd::Note => Popup::Typing(Typing {
-                purpose: Purpose::Note(id),
-                input: Input::default(),
-            }),
-            Cmd::Linked if incident.endpoints.is_empty() => {
-                let said = "no endpoint is linked to this person";
-                self.notice = Some((said.to_owned(), Style::Medium));
-                return;
+            Place::Identities => {
+                let identity = self.identities.selected()?;
+                Some(Place::Identity(identity.id.clone()))
             }
-            Cmd::Linked => {
-                let options = incident.endpoints.iter().map(|endpoint| {
-                    let place = Place::Endpoint(endpoint.id.clone());
-                    (endpoint.hostname.clone(), Pick::Go(place))
-                });
-                Popup::Choice(Choice {
-                    title: "Endpoint".to_owned(),
-                    options: options.collect(),
-                    cursor: Cursor::default(),
-                })
+            Place::Events => {
+                let event = self.events.selected()?;
+                Some(Place::Endpoint(event.endpoint.clone()))
             }
-            _ => return,
-        };
-        self.popup = Some(popup);
-    }
-
-    fn popup_command(&mut self, cmd: Cmd) -> Vec<Action> {
-        match (cmd, &mut self.popup) {
-            (Cmd::Cancel, _) => {
-                if let Some(Popup::Typing(typing)) = self.popup.take()
-                    && typing.purpose == Purpose::Filter
-                {
-                    self.set_filter(String::new());
-                }
-            }
-            (Cmd::Accept, _) => return self.accept(),
-            (Cmd::Up | Cmd::Down, Some(popup)) => popup.go(cmd),
-            (_, Some(popup)) => {
-                if let Some(input) = popup.input() {
-                    input.command(cmd);
-                    self.has_typed();
-                }
-            }
-            (_, None) => {}
-        }
-        Vec::new()
-    }
-
-    fn accept(&mut self) -> Vec<Action> {
-        match self.popup.take() {
-            Some(Popup::Choice(choice)) => {
-                let at = choice.cursor.at();
-                match choice.options.into_iter().nth(at) {
-                    Some((_, Pick::Change(change))) => vec![Action::Change(change)],
-                    Some((_, Pick::Go(place))) => self.go(place),
-                    None => Vec::new(),
-                }
-            }
-            Some(Popup::Palette(palette)) => {
-                let at = palette.cursor.at();
-                match palette.found.into_iter().nth(at) {
-                    Some((_, place)) => self.go(place),
-                    None => Vec::new(),
-                }
-            }
-            Some(Popup::Typing(typing)) => {
-                let text = typing.input.text().trim().to_owned();
-                let (incident, what) = match typing.purpose {
-                    Purpose::Note(id) if !text.is_empty() => (id, What::Note(text)),
-                    Purpose::Assign(id) => (id, What::Assignee(text)),
-                    Purpose::Filter | Purpose::Note(_) => return Vec::new(),
-                };
-                vec![Action::Change(Change { incident, what })]
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// After each change of the line that is being typed.
-    fn has_typed(&mut self) {
-        match &mut self.popup {
-            Some(Popup::Typing(typing)) if typing.purpose == Purpose::Filter => {
-                let filter = typing.input.text();
-                self.set_filter(filter);
-            }
-            Some(Popup::Palette(palette)) => {
-                let screens = Place::SCREENS.into_iter();
-                let screens = screens.map(|place| (place.name().to_owned(), place));
-                let incidents = self.incidents.worst().map(|incident| {
-                    let who = incidents::subject(incident);
-                    let name = format!("incident {who}: {}", incident.title);
-                    (name, Place::Incident(incident.id.clone()))
-                });
-                let endpoints = (0..self.endpoints.len()).filter_map(|at| self.endpoints.row(at));
-                let endpoints = endpoints.map(|endpoint| {
-                    let name = format!("endpoint {}", endpoint.hostname);
-                    (name, Place::Endpoint(endpoint.id.clone()))
-                });
-                palette.find(screens.chain(incidents).chain(endpoints));
-            }
-            _ => {}
-        }
-    }
-
-    /// The words by which the list that is shown is narrowed; none where it cannot be.
-    pub(crate) fn filter(&self) -> Option<&str> {
-        match self.place().context() {
-            Context::Incidents => Some(self.incidents.filter()),
-            Context::Endpoints => Some(self.endpoints.filter()),
-            Context::Endpoint => Some(self.endpoint.filter()),
-            _ => None,
-        }
-    }
-
-    fn set_filter(&mut self, filter: String) {
-        match self.place().context() {
-            Context::Incidents => self.incidents.set_filter(filter),
-            Context::Endpoints => self.endpoints.set_filter(filter),
-            Context::Endpoint => self.endpoint.set_filter(filter),
-            _ => {}
+            Place::Incident(_)
+            | Place::Endpoint(_)
+            | Place::Identity(_)
+            | Place::Feeds
+            | Place::Audit
+            | Place::Help => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::State;
 use super::endpoint::EndpointPage;
 use super::incident::IncidentPage;
+use super::people::IdentityPage;
 use super::way::{Place, Way};
 use crate::action::{Action, Change, Query, Slot, What};
 use crate::event::{Link, News, Reply};
@@ -21,18 +22,7 @@ impl State {
         if !step(&mut self.way) {
             return Vec::new();
         }
-        let mut actions = Vec::new();
-        if matches!(left, Place::Incident(_)) {
-            self.incident.incident.give_up();
-            actions.push(Action::Drop(Slot::Incident));
-        }
-        if matches!(left, Place::Endpoint(_)) {
-            self.endpoint.endpoint.give_up();
-            self.endpoint.processes.give_up();
-            self.endpoint.gaps.give_up();
-            let slots = [Slot::Endpoint, Slot::Processes, Slot::Gaps];
-            actions.extend(slots.map(Action::Drop));
-        }
+        let mut actions = self.leave(&left);
         match self.place().clone() {
             Place::Incident(id) if self.incident.id != id => {
                 self.incident = IncidentPage::new(id);
@@ -40,10 +30,86 @@ impl State {
             Place::Endpoint(id) if self.endpoint.id != id => {
                 self.endpoint = EndpointPage::new(id);
             }
+            Place::Identity(id) if self.identity.id != id => {
+                self.identity = IdentityPage::new(id);
+            }
             _ => {}
         }
         actions.extend(self.refresh());
         actions
+    }
+
+    /// What was asked for a screen that is left is not awaited any more.
+    fn leave(&mut self, left: &Place) -> Vec<Action> {
+        let slots: &[Slot] = match left {
+            Place::Incident(_) => {
+                self.incident.incident.give_up();
+                &[Slot::Incident]
+            }
+            Place::Endpoint(_) => {
+                self.endpoint.endpoint.give_up();
+                self.endpoint.processes.give_up();
+                self.endpoint.gaps.give_up();
+                &[Slot::Endpoint, Slot::Processes, Slot::Gaps]
+            }
+            Place::Identities => {
+                self.identities.all.give_up();
+                &[Slot::Identities]
+            }
+            Place::Identity(_) => {
+                self.identity.identity.give_up();
+                &[Slot::Identity]
+            }
+            Place::Events => {
+                self.events.older.give_up();
+                self.events.newer.give_up();
+                &[Slot::Events, Slot::Newer]
+            }
+            Place::Audit => {
+                self.audit.rows.all.give_up();
+                self.audit.verified.give_up();
+                &[Slot::Audit, Slot::VerifyAudit]
+            }
+            _ => &[],
+        };
+        slots.iter().copied().map(Action::Drop).collect()
+    }
+
+    /// Asks for the events that one comes near to.
+    pub(super) fn more_events(&mut self) -> Vec<Action> {
+        let is_up = matches!(self.link, Link::Up(_));
+        let request = self.events.next_page(self.now_ms).filter(|_| is_up);
+        let action = request.map(|request| self.ask(Query::Events(request)));
+        action.into_iter().collect()
+    }
+
+    /// Asks for what is followed.
+    pub(super) fn tail(&mut self) -> Vec<Action> {
+        match self.is_following() {
+            true => self.newer_events(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Asks for the events that have come since.
+    fn newer_events(&mut self) -> Vec<Action> {
+        let is_up = matches!(self.link, Link::Up(_));
+        let request = self.events.news(self.now_ms).filter(|_| is_up);
+        let action = request.map(|request| self.ask(Query::Newer(request)));
+        action.into_iter().collect()
+    }
+
+    /// Whether something is followed on the screen.
+    pub(crate) fn is_following(&self) -> bool {
+        *self.place() == Place::Events && self.events.follows()
+    }
+
+    /// Asks whether the audit log is whole.
+    pub(super) fn verify_audit(&mut self) -> Vec<Action> {
+        match self.link {
+            Link::Up(_) => vec![self.ask(Query::VerifyAudit)],
+            _ => Vec::new(),
+        }
     }
 
     /// Asks for all that the screen shows.
@@ -60,6 +126,16 @@ impl State {
                 Query::Processes(id.clone()),
                 Query::Gaps(id.clone()),
             ],
+            Place::Identities => vec![Query::Identities],
+            Place::Identity(id) => vec![Query::Identity(id.clone())],
+            Place::Events => {
+                let mut actions = self.more_events();
+                actions.extend(self.newer_events());
+                return actions;
+            }
+            Place::Feeds => vec![Query::Feeds],
+            Place::Audit if self.audit.rows.all.is_loading() => Vec::new(),
+            Place::Audit => vec![Query::Audit(self.audit.token().to_owned())],
             Place::Incidents | Place::Help => Vec::new(),
         };
         queries.into_iter().map(|query| self.ask(query)).collect()
@@ -68,12 +144,18 @@ impl State {
     fn ask(&mut self, query: Query) -> Action {
         match query.slot() {
             Slot::Server => self.server.ask(),
-            Slot::Feeds => self.feeds.ask(),
+            Slot::Feeds => self.feeds.all.ask(),
             Slot::Incident => self.incident.incident.ask(),
             Slot::Endpoints => self.endpoints.all.ask(),
             Slot::Endpoint => self.endpoint.endpoint.ask(),
             Slot::Processes => self.endpoint.processes.ask(),
             Slot::Gaps => self.endpoint.gaps.ask(),
+            Slot::Identities => self.identities.all.ask(),
+            Slot::Identity => self.identity.identity.ask(),
+            Slot::Events => self.events.older.ask(),
+            Slot::Newer => self.events.newer.ask(),
+            Slot::Audit => self.audit.rows.all.ask(),
+            Slot::VerifyAudit => self.audit.verified.ask(),
         }
         Action::Ask(query)
     }
@@ -92,7 +174,7 @@ impl State {
                     return vec![self.ask(Query::Incident(id))];
                 }
             }
-            News::Answer(query, Ok(reply)) => self.answer(&query, reply),
+            News::Answer(query, Ok(reply)) => return self.answer(&query, reply),
             News::Answer(query, Err(problem)) => self.no_answer(&query, problem),
             News::Changed(change, Ok(incident)) => {
                 self.notice = Some((done(&change), Style::Good));
@@ -127,7 +209,7 @@ impl State {
         actions
     }
 
-    fn answer(&mut self, query: &Query, reply: Reply) {
+    fn answer(&mut self, query: &Query, reply: Reply) -> Vec<Action> {
         let now_ms = self.now_ms;
         match (query, reply) {
             (_, Reply::Server(server)) => self.server.set(Ok(server), now_ms),
@@ -149,8 +231,24 @@ impl State {
             (Query::Gaps(id), Reply::Gaps(rows)) if *id == self.endpoint.id => {
                 self.endpoint.gaps.set(Ok(rows), now_ms);
             }
+            (_, Reply::Identities(rows)) => self.identities.set(Ok(rows), now_ms),
+            (Query::Identity(id), Reply::Identity(identity)) if *id == self.identity.id => {
+                self.identity.identity.set(Ok(*identity), now_ms);
+            }
+            (Query::Events(_), Reply::Events(rows)) => {
+                self.events.put_older(Ok(rows), now_ms);
+                return self.more_events();
+            }
+            (Query::Newer(_), Reply::Events(rows)) => self.events.put_newer(Ok(rows), now_ms),
+            (Query::Audit(token), Reply::Audit(rows, next)) => {
+                let has_more = self.audit.put(token, (rows, next), now_ms);
+                let next = Query::Audit(self.audit.token().to_owned());
+                return has_more.then(|| self.ask(next)).into_iter().collect();
+            }
+            (_, Reply::Verified(verified)) => self.audit.verified.set(Ok(*verified), now_ms),
             _ => {}
         }
+        Vec::new()
     }
 
     fn no_answer(&mut self, query: &Query, problem: String) {
@@ -171,6 +269,14 @@ impl State {
             Query::Gaps(id) if *id == self.endpoint.id => {
                 self.endpoint.gaps.set(Err(problem), now_ms);
             }
+            Query::Identities => self.identities.set(Err(problem), now_ms),
+            Query::Identity(id) if *id == self.identity.id => {
+                self.identity.identity.set(Err(problem), now_ms);
+            }
+            Query::Events(_) => self.events.put_older(Err(problem), now_ms),
+            Query::Newer(_) => self.events.put_newer(Err(problem), now_ms),
+            Query::Audit(_) => self.audit.rows.all.set(Err(problem), now_ms),
+            Query::VerifyAudit => self.audit.verified.set(Err(problem), now_ms),
             _ => {}
         }
     }

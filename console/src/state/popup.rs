@@ -5,6 +5,7 @@ use tocsin_proto::json::Word;
 
 use super::Place;
 use super::cursor::Cursor;
+use super::filter::EventFilter;
 use super::input::Input;
 use crate::action::{Change, What};
 use crate::keymap::{Cmd, Context, Key};
@@ -50,6 +51,15 @@ impl Popup {
         };
     }
 
+    /// Selects one of what is to be chosen.
+    pub(crate) fn select(&mut self, at: usize) {
+        match self {
+            Self::Choice(choice) => choice.cursor = Cursor::new(at),
+            Self::Palette(palette) => palette.cursor = Cursor::new(at),
+            Self::Typing(_) => {}
+        }
+    }
+
     /// Types a key that is no command.
     pub(crate) fn key(&mut self, key: Key) {
         if let Some(input) = self.input() {
@@ -65,6 +75,10 @@ pub(crate) enum Pick {
     Change(Change),
     /// Goes somewhere.
     Go(Place),
+    /// Shows these events.
+    Find(Box<EventFilter>),
+    /// Copies this text.
+    Copy(String),
 }
 
 /// One of these.
@@ -118,6 +132,8 @@ impl Choice {
 pub(crate) enum Purpose {
     /// To narrow the list below, while it is typed.
     Filter,
+    /// To look for events.
+    Events,
     /// To give this incident to somebody.
     Assign(String),
     /// To write a note on this incident.
@@ -138,6 +154,7 @@ impl Typing {
     pub(crate) fn title(&self) -> &'static str {
         match self.purpose {
             Purpose::Filter => "Narrow by words",
+            Purpose::Events => "Search events",
             Purpose::Assign(_) => "Give it to (nobody where empty)",
             Purpose::Note(_) => "Note",
         }

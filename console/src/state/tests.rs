@@ -1,10 +1,12 @@
 //! Stories of keys and news.
 
-use tocsin_proto::console::v1::{Incident, IncidentState, IncidentSummary};
+use tocsin_proto::console::v1::{
+    Attempt, EndpointRef, EventRow, Incident, IncidentState, IncidentSummary, SearchEventsRequest,
+};
 
 use super::*;
-use crate::action::{Query, Slot};
-use crate::event::{News, Reply};
+use crate::action::{Change, Query, Slot, What};
+use crate::event::{News, Reply, Target};
 
 fn up() -> State {
     let mut state = State::new(Theme::None, (80, 24), 1);
@@ -46,6 +48,17 @@ fn open(state: &mut State) {
     let incident = Incident {
         id: "aaaa".into(),
         state: IncidentState::New.into(),
+        first_event_time_ms: 900_000,
+        last_event_time_ms: 950_000,
+        attempts: vec![Attempt {
+            time_ms: 900_000,
+            source_ip: "203.0.113.7".into(),
+            ..Attempt::default()
+        }],
+        endpoints: vec![EndpointRef {
+            id: "e1".into(),
+            hostname: "lab-7".into(),
+        }],
         ..Incident::default()
     };
     let reply = Reply::Incident(Box::new(incident));
@@ -180,4 +193,122 @@ fn everything_ends() {
     assert_eq!(state.on(Event::End, 5), [Action::Quit]);
     press(&mut state, ":q");
     assert!(state.popup.is_some(), "a letter in the palette is a letter");
+}
+
+/// The question for events among these.
+fn asked(actions: &[Action]) -> &SearchEventsRequest {
+    let mut asked = actions.iter().filter_map(|action| match action {
+        Action::Ask(Query::Events(request)) => Some(request),
+        _ => None,
+    });
+    asked.next().unwrap()
+}
+
+fn found(state: &mut State, actions: &[Action], rows: Vec<EventRow>) {
+    let query = Query::Events(asked(actions).clone());
+    state.on(Event::News(News::Answer(query, Ok(Reply::Events(rows)))), 7);
+}
+
+#[test]
+fn from_an_incident_to_the_events_around_it_and_back() {
+    let mut state = up();
+    open(&mut state);
+    let actions = press(&mut state, "f\n");
+    assert_eq!(*state.place(), Place::Events);
+    let request = asked(&actions);
+    assert_eq!(request.endpoint, "e1");
+    assert_eq!(
+        (request.since_time_ms, request.until_time_ms),
+        (300_000, 1_500_000)
+    );
+    press(&mut state, "\x1b");
+    assert_eq!(*state.place(), Place::Incident("aaaa".into()));
+    let actions = press(&mut state, "fj\n");
+    assert_eq!(asked(&actions).text, "203.0.113.7");
+}
+
+#[test]
+fn a_search_is_typed_and_a_wrong_one_stays_to_be_corrected() {
+    let mut state = up();
+    press(&mut state, "5/kind:proces\n");
+    assert!(state.popup.is_some());
+    assert!(state.notice.as_ref().unwrap().0.contains("process"));
+    let actions = press(&mut state, "s user:dana\n");
+    let request = asked(&actions);
+    assert_eq!(
+        (request.kind.as_str(), request.user.as_str()),
+        ("process", "dana")
+    );
+    assert!(state.popup.is_none());
+    let left = press(&mut state, "1");
+    assert!(
+        left.contains(&Action::Drop(Slot::Events)),
+        "nobody waits for it"
+    );
+}
+
+#[test]
+fn what_is_followed_is_asked_for_as_long_as_it_is_looked_at() {
+    let mut state = up();
+    let actions = press(&mut state, "5");
+    assert!(!state.is_following());
+    found(&mut state, &actions, Vec::new());
+    let actions = press(&mut state, "t");
+    assert!(matches!(actions[..], [Action::Ask(Query::Newer(_))]));
+    assert!(
+        state.on(Event::Tail, 8).is_empty(),
+        "one question at a time"
+    );
+    press(&mut state, "1");
+    assert!(!state.is_following());
+}
+
+#[test]
+fn a_value_is_copied() {
+    let mut state = up();
+    open(&mut state);
+    let actions = press(&mut state, "y\n");
+    assert_eq!(actions, [Action::Copy("lab-7".into())]);
+    assert_eq!(state.notice.as_ref().unwrap().0, "copied: lab-7");
+}
+
+#[test]
+fn the_first_click_selects_and_the_second_opens() {
+    let mut state = up();
+    tell(&mut state, "aaaa", "seventeen prompts");
+    tell(&mut state, "bbbb", "a rogue factor");
+    state.on(Event::Click(Target::Screen(Place::Incidents)), 5);
+    state.on(Event::Click(Target::Row(1)), 5);
+    assert_eq!(*state.place(), Place::Incidents);
+    state.on(Event::Click(Target::Row(1)), 5);
+    assert_eq!(*state.place(), Place::Incident("bbbb".into()));
+    let mut state = up();
+    open(&mut state);
+    press(&mut state, "s");
+    state.on(Event::Click(Target::Elsewhere), 5);
+    assert!(state.popup.is_none(), "a click beside it leaves it");
+    press(&mut state, "s");
+    let done = state.on(Event::Click(Target::Choice(3)), 5);
+    assert!(matches!(done[..], [Action::Change(_)]));
+}
+
+#[test]
+fn times_are_utc_then_local_then_the_persons() {
+    let mut state = up();
+    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(2));
+    state.local_zone = Some(zone.clone());
+    open(&mut state);
+    let endpoint = tocsin_proto::console::v1::Endpoint {
+        id: "e1".into(),
+        time_zone: "Nowhere/Land".into(),
+        ..Default::default()
+    };
+    let reply = Reply::Endpoints(vec![endpoint]);
+    state.on(Event::News(News::Answer(Query::Endpoints, Ok(reply))), 6);
+    press(&mut state, "Z");
+    assert_eq!(state.zone, Zone::Local(zone));
+    let name = "Nowhere/Land".to_owned();
+    assert_eq!(press(&mut state, "Z"), [Action::FindZone(name.clone())]);
+    state.on(Event::Zone(name, None), 6);
+    assert!(state.notice.as_ref().unwrap().0.contains("knows no zone"));
 }

@@ -19,14 +19,32 @@ pub(crate) enum Place {
     Endpoints,
     /// An endpoint, by its id.
     Endpoint(String),
+    /// The list of identities.
+    Identities,
+    /// An identity, by its id.
+    Identity(String),
+    /// Events.
+    Events,
+    /// The list of feeds.
+    Feeds,
+    /// The audit log.
+    Audit,
     /// The keys.
     Help,
 }
 
 impl Place {
     /// Those that are of nothing in particular.
-    pub(crate) const SCREENS: [Self; 4] =
-        [Self::Overview, Self::Incidents, Self::Endpoints, Self::Help];
+    pub(crate) const SCREENS: [Self; 8] = [
+        Self::Overview,
+        Self::Incidents,
+        Self::Endpoints,
+        Self::Identities,
+        Self::Events,
+        Self::Feeds,
+        Self::Audit,
+        Self::Help,
+    ];
 
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
@@ -36,7 +54,22 @@ impl Place {
             Self::Incident(_) => "incident",
             Self::Endpoints => "endpoints",
             Self::Endpoint(_) => "endpoint",
+            Self::Identities => "identities",
+            Self::Identity(_) => "identity",
+            Self::Events => "events",
+            Self::Feeds => "feeds",
+            Self::Audit => "audit",
             Self::Help => "help",
+        }
+    }
+
+    /// The list that it belongs to, or itself.
+    pub(crate) fn screen(&self) -> Self {
+        match self {
+            Self::Incident(_) => Self::Incidents,
+            Self::Endpoint(_) => Self::Endpoints,
+            Self::Identity(_) => Self::Identities,
+            place => place.clone(),
         }
     }
 
@@ -48,6 +81,11 @@ impl Place {
             Self::Incident(_) => Context::Incident,
             Self::Endpoints => Context::Endpoints,
             Self::Endpoint(_) => Context::Endpoint,
+            Self::Identities => Context::Identities,
+            Self::Identity(_) => Context::Identity,
+            Self::Events => Context::Events,
+            Self::Feeds => Context::Feeds,
+            Self::Audit => Context::Audit,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A table of which only the rows that are shown are made, however many there are.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -61,13 +61,33 @@ pub(crate) struct Table<'a> {
     pub(crate) theme: Theme,
 }
 
+/// Where rows are, so that one can be pointed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// Where they are drawn.
+    pub(crate) area: Rect,
+    /// The first that is drawn.
+    pub(crate) first: usize,
+    /// How many there are, drawn or not.
+    pub(crate) rows: usize,
+}
+
+impl Rows {
+    /// The row at this place.
+    pub(crate) fn at(&self, place: Position) -> Option<usize> {
+        let line = place.y.checked_sub(self.area.y)?;
+        let at = self.first + usize::from(line);
+        (self.area.contains(place) && at < self.rows).then_some(at)
+    }
+}
+
 /// Draws the rows around the selected one; `row` makes one.
 pub(crate) fn draw(
     table: Table<'_>,
     frame: &mut Frame,
     area: Rect,
     row: impl Fn(usize) -> Vec<Cell>,
-) {
+) -> Rows {
     let room = usize::from(area.height).saturating_sub(1);
     let first = first_row(table.selected, table.rows, room);
     let last = table.rows.min(first + room);
@@ -100,6 +120,15 @@ pub(crate) fn draw(
         });
     }
     frame.render_widget(Paragraph::new(lines), area);
+    Rows {
+        area: Rect {
+            y: area.y.saturating_add(1),
+            height: area.height.saturating_sub(1),
+            ..area
+        },
+        first,
+        rows: table.rows,
+    }
 }
 
 /// How wide each column is; 0 where it is left out.
@@ -152,6 +181,9 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], room: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
     use super::*;
 
     const COLUMNS: &[Column] = &[
@@ -169,6 +201,30 @@ mod tests {
     fn columns_take_what_they_need_and_the_last_of_it_is_cut() {
         assert_eq!(widths(COLUMNS, &rows(), 100), [6, 2, 40]);
         assert_eq!(widths(COLUMNS, &rows(), 30), [6, 2, 16]);
+    }
+
+    #[test]
+    fn of_a_million_rows_only_those_that_are_shown_are_made() {
+        let made = std::cell::Cell::new(0);
+        let mut terminal = Terminal::new(TestBackend::new(200, 60)).unwrap();
+        let table = Table {
+            columns: COLUMNS,
+            rows: 1_000_000,
+            selected: 777_777,
+            theme: Theme::None,
+        };
+        let mut rows = None;
+        let row = |at: usize| {
+            made.set(made.get() + 1);
+            vec![(at.to_string(), Style::Plain)]
+        };
+        let draw = |frame: &mut Frame| rows = Some(draw(table, frame, frame.area(), row));
+        terminal.draw(draw).unwrap();
+        assert_eq!(made.get(), 59);
+        let rows = rows.unwrap();
+        let y = u16::try_from(777_777 - rows.first).unwrap() + 1;
+        assert_eq!(rows.at(Position { x: 3, y }), Some(777_777));
+        assert_eq!(rows.at(Position { x: 3, y: 0 }), None, "the titles");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use ratatui::widgets::Paragraph;
 use super::fit;
 use crate::output::style::Style;
 use crate::theme::Theme;
+use crate::time::Zone;
 
 /// Columns for the names of lanes.
 const NAME_COLUMNS: usize = 9;
@@ -75,7 +76,13 @@ pub(crate) struct Lane {
 pub(crate) type Stretch = (i64, i64);
 
 /// Draws the lanes and the times below them.
-pub(crate) fn draw(lanes: &[Lane], stretch: Stretch, theme: Theme, frame: &mut Frame, area: Rect) {
+pub(crate) fn draw(
+    lanes: &[Lane],
+    (stretch, zone): (Stretch, &Zone),
+    theme: Theme,
+    frame: &mut Frame,
+    area: Rect,
+) {
     let columns = usize::from(area.width).saturating_sub(NAME_COLUMNS);
     let faint = theme.look(Style::Faint);
     let mut lines = Vec::new();
@@ -89,9 +96,14 @@ pub(crate) fn draw(lanes: &[Lane], stretch: Stretch, theme: Theme, frame: &mut F
         }
         lines.push(Line::from(spans));
     }
-    let times = times(stretch, columns);
+    let times = times(stretch, columns, zone);
+    let zone = match zone {
+        Zone::Utc => "UTC",
+        Zone::Local(_) => "local",
+        Zone::Person(..) => "person's",
+    };
     lines.push(Line::from(vec![
-        name("UTC", theme),
+        name(zone, theme),
         Span::styled(times, faint),
     ]));
     frame.render_widget(Paragraph::new(lines), area);
@@ -141,20 +153,24 @@ fn cells(lane: &Lane, stretch: Stretch, columns: usize) -> Vec<Option<(char, Sty
 }
 
 /// The line of times.
-fn times(stretch: Stretch, columns: usize) -> String {
+fn times(stretch: Stretch, columns: usize, zone: &Zone) -> String {
     let span = stretch.1.saturating_sub(stretch.0);
     let room = i64::try_from((columns / TIME_COLUMNS).max(1)).unwrap_or(1);
     let step = STEPS.into_iter().find(|step| span / step <= room);
     let step = step.unwrap_or(365 * DAY);
     let mut line = String::new();
-    let mut time = (stretch.0.div_euclid(step))
+    // Round in the zone, not in UTC.
+    let ahead = zone.ahead_ms(stretch.0);
+    let from = stretch.0.saturating_add(ahead);
+    let mut time = (from.div_euclid(step))
         .saturating_add(1)
-        .saturating_mul(step);
+        .saturating_mul(step)
+        .saturating_sub(ahead);
     for _ in 0..=room {
         let Some(at) = place(time, stretch, columns) else {
             break;
         };
-        let label = label(time, step);
+        let label = label(time, step, zone);
         let used = line.chars().count();
         if at >= used && at + label.len() <= columns {
             line.push_str(&" ".repeat(at - used));
@@ -166,8 +182,8 @@ fn times(stretch: Stretch, columns: usize) -> String {
     line
 }
 
-fn label(time_ms: i64, step: i64) -> String {
-    let whole = crate::time::second(time_ms);
+fn label(time_ms: i64, step: i64, zone: &Zone) -> String {
+    let whole = zone.second(time_ms);
     let part = match step {
         ..MINUTE => whole.get(11..19),
         MINUTE..DAY => whole.get(11..16),
@@ -222,7 +238,7 @@ mod tests {
     #[test]
     fn times_are_round_and_stand_where_they_are() {
         let night = 1_795_486_200_000;
-        let line = times((night, night + 40 * MINUTE), 70);
+        let line = times((night, night + 40 * MINUTE), 70, &Zone::Utc);
         assert_eq!(
             line.trim_end(),
             "                 02:20            02:30            02:40"
@@ -232,7 +248,7 @@ mod tests {
     #[test]
     fn a_stretch_that_makes_no_sense_has_no_marks() {
         for stretch in [(5, 5), (9, 1), (i64::MIN, i64::MAX)] {
-            let line = times(stretch, 40);
+            let line = times(stretch, 40, &Zone::Utc);
             assert!(line.chars().count() <= 41, "{line}");
             assert!(place(i64::MAX, stretch, 0).is_none());
         }

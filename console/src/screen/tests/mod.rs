@@ -20,19 +20,28 @@ use crate::theme::Theme;
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
 /// Each screen by the keys that lead to it.
-const SCREENS: [(&str, &str); 6] = [
+const SCREENS: [(&str, &str); 11] = [
     ("overview", ""),
     ("incidents", "2"),
     ("incident", "2\n"),
     ("endpoints", "3"),
     ("endpoint", "3\n"),
+    ("identities", "4"),
+    ("identity", "4\n"),
+    ("events", "5"),
+    ("feeds", "6"),
+    ("audit", "7V"),
     ("help", "?"),
 ];
 
 fn draw_on(state: &State) -> Buffer {
     let (width, height) = state.size;
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(state, frame)).unwrap();
+    terminal
+        .draw(|frame| {
+            draw(state, frame);
+        })
+        .unwrap();
     terminal.backend().buffer().clone()
 }
 
@@ -126,6 +135,9 @@ fn what_stands_above_a_screen_looks_as_it_should() {
         ("palette", ":dana"),
         ("filter", "2/dana"),
         ("tree-filter", "3\n/bash"),
+        ("values", "5f"),
+        ("search", "5/kind:proces\n"),
+        ("linked", "2\ne"),
     ] {
         compare(name, &at(&story, (80, 24), Theme::None, keys));
     }
@@ -137,6 +149,10 @@ fn a_server_without_anything_is_told_what_to_do_next() {
         ("overview-empty", ""),
         ("incidents-empty", "2"),
         ("endpoints-empty", "3"),
+        ("identities-empty", "4"),
+        ("events-empty", "5"),
+        ("events-none", "5/user:dana x\n"),
+        ("feeds-empty", "6"),
     ] {
         compare(name, &at(&Story::empty(), (80, 24), Theme::None, keys));
     }
@@ -145,7 +161,7 @@ fn a_server_without_anything_is_told_what_to_do_next() {
 #[test]
 fn without_a_connection_what_is_known_is_shown_as_stale() {
     let story = Story::plain();
-    for (name, keys) in SCREENS.iter().take(5) {
+    for (name, keys) in SCREENS.iter().take(10) {
         let mut state = at(&story, (80, 24), Theme::None, keys);
         let down = News::Link(Link::Down(
             "reach the server at a:1: no answer in 5 s".into(),
@@ -191,7 +207,9 @@ fn hostile_text_looks_harmless_on_every_screen() {
         "2\n\t\t\t\t",
         "2\n\t\t\t\t\t",
     ];
-    let more = ["2\ne", "3", "3\n", "3\n/e", ":evil"];
+    let more = [
+        "2\ne", "3", "3\n", "3\n/e", ":evil", "4", "4\n", "5", "5f", "5y", "6", "7",
+    ];
     for size in [(40, 10), (80, 24), (133, 41), (200, 60)] {
         for keys in keys.iter().chain(&more) {
             let buffer = draw_on(&at(&story, size, Theme::Dark, keys));

@@ -24,6 +24,9 @@ pub(super) struct Story {
     processes: Vec<ProcessRow>,
     gaps: Vec<EventRow>,
     feeds: Vec<Feed>,
+    identities: Vec<Identity>,
+    events: Vec<EventRow>,
+    audit: Vec<AuditRow>,
 }
 
 impl Story {
@@ -35,6 +38,9 @@ impl Story {
             processes: Vec::new(),
             gaps: Vec::new(),
             feeds: Vec::new(),
+            identities: Vec::new(),
+            events: Vec::new(),
+            audit: Vec::new(),
         }
     }
 
@@ -75,6 +81,9 @@ impl Story {
                 last_receive_time_ms: NIGHT_MS + 3_000_000,
                 malformed: 2,
             }],
+            identities: identities(&foreign),
+            events: events(&foreign),
+            audit: (1..=40).map(|n| audit_row(n, &foreign)).collect(),
         }
     }
 
@@ -112,8 +121,22 @@ impl Story {
                 }
                 Query::Processes(_) => Reply::Processes(self.processes.clone()),
                 Query::Gaps(_) => Reply::Gaps(self.gaps.clone()),
+                Query::Identities => Reply::Identities(self.identities.clone()),
+                Query::Identity(_) => {
+                    let found = self.identities.first();
+                    Reply::Identity(Box::new(found.cloned().unwrap_or_default()))
+                }
+                Query::Events(_) | Query::Newer(_) => Reply::Events(self.events.clone()),
+                Query::Audit(_) => Reply::Audit(self.audit.clone(), String::new()),
+                Query::VerifyAudit => Reply::Verified(Box::new(AuditVerification {
+                    intact: true,
+                    rows: 40,
+                    head_hash: "5f".repeat(32),
+                    ..AuditVerification::default()
+                })),
             };
-            state.on(Event::News(News::Answer(query, Ok(reply))), NOW_MS);
+            let more = state.on(Event::News(News::Answer(query, Ok(reply))), NOW_MS);
+            self.answer(state, more);
         }
     }
 }
@@ -393,5 +416,111 @@ fn gap(foreign: &impl Fn(&str) -> String) -> EventRow {
             ..GapEvent::default()
         }),
         ..EventRow::default()
+    }
+}
+
+fn identities(foreign: &impl Fn(&str) -> String) -> Vec<Identity> {
+    let account = |provider: &str, login: &str| IdentityAccount {
+        provider: provider.into(),
+        login: foreign(login),
+        provider_id: "00u1".into(),
+        source: "provider".into(),
+        confidence: "certain".into(),
+    };
+    let dana = Identity {
+        id: id(0x1d),
+        display_name: foreign("Dana Example"),
+        accounts: vec![account("okta", "dana@example.com"), account("duo", "dana")],
+        local_accounts: vec![LocalAccount {
+            endpoint: id(0xe1),
+            hostname: foreign("dana-laptop"),
+            user: foreign("dana"),
+            uid: "1000".into(),
+            source: "analyst".into(),
+            confidence: "certain".into(),
+            linked_by: foreign("kim"),
+            linked_time_ms: NIGHT_MS - 86_400_000,
+        }],
+        privileged: true,
+        first_event_time_ms: NIGHT_MS - 864_000_000,
+        last_event_time_ms: NIGHT_MS + 2_700_000,
+        mfa_events: 61,
+        aliases: vec![id(0x1c)],
+    };
+    let robin = Identity {
+        id: id(0x2d),
+        accounts: vec![account("okta", "robin@example.com")],
+        last_event_time_ms: NIGHT_MS,
+        mfa_events: 7,
+        ..Identity::default()
+    };
+    vec![dana, robin]
+}
+
+fn events(foreign: &impl Fn(&str) -> String) -> Vec<EventRow> {
+    let process = |n: u32, argv: &[&str], code: Option<i32>| ProcessEvent {
+        pid: 1000 + n,
+        argv: argv.iter().map(|one| foreign(one)).collect(),
+        argv_state: "read".into(),
+        executable: foreign(&format!("/usr/bin/{}", argv.first().unwrap_or(&""))),
+        executable_sha256: "ab".repeat(32),
+        user: foreign("dana"),
+        uid: "1000".into(),
+        start_time_ms: NIGHT_MS + i64::from(n) * 60_000,
+        parent: Some(ParentProcessRef {
+            pid: 977,
+            key: "boot.977.1".into(),
+            executable: foreign("/usr/bin/bash"),
+        }),
+        exit_code: code,
+        ..ProcessEvent::default()
+    };
+    let row = |n: u32, activity: &str, process: Option<ProcessEvent>| EventRow {
+        id: format!("{}.{}.{n}", id(0xe1), id(0x40)),
+        kind: if process.is_some() { "process" } else { "gap" }.into(),
+        activity: activity.into(),
+        endpoint: id(0xe1),
+        run: id(0x40),
+        sequence: n.into(),
+        event_time_ms: NIGHT_MS + i64::from(n) * 60_000,
+        receive_time_ms: NIGHT_MS + i64::from(n) * 60_000 + 400,
+        gap: match process {
+            Some(_) => None,
+            None => gap(foreign).gap,
+        },
+        process,
+        ..EventRow::default()
+    };
+    let curl = ["curl", "-fsSL", "https://203.0.113.9/x"];
+    vec![
+        row(44, "exit", Some(process(22, &curl, Some(0)))),
+        row(42, "start", Some(process(22, &curl, None))),
+        row(41, "lost", None),
+        row(
+            40,
+            "start",
+            Some(process(21, &["anydesk", "--service"], None)),
+        ),
+        row(3, "start", Some(process(20, &["ssh", "build-7"], None))),
+    ]
+}
+
+fn audit_row(n: u32, foreign: &impl Fn(&str) -> String) -> AuditRow {
+    let is_refused = n.is_multiple_of(7);
+    AuditRow {
+        id: n.to_string(),
+        time_ms: NIGHT_MS + i64::from(n) * 30_000,
+        actor_kind: "analyst".into(),
+        actor: foreign("kim"),
+        action: if is_refused {
+            "endpoints.revoke"
+        } else {
+            "incidents.note"
+        }
+        .into(),
+        target: id(0xaa),
+        detail: foreign("12 characters"),
+        decision: if is_refused { "refused" } else { "allowed" }.into(),
+        hash: "0".repeat(64),
     }
 }

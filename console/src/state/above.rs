@@ -1,0 +1,274 @@
+//! What opens above a screen, and what comes of it.
+
+use super::cursor::Cursor;
+use super::filter::EventFilter;
+use super::input::Input;
+use super::popup::{Choice, Palette, Pick, Popup, Purpose, Typing};
+use super::{Place, State, incidents, people};
+use crate::action::{Action, Change, What};
+use crate::keymap::{Cmd, Context};
+use crate::output::style::Style;
+
+impl State {
+    /// What stands above the screen after this command.
+    pub(super) fn open_popup(&mut self, cmd: Cmd) {
+        self.popup = match cmd {
+            Cmd::Filter => self.filter().map(|filter| {
+                Popup::Typing(Typing {
+                    purpose: match self.place() {
+                        Place::Events => Purpose::Events,
+                        _ => Purpose::Filter,
+                    },
+                    input: Input::new(&filter),
+                })
+            }),
+            Cmd::Find | Cmd::Copy => self.pick_value(cmd),
+            Cmd::Linked => self.pick_linked(),
+            _ => self.change_incident(cmd),
+        };
+    }
+
+    fn pick_value(&mut self, cmd: Cmd) -> Option<Popup> {
+        let is_copy = cmd == Cmd::Copy;
+        let options = self.values().into_iter().filter_map(|value| {
+            let name = format!("{}: {}", value.what, value.text);
+            let pick = match (is_copy, value.find) {
+                (true, _) => Pick::Copy(value.text),
+                (false, find) => Pick::Find(Box::new(find?)),
+            };
+            Some((name, pick))
+        });
+        let title = match is_copy {
+            true => "Copy",
+            false => "Find events",
+        };
+        let none = "what is selected has no such value";
+        self.choice(title, options.collect(), none)
+    }
+
+    fn choice(&mut self, title: &str, options: Vec<(String, Pick)>, none: &str) -> Option<Popup> {
+        if options.is_empty() {
+            self.notice = Some((none.to_owned(), Style::Medium));
+            return None;
+        }
+        Some(Popup::Choice(Choice {
+            title: title.to_owned(),
+            options,
+            cursor: Cursor::default(),
+        }))
+    }
+
+    fn pick_linked(&mut self) -> Option<Popup> {
+        let mut options = Vec::new();
+        let mut put = |name: String, place| options.push((name, Pick::Go(place)));
+        match self.place() {
+            Place::Incident(_) => {
+                let incident = self.incident.incident.value()?;
+                for endpoint in &incident.endpoints {
+                    let place = Place::Endpoint(endpoint.id.clone());
+                    put(format!("endpoint {}", endpoint.hostname), place);
+                }
+                let subject = incident.subject.as_ref();
+                if let Some(subject) = subject.filter(|one| !one.identity.is_empty()) {
+                    let place = Place::Identity(subject.identity.clone());
+                    put(format!("identity {}", subject.display_name), place);
+                }
+                for related in &incident.related_incidents {
+                    let title = self.incidents.get(&related.id).map(|one| &*one.title);
+                    let title = title.unwrap_or(&related.id);
+                    let name = format!("incident, {}: {title}", related.relation);
+                    put(name, Place::Incident(related.id.clone()));
+                }
+            }
+            Place::Identity(_) => {
+                let identity = self.identity.identity.value()?;
+                for local in &identity.local_accounts {
+                    let name = format!("endpoint {} ({})", local.hostname, local.user);
+                    put(name, Place::Endpoint(local.endpoint.clone()));
+                }
+                for incident in self.identity.incidents(&self.incidents) {
+                    let name = format!("incident {}", incident.title);
+                    put(name, Place::Incident(incident.id.clone()));
+                }
+            }
+            Place::Events => {
+                let event = self.events.selected()?;
+                let name = self.hostname(&event.endpoint).to_owned();
+                put(
+                    format!("endpoint {name}"),
+                    Place::Endpoint(event.endpoint.clone()),
+                );
+            }
+            _ => return None,
+        }
+        self.choice("Go to", options, "nothing is linked to it")
+    }
+
+    fn change_incident(&self, cmd: Cmd) -> Option<Popup> {
+        let incident = self.incident.incident.value()?;
+        let id = incident.id.clone();
+        let me = self.server.value().map_or("", |server| &server.analyst);
+        let typing = |purpose, text: &str| {
+            Popup::Typing(Typing {
+                purpose,
+                input: Input::new(text),
+            })
+        };
+        Some(match cmd {
+            Cmd::State => Popup::Choice(Choice::state(&id, incident.state())),
+            Cmd::Verdict => Popup::Choice(Choice::verdict(&id, incident.verdict())),
+            Cmd::Assign => typing(Purpose::Assign(id), me),
+            Cmd::Note => typing(Purpose::Note(id), ""),
+            _ => return None,
+        })
+    }
+
+    /// Does what a key asks for while something stands above the screen.
+    pub(super) fn popup_command(&mut self, cmd: Cmd) -> Vec<Action> {
+        match (cmd, &mut self.popup) {
+            (Cmd::Cancel, _) => {
+                if let Some(Popup::Typing(typing)) = self.popup.take()
+                    && typing.purpose == Purpose::Filter
+                {
+                    self.set_filter(String::new());
+                }
+            }
+            (Cmd::Accept, _) => return self.accept(),
+            (Cmd::Up | Cmd::Down, Some(popup)) => popup.go(cmd),
+            (_, Some(popup)) => {
+                if let Some(input) = popup.input() {
+                    input.command(cmd);
+                    self.has_typed();
+                }
+            }
+            (_, None) => {}
+        }
+        Vec::new()
+    }
+
+    pub(super) fn accept(&mut self) -> Vec<Action> {
+        match self.popup.take() {
+            Some(Popup::Choice(choice)) => {
+                let at = choice.cursor.at();
+                let picked = choice.options.into_iter().nth(at);
+                picked.map_or_else(Vec::new, |(_, pick)| self.pick(pick))
+            }
+            Some(Popup::Palette(palette)) => {
+                let at = palette.cursor.at();
+                match palette.found.into_iter().nth(at) {
+                    Some((_, place)) => self.go(place),
+                    None => Vec::new(),
+                }
+            }
+            Some(Popup::Typing(typing)) => self.typed(typing),
+            None => Vec::new(),
+        }
+    }
+
+    fn pick(&mut self, pick: Pick) -> Vec<Action> {
+        match pick {
+            Pick::Change(change) => vec![Action::Change(change)],
+            Pick::Go(place) => self.go(place),
+            Pick::Find(filter) => self.find_events(*filter),
+            Pick::Copy(text) => {
+                let shown = crate::text::fit(&text, 40).into_owned();
+                self.notice = Some((format!("copied: {shown}"), Style::Good));
+                vec![Action::Copy(text)]
+            }
+        }
+    }
+
+    /// Goes to the events that are wanted.
+    fn find_events(&mut self, filter: EventFilter) -> Vec<Action> {
+        self.events.set_filter(filter);
+        match *self.place() == Place::Events {
+            true => self.refresh(),
+            false => self.go(Place::Events),
+        }
+    }
+
+    fn typed(&mut self, typing: Typing) -> Vec<Action> {
+        let text = typing.input.text().trim().to_owned();
+        let (incident, what) = match typing.purpose {
+            Purpose::Note(id) if !text.is_empty() => (id, What::Note(text)),
+            Purpose::Assign(id) => (id, What::Assignee(text)),
+            Purpose::Events => match EventFilter::parse(&text) {
+                Ok(filter) => return self.find_events(filter),
+                Err(problem) => {
+                    let problem = crate::text::line(&problem).into_owned();
+                    self.notice = Some((problem, Style::Critical));
+                    self.popup = Some(Popup::Typing(Typing {
+                        purpose: Purpose::Events,
+                        ..typing
+                    }));
+                    return Vec::new();
+                }
+            },
+            Purpose::Filter | Purpose::Note(_) => return Vec::new(),
+        };
+        vec![Action::Change(Change { incident, what })]
+    }
+
+    /// Opens the palette.
+    pub(super) fn open_palette(&mut self) {
+        self.popup = Some(Popup::Palette(Palette::default()));
+        self.has_typed();
+    }
+
+    /// After each change of the line that is being typed.
+    pub(super) fn has_typed(&mut self) {
+        match &mut self.popup {
+            Some(Popup::Typing(typing)) if typing.purpose == Purpose::Filter => {
+                let filter = typing.input.text();
+                self.set_filter(filter);
+            }
+            Some(Popup::Palette(palette)) => {
+                let screens = Place::SCREENS.into_iter();
+                let screens = screens.map(|place| (place.name().to_owned(), place));
+                let incidents = self.incidents.worst().map(|incident| {
+                    let who = incidents::subject(incident);
+                    let name = format!("incident {who}: {}", incident.title);
+                    (name, Place::Incident(incident.id.clone()))
+                });
+                let endpoints = (0..self.endpoints.len()).filter_map(|at| self.endpoints.row(at));
+                let endpoints = endpoints.map(|endpoint| {
+                    let name = format!("endpoint {}", endpoint.hostname);
+                    (name, Place::Endpoint(endpoint.id.clone()))
+                });
+                let identities = self.identities.all.value().into_iter().flatten();
+                let identities = identities.map(|identity| {
+                    let name = format!("identity {}", people::name(identity));
+                    (name, Place::Identity(identity.id.clone()))
+                });
+                palette.find(screens.chain(incidents).chain(endpoints).chain(identities));
+            }
+            _ => {}
+        }
+    }
+
+    /// What the list that is shown is narrowed by; none where it cannot be.
+    pub(crate) fn filter(&self) -> Option<String> {
+        Some(match self.place().context() {
+            Context::Incidents => self.incidents.filter().to_owned(),
+            Context::Endpoints => self.endpoints.filter().to_owned(),
+            Context::Endpoint => self.endpoint.filter().to_owned(),
+            Context::Identities => self.identities.filter().to_owned(),
+            Context::Events => self.events.filter().to_string(),
+            Context::Feeds => self.feeds.filter().to_owned(),
+            Context::Audit => self.audit.rows.filter().to_owned(),
+            _ => return None,
+        })
+    }
+
+    fn set_filter(&mut self, filter: String) {
+        match self.place().context() {
+            Context::Incidents => self.incidents.set_filter(filter),
+            Context::Endpoints => self.endpoints.set_filter(filter),
+            Context::Endpoint => self.endpoint.set_filter(filter),
+            Context::Identities => self.identities.set_filter(filter),
+            Context::Feeds => self.feeds.set_filter(filter),
+            Context::Audit => self.audit.rows.set_filter(filter),
+            _ => {}
+        }
+    }
+}
