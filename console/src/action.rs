@@ -53,6 +53,8 @@ pub(crate) enum Query {
     Audit(String),
     /// Whether the audit log is whole.
     VerifyAudit,
+    /// What happened on an incident's endpoint in its time, by the endpoint's place in the incident.
+    Around(usize, SearchEventsRequest),
 }
 
 impl Query {
@@ -72,6 +74,7 @@ impl Query {
             Self::Newer(_) => Slot::Newer,
             Self::Audit(_) => Slot::Audit,
             Self::VerifyAudit => Slot::VerifyAudit,
+            Self::Around(at, _) => Slot::Around(*at),
         }
     }
 }
@@ -105,6 +108,8 @@ pub(crate) enum Slot {
     Audit,
     /// For [`Query::VerifyAudit`].
     VerifyAudit,
+    /// For [`Query::Around`], one for each place.
+    Around(usize),
 }
 
 /// A change of an incident.

@@ -98,7 +98,7 @@ pub(crate) enum Reply {
     Identities(Vec<Identity>),
     /// To [`Query::Identity`].
     Identity(Box<Identity>),
-    /// To [`Query::Events`] and [`Query::Newer`].
+    /// To [`Query::Events`], [`Query::Newer`] and [`Query::Around`].
     Events(Vec<EventRow>),
     /// To [`Query::Audit`], and the token of the next page; empty after the last.
     Audit(Vec<AuditRow>, String),

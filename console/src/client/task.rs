@@ -200,7 +200,7 @@ async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
             Reply::Identities(all(client, ListIdentitiesRequest::default()).await?)
         }
         Query::Identity(id) => Reply::Identity(Box::new(client.identity(id).await?)),
-        Query::Events(request) | Query::Newer(request) => {
+        Query::Events(request) | Query::Newer(request) | Query::Around(_, request) => {
             Reply::Events(events(client, request.clone()).await?)
         }
         Query::Audit(token) => {

@@ -41,9 +41,11 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
     }
     let said = [
         "On the time axis a prompt is  h  where the sign-in was made on one of the",
-        "person's machines,  e  where elsewhere,  |  where that is not known, and a",
+        "person's machines,  e  where elsewhere,  ?  where that is not known, and a",
         "number where there are several. Answers: A approved, d denied, u unanswered,",
-        "x abandoned, F fraud reported, W wrong number, ! error.",
+        "x abandoned, F fraud reported, W wrong number, ! error. Endpoint: p process,",
+        "n network, g gap; ◆ is evidence or a stage, * an analyst's action, and < or >",
+        "at an end: there is more beyond it.",
         "Themes: the key T, TOCSIN_THEME=dark|light|contrast|16|none, or NO_COLOR.",
     ];
     lines.extend(said.map(|said| Line::from(span(said, plain))));

@@ -6,10 +6,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph};
 use tocsin_proto::console::v1::{
-    Attempt, AttemptResult, BeliefBand, Confidence, Incident, IncidentState, Provenance,
-    ProvenanceVerdict, Verdict,
+    Attempt, AttemptResult, BeliefBand, Confidence, Incident, IncidentState, ProvenanceVerdict,
+    Verdict,
 };
 
+use super::incident_axis;
 use super::incident_lines::{self, who};
 use super::incidents::severity_word;
 use super::{freshness, heading};
@@ -17,9 +18,10 @@ use crate::command::{count, short, value, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incident::Pane;
+use crate::state::story::{answer_style, provenance, provenance_sign};
 use crate::time::Length;
 use crate::widget::table::{self, Cell, Column, Rows, Table, column};
-use crate::widget::timeline::{self, Lane, Mark};
+use crate::widget::timeline;
 use crate::widget::{fit, span, wrapped};
 
 /// From this width on a second pane stands beside the first, and from this height on a third.
@@ -28,7 +30,6 @@ const ROWS_OF_THREE: u16 = 36;
 
 /// Rows of the head, the axis, and the names of panes.
 const HEAD_ROWS: u16 = 4;
-const AXIS_ROWS: u16 = 5;
 const REASON_ROWS: u16 = 4;
 
 const COLUMNS: &[Column] = &[
@@ -51,10 +52,10 @@ struct Areas {
     below: Option<Rect>,
 }
 
-fn areas(area: Rect) -> Areas {
+fn areas(area: Rect, axis_rows: u16) -> Areas {
     let rows = [
         Constraint::Length(HEAD_ROWS),
-        Constraint::Length(AXIS_ROWS),
+        Constraint::Length(axis_rows),
         Constraint::Length(1),
         Constraint::Min(0),
     ];
@@ -91,12 +92,12 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
         frame.render_widget(Paragraph::new(heading(&title, &said, state)), area);
         return None;
     };
-    let areas = areas(area);
+    let lanes = incident_axis::lanes(state, incident, area.height);
+    let areas = areas(area, incident_axis::rows(&lanes));
     let columns = usize::from(areas.head.width);
     frame.render_widget(Paragraph::new(head(incident, state, columns)), areas.head);
     let axis = page.axis();
     let stretch = (axis.from_ms, axis.until_ms);
-    let lanes = lanes(incident, page.attempt());
     timeline::draw(
         &lanes,
         (stretch, &state.zone),
@@ -104,9 +105,10 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
         frame,
         areas.axis,
     );
-    frame.render_widget(Paragraph::new(names(state)), areas.names);
+    frame.render_widget(Paragraph::new(names(state, areas.names.width)), areas.names);
     let rows = match page.pane() {
         Pane::Attempts => Some(attempts(incident, state, frame, areas.pane)),
+        Pane::Timeline => Some(incident_axis::draw_story(state, frame, areas.pane)),
         pane => {
             let lines = incident_lines::of(pane, incident, state, areas.pane.width.into());
             let scroll = u16::try_from(page.scroll()).unwrap_or(u16::MAX);
@@ -133,10 +135,11 @@ pub(super) fn scroll_max(state: &State, area: Rect) -> usize {
     let (Some(incident), pane) = (page.incident.value(), page.pane()) else {
         return 0;
     };
-    if pane == Pane::Attempts {
+    if matches!(pane, Pane::Attempts | Pane::Timeline) {
         return 0;
     }
-    let place = areas(area).pane;
+    let lanes = incident_axis::lanes(state, incident, area.height);
+    let place = areas(area, incident_axis::rows(&lanes)).pane;
     let lines = incident_lines::of(pane, incident, state, place.width.into());
     lines.len().saturating_sub(usize::from(place.height))
 }
@@ -153,7 +156,7 @@ fn beside(pane: Pane, incident: &Incident, state: &State, frame: &mut Frame, are
     frame.render_widget(Paragraph::new(lines), inside);
 }
 
-fn names(state: &State) -> Line<'static> {
+fn names(state: &State, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     for pane in Pane::ALL {
         let (name, look) = match pane == state.incident.pane() {
@@ -171,6 +174,11 @@ fn names(state: &State) -> Line<'static> {
     }
     if state.incident.axis().is_zoomed() {
         spans.push(span("zoomed: 0 shows all", state.theme.look(Style::Medium)));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    let legend = "  h here  e elsewhere  ? unknown  A approved  d denied  u unanswered";
+    if used + legend.len() <= usize::from(width) {
+        spans.push(span(legend, state.theme.look(Style::Faint)));
     }
     Line::from(spans)
 }
@@ -243,79 +251,6 @@ fn made(incident: &Incident) -> String {
     )
 }
 
-fn provenance(attempt: &Attempt) -> ProvenanceVerdict {
-    let verdict = attempt.provenance.as_ref().map(Provenance::verdict);
-    match verdict {
-        None | Some(ProvenanceVerdict::Unspecified) => ProvenanceVerdict::Unknown,
-        Some(verdict) => verdict,
-    }
-}
-
-fn lanes(incident: &Incident, selected: Option<&Attempt>) -> Vec<Lane> {
-    let prompts = incident.attempts.iter().map(|attempt| {
-        let (sign, style) = match provenance(attempt) {
-            ProvenanceVerdict::Here => ('h', Style::Good),
-            ProvenanceVerdict::Elsewhere => ('e', Style::High),
-            ProvenanceVerdict::Unknown | ProvenanceVerdict::Unspecified => ('|', Style::Plain),
-        };
-        let weight = if sign == 'e' { 2 } else { 1 };
-        mark(attempt.time_ms, sign, weight, style)
-    });
-    let answers = incident.attempts.iter().filter_map(|attempt| {
-        let (sign, weight) = answer_sign(attempt.result())?;
-        let time_ms = match attempt.result_time_ms {
-            0 => attempt.time_ms,
-            time_ms => time_ms,
-        };
-        Some(mark(time_ms, sign, weight, answer_style(attempt.result())))
-    });
-    let stages = incident.stages.iter();
-    let stages = stages.map(|stage| mark(stage.first_event_time_ms, '◆', 1, Style::High));
-    let selected = selected.map(|attempt| mark(attempt.time_ms, '▲', 1, Style::Heading));
-    let lane = |name, marks, is_counted| Lane {
-        name,
-        marks,
-        is_counted,
-    };
-    vec![
-        lane("prompts", prompts.collect(), true),
-        lane("answers", answers.collect(), false),
-        lane("stages", stages.collect(), true),
-        lane("selected", selected.into_iter().collect(), false),
-    ]
-}
-
-fn mark(time_ms: i64, sign: char, weight: u8, style: Style) -> Mark {
-    Mark {
-        time_ms,
-        sign,
-        weight,
-        style,
-    }
-}
-
-fn answer_sign(result: AttemptResult) -> Option<(char, u8)> {
-    Some(match result {
-        AttemptResult::Approved => ('A', 6),
-        AttemptResult::FraudReported => ('F', 5),
-        AttemptResult::WrongNumber => ('W', 4),
-        AttemptResult::Denied => ('d', 3),
-        AttemptResult::Error => ('!', 2),
-        AttemptResult::Abandoned => ('x', 1),
-        AttemptResult::Unanswered => ('u', 1),
-        AttemptResult::Prompted | AttemptResult::Unspecified => return None,
-    })
-}
-
-fn answer_style(result: AttemptResult) -> Style {
-    match result {
-        AttemptResult::Approved => Style::Critical,
-        AttemptResult::FraudReported | AttemptResult::WrongNumber => Style::High,
-        AttemptResult::Denied => Style::Medium,
-        _ => Style::Plain,
-    }
-}
-
 fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) -> Rows {
     let rows = [Constraint::Min(3), Constraint::Length(REASON_ROWS)];
     let [list, reasons] = Layout::vertical(rows).areas(area);
@@ -374,13 +309,18 @@ fn cells(attempt: &Attempt, incident: &Incident, (state, is_one_day): (&State, b
         plain(attempt.application.clone()),
         plain(attempt.factor.clone()),
         plain(attempt.provider.clone()),
-        plain(provenance_text(attempt, incident)),
+        (
+            provenance_text(attempt, incident),
+            provenance_sign(provenance(attempt)).1,
+        ),
     ]
 }
 
 /// Where it was made, how sure that is, and on which endpoint.
 fn provenance_text(attempt: &Attempt, incident: &Incident) -> String {
-    let said = word::<ProvenanceVerdict>(provenance(attempt).into());
+    let verdict = provenance(attempt);
+    let (sign, _) = provenance_sign(verdict);
+    let said = format!("{sign} {}", word::<ProvenanceVerdict>(verdict.into()));
     let Some(provenance) = &attempt.provenance else {
         return said;
     };

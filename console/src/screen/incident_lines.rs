@@ -23,7 +23,7 @@ const BAR_COLUMNS_MAX: usize = 40;
 /// Columns for the names of facts.
 const NAME_COLUMNS: usize = 12;
 
-/// The lines of a pane; none for the attempts, which are a table.
+/// The lines of a pane; none for those that are tables.
 pub(super) fn of(
     pane: Pane,
     incident: &Incident,
@@ -32,7 +32,7 @@ pub(super) fn of(
 ) -> Vec<Line<'static>> {
     let page = Lines { state, columns };
     match pane {
-        Pane::Attempts => Vec::new(),
+        Pane::Attempts | Pane::Timeline => Vec::new(),
         Pane::Evidence => page.evidence(incident),
         Pane::Missing => page.missing(incident),
         Pane::Next => page.next(incident),

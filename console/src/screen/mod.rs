@@ -11,6 +11,7 @@ mod feeds;
 mod help;
 mod identities;
 mod incident;
+mod incident_axis;
 mod incident_lines;
 mod incidents;
 mod overview;

@@ -1,10 +1,21 @@
 //! One incident: what the server says about it, which pane one looks at, and which stretch of time.
 
-use tocsin_proto::console::v1::{Attempt, Incident};
+use tocsin_proto::console::v1::{Attempt, EventRow, Incident, SearchEventsRequest};
 
 use super::cursor::Cursor;
 use super::loaded::Loaded;
+use super::story::{Entry, story};
+use crate::action::Query;
 use crate::keymap::Cmd;
+
+/// Endpoints whose events are shown on the axis; an incident rarely has more.
+pub(crate) const AROUND_ENDPOINTS_MAX: usize = 4;
+
+/// Events of each of them.
+pub(crate) const AROUND_ROWS: u64 = 5000;
+
+/// How long before and after the incident they are looked at.
+const AROUND_MS: i64 = 600_000;
 
 /// The shortest stretch that the axis shows.
 const SPAN_MS_MIN: i64 = 10_000;
@@ -18,6 +29,8 @@ pub(crate) enum Pane {
     /// The sign-in attempts.
     #[default]
     Attempts,
+    /// All that happened, in one order.
+    Timeline,
     /// What speaks for and against.
     Evidence,
     /// What is missing or late.
@@ -32,8 +45,9 @@ pub(crate) enum Pane {
 
 impl Pane {
     /// All, in order.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Attempts,
+        Self::Timeline,
         Self::Evidence,
         Self::Missing,
         Self::Next,
@@ -45,6 +59,7 @@ impl Pane {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Attempts => "Attempts",
+            Self::Timeline => "Timeline",
             Self::Evidence => "Evidence",
             Self::Missing => "Missing",
             Self::Next => "To do",
@@ -71,10 +86,10 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// All that is between these, with some room at both ends.
-    fn whole(first_ms: i64, last_ms: i64) -> Self {
+    /// All that is between these, with some room at both ends, at least so much.
+    fn whole(first_ms: i64, last_ms: i64, margin_min: i64) -> Self {
         let span = last_ms.saturating_sub(first_ms).max(SPAN_MS_MIN);
-        let margin = span / MARGIN_DIVISOR;
+        let margin = (span / MARGIN_DIVISOR).max(margin_min);
         let from_ms = first_ms.saturating_sub(margin);
         let until_ms = first_ms.saturating_add(span).saturating_add(margin);
         Self {
@@ -124,6 +139,10 @@ pub(crate) struct IncidentPage {
     pub(crate) id: String,
     /// What the server says.
     pub(crate) incident: Loaded<Incident>,
+    /// What happened on its endpoints, by their place in it, and since when until when that was asked.
+    around: Vec<(SearchEventsRequest, Loaded<Vec<EventRow>>)>,
+    story: Vec<Entry>,
+    moment: Cursor,
     pane: Pane,
     attempt: Cursor,
     scroll: Cursor,
@@ -146,7 +165,11 @@ impl IncidentPage {
             return;
         };
         let (first, last) = stretch(incident);
-        let whole = Axis::whole(first, last);
+        let margin = match incident.endpoints.is_empty() {
+            true => 0,
+            false => AROUND_MS,
+        };
+        let whole = Axis::whole(first, last, margin);
         self.axis = match self.axis.is_zoomed() {
             true => Axis {
                 all: whole.all,
@@ -155,12 +178,117 @@ impl IncidentPage {
             false => whole,
         };
         self.attempt.keep(incident.attempts.len());
+        self.tell();
+    }
+
+    /// The questions for what happened on its endpoints that have not been asked yet.
+    pub(crate) fn wanted_around(&mut self) -> Vec<Query> {
+        let Some(incident) = self.incident.value() else {
+            return Vec::new();
+        };
+        let (first, last) = stretch(incident);
+        let endpoints = incident.endpoints.iter().take(AROUND_ENDPOINTS_MAX);
+        let wanted: Vec<_> = endpoints
+            .map(|endpoint| SearchEventsRequest {
+                endpoint: endpoint.id.clone(),
+                since_time_ms: first.saturating_sub(AROUND_MS).max(1),
+                until_time_ms: last.saturating_add(AROUND_MS).max(1),
+                limit: AROUND_ROWS,
+                ascending: true,
+                ..SearchEventsRequest::default()
+            })
+            .collect();
+        self.around.truncate(wanted.len());
+        let mut queries = Vec::new();
+        for (at, request) in wanted.into_iter().enumerate() {
+            match self.around.get_mut(at) {
+                Some((known, loaded)) if *known == request => {
+                    let is_done = loaded.value().is_some() && loaded.problem().is_none();
+                    if is_done || loaded.is_loading() {
+                        continue;
+                    }
+                }
+                Some((known, _)) if known.endpoint == request.endpoint => {
+                    known.clone_from(&request);
+                }
+                Some(other) => *other = (request.clone(), Loaded::default()),
+                None => self.around.push((request.clone(), Loaded::default())),
+            }
+            queries.push(Query::Around(at, request));
+        }
+        queries
+    }
+
+    /// What happened on the endpoint at that place was asked for.
+    pub(crate) fn ask_around(&mut self, at: usize) {
+        if let Some((_, loaded)) = self.around.get_mut(at) {
+            loaded.ask();
+        }
+    }
+
+    /// It is not awaited any more.
+    pub(crate) fn give_up_around(&mut self) {
+        for (_, loaded) in &mut self.around {
+            loaded.give_up();
+        }
+    }
+
+    /// What happened on this endpoint at that place.
+    pub(crate) fn set_around(
+        &mut self,
+        (at, endpoint): (usize, &str),
+        answer: Result<Vec<EventRow>, String>,
+        now_ms: i64,
+    ) {
+        let place = self.around.get_mut(at);
+        if let Some((_, loaded)) = place.filter(|(request, _)| request.endpoint == endpoint) {
+            loaded.set(answer, now_ms);
+            self.tell();
+        }
+    }
+
+    /// Puts the story together. The selection stays on its moment.
+    fn tell(&mut self) {
+        let Some(incident) = self.incident.value() else {
+            return;
+        };
+        let selected = self.story.get(self.moment.at()).cloned();
+        let around = self.around.iter();
+        let events = around.filter_map(|(_, loaded)| loaded.value()).flatten();
+        self.story = story(incident, events);
+        let at = selected.and_then(|selected| self.story.iter().position(|one| *one == selected));
+        self.moment = at.map_or(self.moment, Cursor::new);
+        self.moment.keep(self.story.len());
+    }
+
+    /// What happened, the first first.
+    pub(crate) fn story(&self) -> &[Entry] {
+        &self.story
+    }
+
+    /// What happened on the endpoints, as it was asked for and answered.
+    pub(crate) fn around(
+        &self,
+    ) -> impl Iterator<Item = &(SearchEventsRequest, Loaded<Vec<EventRow>>)> {
+        self.around.iter()
+    }
+
+    /// Which moment of the story is selected.
+    pub(crate) fn moment(&self) -> usize {
+        self.moment.at()
+    }
+
+    /// The time of what is selected.
+    pub(crate) fn selected_time_ms(&self) -> Option<i64> {
+        match self.pane {
+            Pane::Timeline => self.story.get(self.moment.at()).map(|one| one.time_ms),
+            _ => self.attempt().map(|attempt| attempt.time_ms),
+        }
     }
 
     /// Does what the command says; whether it was one of the page's.
     pub(crate) fn command(&mut self, cmd: Cmd, page: usize) -> bool {
-        let around = self.attempt().map(|attempt| attempt.time_ms);
-        if self.axis.command(cmd, around) {
+        if self.axis.command(cmd, self.selected_time_ms()) {
             return true;
         }
         match cmd {
@@ -170,6 +298,9 @@ impl IncidentPage {
                 let incident = self.incident.value();
                 let attempts = incident.map_or(0, |incident| incident.attempts.len());
                 return self.attempt.go(cmd, attempts, page);
+            }
+            _ if self.pane == Pane::Timeline => {
+                return self.moment.go(cmd, self.story.len(), page);
             }
             _ => return self.scroll.go(cmd, usize::MAX, page),
         }
@@ -199,9 +330,16 @@ impl IncidentPage {
     /// Selects a row of the pane.
     pub(crate) fn select(&mut self, at: usize) {
         let attempts = self.incident.value().map_or(0, |one| one.attempts.len());
-        if self.pane == Pane::Attempts {
-            self.attempt = Cursor::new(at);
-            self.attempt.keep(attempts);
+        match self.pane {
+            Pane::Attempts => {
+                self.attempt = Cursor::new(at);
+                self.attempt.keep(attempts);
+            }
+            Pane::Timeline => {
+                self.moment = Cursor::new(at);
+                self.moment.keep(self.story.len());
+            }
+            _ => {}
         }
     }
 
@@ -293,14 +431,48 @@ mod tests {
     fn a_pane_is_scrolled_no_further_than_its_last_line() {
         let mut page = page();
         page.command(Cmd::NextPane, 1);
+        assert_eq!(page.pane(), Pane::Timeline);
+        page.command(Cmd::NextPane, 1);
         assert_eq!(page.pane(), Pane::Evidence);
         page.command(Cmd::Bottom, 1);
         page.keep_scroll(7);
         assert_eq!(page.scroll(), 7);
         page.command(Cmd::PreviousPane, 1);
+        page.command(Cmd::PreviousPane, 1);
         assert_eq!((page.pane(), page.scroll()), (Pane::Attempts, 0));
         page.command(Cmd::PreviousPane, 1);
         assert_eq!(page.pane(), Pane::History);
+    }
+
+    #[test]
+    fn what_happened_on_an_endpoint_is_asked_for_once_and_told_in_its_place() {
+        let mut page = page();
+        let mut incident = page.incident.value().unwrap().clone();
+        incident.endpoints = (0..9)
+            .map(|n| tocsin_proto::console::v1::EndpointRef {
+                id: format!("e{n}"),
+                ..Default::default()
+            })
+            .collect();
+        page.set(Ok(incident.clone()), 1);
+        assert_eq!(page.axis().from_ms, 90 * MINUTE, "and what was before it");
+        let wanted = page.wanted_around();
+        assert_eq!(wanted.len(), AROUND_ENDPOINTS_MAX);
+        for at in 0..wanted.len() {
+            page.ask_around(at);
+        }
+        assert_eq!(page.wanted_around(), []);
+        let event = EventRow {
+            event_time_ms: 99 * MINUTE,
+            ..EventRow::default()
+        };
+        page.set_around((0, "other"), Ok(vec![event.clone()]), 2);
+        assert_eq!(page.story().len(), 41, "an answer for another endpoint");
+        page.set_around((0, "e0"), Ok(vec![event]), 2);
+        assert_eq!(page.story()[0].time_ms, 99 * MINUTE);
+        page.set_around((1, "e1"), Err("no answer".into()), 2);
+        page.set(Ok(incident), 3);
+        assert_eq!(page.wanted_around().len(), 1, "only what failed");
     }
 
     #[test]

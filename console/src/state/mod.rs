@@ -23,6 +23,7 @@ mod news;
 pub(crate) mod people;
 mod point;
 pub(crate) mod popup;
+pub(crate) mod story;
 mod values;
 mod way;
 
@@ -147,7 +148,10 @@ impl State {
                     || self.feeds.all.is_loading()
                     || self.endpoints.all.is_loading()
             }
-            Place::Incident(_) => self.incident.incident.is_loading(),
+            Place::Incident(_) => {
+                let mut around = self.incident.around();
+                self.incident.incident.is_loading() || around.any(|(_, one)| one.is_loading())
+            }
             Place::Endpoints => self.endpoints.all.is_loading(),
             Place::Endpoint(_) => {
                 self.endpoint.endpoint.is_loading() || self.endpoint.processes.is_loading()

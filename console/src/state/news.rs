@@ -2,7 +2,7 @@
 
 use super::State;
 use super::endpoint::EndpointPage;
-use super::incident::IncidentPage;
+use super::incident::{AROUND_ENDPOINTS_MAX, IncidentPage};
 use super::people::IdentityPage;
 use super::way::{Place, Way};
 use crate::action::{Action, Change, Query, Slot, What};
@@ -41,9 +41,12 @@ impl State {
 
     /// What was asked for a screen that is left is not awaited any more.
     fn leave(&mut self, left: &Place) -> Vec<Action> {
+        let mut actions = Vec::new();
         let slots: &[Slot] = match left {
             Place::Incident(_) => {
                 self.incident.incident.give_up();
+                self.incident.give_up_around();
+                actions.extend((0..AROUND_ENDPOINTS_MAX).map(|at| Action::Drop(Slot::Around(at))));
                 &[Slot::Incident]
             }
             Place::Endpoint(_) => {
@@ -72,7 +75,8 @@ impl State {
             }
             _ => &[],
         };
-        slots.iter().copied().map(Action::Drop).collect()
+        actions.extend(slots.iter().copied().map(Action::Drop));
+        actions
     }
 
     /// Asks for the events that one comes near to.
@@ -156,6 +160,7 @@ impl State {
             Slot::Newer => self.events.newer.ask(),
             Slot::Audit => self.audit.rows.all.ask(),
             Slot::VerifyAudit => self.audit.verified.ask(),
+            Slot::Around(at) => self.incident.ask_around(at),
         }
         Action::Ask(query)
     }
@@ -221,6 +226,12 @@ impl State {
                     self.incidents.forget(id);
                 }
                 self.incident.set(Ok(*incident), now_ms);
+                let around = self.incident.wanted_around();
+                return around.into_iter().map(|query| self.ask(query)).collect();
+            }
+            (Query::Around(at, request), Reply::Events(rows)) => {
+                self.incident
+                    .set_around((*at, &request.endpoint), Ok(rows), now_ms);
             }
             (Query::Endpoint(id), Reply::Endpoint(endpoint)) if *id == self.endpoint.id => {
                 self.endpoint.endpoint.set(Ok(*endpoint), now_ms);
@@ -277,6 +288,10 @@ impl State {
             Query::Newer(_) => self.events.put_newer(Err(problem), now_ms),
             Query::Audit(_) => self.audit.rows.all.set(Err(problem), now_ms),
             Query::VerifyAudit => self.audit.verified.set(Err(problem), now_ms),
+            Query::Around(at, request) => {
+                self.incident
+                    .set_around((*at, &request.endpoint), Err(problem), now_ms);
+            }
             _ => {}
         }
     }

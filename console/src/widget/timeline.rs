@@ -70,6 +70,8 @@ pub(crate) struct Lane {
     pub(crate) marks: Vec<Mark>,
     /// Whether several in a cell are counted.
     pub(crate) is_counted: bool,
+    /// What is said where there are no marks; nothing where it is empty. Clean.
+    pub(crate) otherwise: String,
 }
 
 /// From and until.
@@ -88,6 +90,11 @@ pub(crate) fn draw(
     let mut lines = Vec::new();
     for lane in lanes {
         let mut spans = vec![name(lane.name, theme)];
+        if lane.marks.is_empty() && !lane.otherwise.is_empty() {
+            spans.push(fit(&lane.otherwise, columns, faint));
+            lines.push(Line::from(spans));
+            continue;
+        }
         for cell in cells(lane, stretch, columns) {
             spans.push(match cell {
                 Some((sign, style)) => Span::styled(sign.to_string(), theme.look(style)),
@@ -149,7 +156,16 @@ fn cells(lane: &Lane, stretch: Stretch, columns: usize) -> Vec<Option<(char, Sty
             (sign, mark.style)
         })
     });
-    shown.collect()
+    let mut shown: Vec<_> = shown.collect();
+    let is_before = lane.marks.iter().any(|mark| mark.time_ms < stretch.0);
+    let is_after = lane.marks.iter().any(|mark| mark.time_ms > stretch.1);
+    if let Some(first) = shown.first_mut().filter(|cell| cell.is_none() && is_before) {
+        *first = Some(('<', Style::Faint));
+    }
+    if let Some(last) = shown.last_mut().filter(|cell| cell.is_none() && is_after) {
+        *last = Some(('>', Style::Faint));
+    }
+    shown
 }
 
 /// The line of times.
@@ -210,6 +226,7 @@ mod tests {
             name: "x",
             marks,
             is_counted,
+            otherwise: String::new(),
         };
         let cells = cells(&lane, (0, 900), 10).into_iter();
         cells
@@ -227,6 +244,12 @@ mod tests {
         ];
         assert_eq!(shown(marks.clone(), false), "A........e");
         assert_eq!(shown(marks, true), "2........e");
+    }
+
+    #[test]
+    fn what_is_beyond_an_end_is_hinted_at() {
+        let marks = vec![mark(-5, 'd', 1), mark(500, 'd', 1), mark(901, 'd', 1)];
+        assert_eq!(shown(marks, false), "<....d...>");
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn the_screens_look_as_they_should_at_every_size() {
 #[test]
 fn the_panes_of_an_incident_look_as_they_should() {
     let story = Story::plain();
-    let panes = ["evidence", "missing", "to-do", "facts", "notes"];
+    let panes = ["timeline", "evidence", "missing", "to-do", "facts", "notes"];
     for (tabs, pane) in panes.iter().enumerate() {
         let keys = format!("2\n{}", "\t".repeat(tabs + 1));
         let state = at(&story, (80, 24), Theme::None, &keys);
@@ -206,6 +206,7 @@ fn hostile_text_looks_harmless_on_every_screen() {
         "2\n\t\t\t",
         "2\n\t\t\t\t",
         "2\n\t\t\t\t\t",
+        "2\n\t\t\t\t\t\t",
     ];
     let more = [
         "2\ne", "3", "3\n", "3\n/e", ":evil", "4", "4\n", "5", "5f", "5y", "6", "7",

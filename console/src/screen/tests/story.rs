@@ -126,7 +126,9 @@ impl Story {
                     let found = self.identities.first();
                     Reply::Identity(Box::new(found.cloned().unwrap_or_default()))
                 }
-                Query::Events(_) | Query::Newer(_) => Reply::Events(self.events.clone()),
+                Query::Events(_) | Query::Newer(_) | Query::Around(..) => {
+                    Reply::Events(self.events.clone())
+                }
                 Query::Audit(_) => Reply::Audit(self.audit.clone(), String::new()),
                 Query::VerifyAudit => Reply::Verified(Box::new(AuditVerification {
                     intact: true,
