@@ -38,6 +38,7 @@ mod incident;
 mod input;
 mod lineage;
 mod provenance;
+pub mod remote_tool;
 mod sentence;
 mod severity;
 mod stage;
