@@ -11,6 +11,10 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
+use crate::network::{
+    NAME_BYTES_MAX, NETWORKS_MAX, Network, NetworkConfig, PLACES_MAX, Site, Tunnel,
+};
+
 /// The default file, with the meaning of every key. `NAMES` stands for the names given to `init`.
 pub(crate) const DEFAULT: &str = include_str!("default_config.toml");
 
@@ -70,6 +74,7 @@ section! {
         limit: RawLimit,
         session: RawSession,
         retention: RawRetention,
+        network: RawNetwork,
     }
 }
 
@@ -112,6 +117,31 @@ section! {
     }
 }
 
+section! {
+    /// `[network]`
+    RawNetwork {
+        site: Vec<RawSite>,
+        tunnel: Vec<RawTunnel>,
+    }
+}
+
+section! {
+    /// `[[network.site]]`
+    RawSite {
+        name: String,
+        seen: Vec<String>,
+        public: Vec<String>,
+    }
+}
+
+section! {
+    /// `[[network.tunnel]]`
+    RawTunnel {
+        name: String,
+        egress: Vec<String>,
+    }
+}
+
 /// What the configuration means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -127,6 +157,8 @@ pub(crate) struct Config {
     pub(crate) session: SessionConfig,
     /// How long what is kept.
     pub(crate) retention: RetentionConfig,
+    /// What is known about addresses.
+    pub(crate) network: NetworkConfig,
 }
 
 /// Lives of certificates. Each is renewed at two thirds of its life.
@@ -206,6 +238,7 @@ impl Config {
             limit: raw.limit.mean()?,
             session: raw.session.mean()?,
             retention: raw.retention.mean()?,
+            network: raw.network.mean()?,
         })
     }
 }
@@ -270,6 +303,65 @@ impl RawRetention {
             mfa_events_age,
         })
     }
+}
+
+impl RawNetwork {
+    fn mean(&self) -> Result<NetworkConfig, ConfigError> {
+        if self.site.len() + self.tunnel.len() > PLACES_MAX {
+            return Err(ConfigError::Value {
+                key: "network",
+                value: (self.site.len() + self.tunnel.len()).to_string(),
+                expected: "at most 1000 sites and tunnels",
+            });
+        }
+        let site = |site: &RawSite| {
+            Ok(Site {
+                name: place_name("network.site.name", &site.name)?,
+                seen: networks("network.site.seen", &site.seen)?,
+                public: networks("network.site.public", &site.public)?,
+            })
+        };
+        let tunnel = |tunnel: &RawTunnel| {
+            Ok(Tunnel {
+                name: place_name("network.tunnel.name", &tunnel.name)?,
+                egress: networks("network.tunnel.egress", &tunnel.egress)?,
+            })
+        };
+        Ok(NetworkConfig {
+            sites: self.site.iter().map(site).collect::<Result<_, _>>()?,
+            tunnels: self.tunnel.iter().map(tunnel).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn place_name(key: &'static str, name: &str) -> Result<String, ConfigError> {
+    let name = name.trim();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(ConfigError::Value {
+            key,
+            value: name.to_owned(),
+            expected: "a name of 1 to 64 bytes",
+        });
+    }
+    Ok(name.to_owned())
+}
+
+fn networks(key: &'static str, said: &[String]) -> Result<Vec<Network>, ConfigError> {
+    if said.is_empty() || said.len() > NETWORKS_MAX {
+        return Err(ConfigError::Value {
+            key,
+            value: format!("a list of {}", said.len()),
+            expected: "a list of 1 to 64 addresses and networks",
+        });
+    }
+    let network = |text: &String| {
+        text.parse().map_err(|_| ConfigError::Value {
+            key,
+            value: text.clone(),
+            expected: "an address or network, as 203.0.113.7, 10.1.0.0/16 or 2001:db8:1::/48 (no bits set behind the /)",
+        })
+    };
+    said.iter().map(network).collect()
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -488,6 +580,32 @@ mod tests {
         check("[limit]\nconnections = -1", "connections");
         check("[retention]\nmfa_events_age = \"89d\"", "at least 90d");
         check("[retention]\nevents_size = \"20GB\"", "20GiB");
+    }
+
+    #[test]
+    fn sites_and_tunnels_are_read_and_their_mistakes_named() {
+        let site = "[[network.site]]\nname = \"office\"\nseen = [\"10.1.0.0/16\"]\npublic = [\"203.0.113.7\"]";
+        let config = parse(site).unwrap();
+        assert_eq!(config.network.sites[0].name, "office");
+        assert!(config.network.tunnels.is_empty());
+        let check = |text: &str, expect: &str| {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expect), "{error}");
+        };
+        check(
+            &site.replace("10.1.0.0/16", "10.1.0.1/16"),
+            "network.site.seen",
+        );
+        check(
+            &site.replace("[\"203.0.113.7\"]", "[]"),
+            "a list of 1 to 64",
+        );
+        check(&site.replace("office", " "), "network.site.name");
+        check(&site.replace("seen", "sen"), "sen");
+        check(
+            "[[network.tunnel]]\nname = \"vpn\"\negress = [\"x\"]",
+            "network.tunnel.egress",
+        );
     }
 
     #[test]

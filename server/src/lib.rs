@@ -23,6 +23,7 @@ mod import;
 mod incident;
 mod ingest;
 mod listener;
+mod network;
 mod per_minute;
 mod revocation;
 mod role;

@@ -146,6 +146,7 @@ fn describe(endpoint: &Endpoint, page: &mut Page) {
     page.field("Tags", &endpoint.tags.join(", "));
     page.field("Ring", &endpoint.ring);
     page.field("Address", &endpoint.address);
+    public_addresses(endpoint, page);
     page.field("Enrolled", &time::second(endpoint.enrolled_time_ms));
     page.field("Last seen", &time::second(endpoint.last_seen_time_ms));
     page.field(
@@ -168,6 +169,31 @@ fn describe(endpoint: &Endpoint, page: &mut Page) {
     }
     conflicts(endpoint, page);
     health(endpoint, page);
+}
+
+/// From where it is on the Internet, newest first. Unknown is said: a sign-in cannot be compared with it then.
+fn public_addresses(endpoint: &Endpoint, page: &mut Page) {
+    let Some(newest) = endpoint.public_addresses.first() else {
+        page.field("On Internet", "from an address that is not known");
+        return;
+    };
+    let now = endpoint.public_addresses.iter();
+    for address in now.filter(|address| address.until_time_ms == newest.until_time_ms) {
+        let about = [
+            address.source.replace('_', " "),
+            address.site.clone(),
+            String::from(if address.shared {
+                "shared with others"
+            } else {
+                ""
+            }),
+            format!("since {}", time::minute(address.from_time_ms)),
+            format!("until {}", time::minute(address.until_time_ms)),
+        ];
+        let about: Vec<&str> = about.iter().map(String::as_str).collect();
+        let said = format!("from {} ({})", address.address, joined(&about, ", "));
+        page.field("On Internet", &said);
+    }
 }
 
 fn conflicts(endpoint: &Endpoint, page: &mut Page) {
@@ -313,7 +339,7 @@ impl Row for ProcessRow {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_proto::console::v1::{AgentHealth, Conflict, SensorStatus};
+    use tocsin_proto::console::v1::{AgentHealth, Conflict, PublicAddress, SensorStatus};
 
     use super::*;
 
@@ -322,6 +348,28 @@ mod tests {
         assert_eq!(system("linux", "Linux (Debian 12)"), "Linux (Debian 12)");
         assert_eq!(system("windows", "11"), "windows 11");
         assert_eq!(system("linux", ""), "linux");
+    }
+
+    #[test]
+    fn its_newest_public_addresses_stand_on_its_page() {
+        let address = |address: &str, until_time_ms| PublicAddress {
+            address: address.into(),
+            source: "site_map".into(),
+            site: "office\x1b".into(),
+            shared: true,
+            until_time_ms,
+            ..PublicAddress::default()
+        };
+        let endpoint = Endpoint {
+            public_addresses: vec![address("203.0.113.7", 60_000), address("192.0.2.9", 1_000)],
+            ..Endpoint::default()
+        };
+        let mut page = Page::new(Some(100), false);
+        describe(&endpoint, &mut page);
+        let page = page.finish();
+        let said = "from 203.0.113.7 (site map, office\\x1b, shared with others";
+        assert!(page.contains(said), "{page}");
+        assert!(!page.contains("192.0.2.9"), "{page}");
     }
 
     #[test]
@@ -356,6 +404,7 @@ mod tests {
             "lab-8 from 192.0.2.7:4000",
             "3 events",
             "sensor process: failed, 0 observed, 0 lost: no permission",
+            "On Internet   from an address that is not known",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }

@@ -101,6 +101,32 @@ pub struct Endpoint {
     pub time_zone: ::prost::alloc::string::String,
     #[prost(bool, tag = "23")]
     pub connected: bool,
+    /// The newest, newest first; only of GetEndpoint. None: from where it is on the Internet is not known.
+    #[prost(message, repeated, tag = "24")]
+    pub public_addresses: ::prost::alloc::vec::Vec<PublicAddress>,
+}
+/// From where an endpoint was on the Internet, and when, by the server's clock.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublicAddress {
+    /// An address, or a network of which it was one.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// "peer", "site_map", "sign_in".
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    /// Name of the site in the server's configuration; empty where there is none.
+    #[prost(string, tag = "3")]
+    pub site: ::prost::alloc::string::String,
+    /// Others were behind it at that time.
+    #[prost(bool, tag = "4")]
+    pub shared: bool,
+    #[prost(int64, tag = "5")]
+    #[serde(rename = "from_time", serialize_with = "crate::json::time_ms")]
+    pub from_time_ms: i64,
+    #[prost(int64, tag = "6")]
+    #[serde(rename = "until_time", serialize_with = "crate::json::time_ms")]
+    pub until_time_ms: i64,
 }
 /// Endpoint's clock minus the server's, as an interval in milliseconds. Absent until measured.
 #[derive(serde::Serialize)]

@@ -81,6 +81,7 @@ async fn open(
                 hello,
                 outbox: outbox.clone(),
                 welcome: welcome(context, endpoint),
+                public_addresses: context.config.network.public(caller.peer.address.ip()),
                 time_ms: now_ms(),
             };
             let timeout = context.config.session.conflict_probe_timeout;

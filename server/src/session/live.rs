@@ -14,6 +14,7 @@ use super::Applicant;
 use super::clock_skew::ClockSkewEstimate;
 use crate::clock::millis;
 use crate::listener::Peer;
+use crate::network::PublicAddress;
 use crate::store::trust::{HelloFacts, PresenceChange, PresenceRow};
 
 /// Probes that wait for their reply; an agent that answers none of them gets no more.
@@ -48,6 +49,7 @@ pub(crate) struct Session {
     /// Cancelled when it ends.
     pub(super) ended: CancellationToken,
     connected_time_ms: i64,
+    public_addresses: Vec<PublicAddress>,
     outbox: mpsc::Sender<SessionResponse>,
     state: Mutex<State>,
 }
@@ -81,6 +83,7 @@ impl Session {
             peer: applicant.peer,
             ended: CancellationToken::new(),
             connected_time_ms: applicant.time_ms,
+            public_addresses: applicant.public_addresses,
             outbox: applicant.outbox,
             state: Mutex::new(State {
                 facts: applicant.hello.facts,
@@ -217,6 +220,7 @@ impl Session {
                 ended,
             },
             hello: former.is_none().then(|| state.facts.clone()),
+            public_addresses: self.public_addresses.clone(),
             clock_skew: state
                 .clock_skew()
                 .filter(|skew| is_new(skew.measured_time_ms)),

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::Peer;
+use crate::network::PublicAddress;
 use crate::per_minute::PerMinute;
 use crate::store::StoreError;
 use crate::store::trust::{ConflictRow, PresenceChange, TrustStore};
@@ -110,6 +111,8 @@ pub(crate) struct Applicant {
     pub(crate) outbox: mpsc::Sender<SessionResponse>,
     /// The first of them.
     pub(crate) welcome: Welcome,
+    /// What its address means.
+    pub(crate) public_addresses: Vec<PublicAddress>,
     /// Now.
     pub(crate) time_ms: i64,
 }

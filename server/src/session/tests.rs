@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::audit::AuditEntry;
+use crate::network::NetworkConfig;
 use crate::store::sqlite::SqliteState;
 use crate::store::trust::{Enrollment, TokenRow};
 
@@ -93,6 +94,7 @@ impl Fixture {
             hello: CheckedHello::try_from(hello).unwrap(),
             outbox,
             welcome: Welcome::default(),
+            public_addresses: NetworkConfig::default().public([203, 0, 113, 7].into()),
             time_ms: 1000,
         };
         let session = self.registry.admit(applicant, timeout, &self.store).await;

@@ -1,5 +1,5 @@
 //! The suite that every engine must pass. An engine's own tests call each function with a way to open its store anew.
-//! Telemetry is here, cases are in `conformance/tests/case.rs`.
+//! Telemetry is here, cases are in `conformance/tests/case.rs`, addresses and clocks in `conformance/tests/trust.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use super::telemetry::*;
 
 #[path = "conformance/tests/case.rs"]
 pub(crate) mod case;
+
+#[path = "conformance/tests/trust.rs"]
+pub(crate) mod trust;
 
 /// An engine under test: every call opens the same stored data again, as after a crash.
 #[async_trait::async_trait]

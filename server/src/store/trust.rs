@@ -11,10 +11,27 @@ use tocsin_proto::token::KeyPin;
 
 use super::StoreError;
 use crate::audit::{AuditEntry, AuditRow};
+use crate::network::PublicAddress;
 use crate::role::Role;
 
 /// Refused runs that are kept for one endpoint; the oldest make room.
 pub(crate) const CONFLICTS_MAX: u32 = 16;
+
+/// Intervals of public addresses that are kept for one endpoint; those that ended first make room.
+pub(crate) const PUBLIC_ADDRESSES_MAX: u32 = 512;
+
+/// Two intervals of one address that are no further apart are one: an agent that has lost its connection is back by
+/// then, and what it was at meanwhile is most likely the same.
+pub(crate) const PUBLIC_ADDRESS_JOIN_MS: i64 = 5 * 60_000;
+
+/// Intervals of clock skew that are kept for one endpoint; the oldest make room.
+pub(crate) const CLOCK_SKEWS_MAX: u32 = 1_024;
+
+/// Two measurements further apart are not one interval: a clock may have been set in between.
+pub(crate) const CLOCK_SKEW_JOIN_MS: i64 = 15 * 60_000;
+
+/// An interval holds measurements that are so close together, or as close as twice the newest one is wide.
+pub(crate) const CLOCK_SKEW_WIDTH_MS: i64 = 500;
 
 /// Who holds a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +211,34 @@ pub(crate) struct PresenceRow {
     pub(crate) ended: bool,
 }
 
+/// From where an endpoint was on the Internet in an interval of the server's clock. It was there throughout, or came back
+/// to it within [`PUBLIC_ADDRESS_JOIN_MS`]. Two rows of one family may overlap: then it was at both, or at one of them.
+/// An address that is not known has no row; that is not the same as another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicAddressRow {
+    /// Which endpoint.
+    pub(crate) endpoint: EndpointId,
+    /// Its address; as it is read, `shared` also says that another endpoint had the same one in this interval.
+    pub(crate) address: PublicAddress,
+    /// Begin, Unix milliseconds.
+    pub(crate) from_ms: i64,
+    /// End, inclusive. It grows while the endpoint is connected.
+    pub(crate) until_ms: i64,
+}
+
+/// All measurements of an endpoint's clock in an interval of the server's clock lie between these, endpoint minus server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClockSkewRow {
+    /// First measurement, Unix milliseconds.
+    pub(crate) from_ms: i64,
+    /// Last one. It grows while the endpoint is connected.
+    pub(crate) until_ms: i64,
+    /// Least.
+    pub(crate) min_ms: i64,
+    /// Greatest.
+    pub(crate) max_ms: i64,
+}
+
 /// What the registry has learned about one connected endpoint since it last told the store.
 #[derive(Debug, Clone)]
 pub(crate) struct PresenceChange {
@@ -203,6 +248,8 @@ pub(crate) struct PresenceChange {
     pub(crate) presence: PresenceRow,
     /// What it says about itself, where it has just said so.
     pub(crate) hello: Option<HelloFacts>,
+    /// From where it is on the Internet as long as this stretch lasts; none where that is unknown.
+    pub(crate) public_addresses: Vec<PublicAddress>,
     /// Where newly measured.
     pub(crate) clock_skew: Option<ClockSkew>,
     /// Where newly reported.
@@ -302,7 +349,35 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<PresenceRow>, StoreError>;
 
-    /// Removes at most `limit` stretches that ended before a time; how many.
+    /// Public addresses of an endpoint that it had within the interval, by their begin; at most
+    /// [`PUBLIC_ADDRESSES_MAX`].
+    async fn public_addresses(
+        &self,
+        id: EndpointId,
+        from_time_ms: i64,
+        until_time_ms: i64,
+    ) -> Result<Vec<PublicAddressRow>, StoreError>;
+    /// Adds what was learned in another way than by a session, as from sign-ins; rows that touch one of the same address
+    /// and source make that one longer.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for provenance, which comes later")
+    )]
+    async fn add_public_addresses(&self, rows: &[PublicAddressRow]) -> Result<(), StoreError>;
+    /// How far an endpoint's clock stood from the server's within the interval, in order; at most [`CLOCK_SKEWS_MAX`].
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for provenance, which comes later")
+    )]
+    async fn clock_skew(
+        &self,
+        id: EndpointId,
+        from_time_ms: i64,
+        until_time_ms: i64,
+    ) -> Result<Vec<ClockSkewRow>, StoreError>;
+
+    /// Removes stretches, public addresses and clock skews that ended before a time, at most `limit` of each. Answers how
+    /// many of whichever were most: as long as that is `limit` there may be more.
     async fn remove_presence(&self, before_time_ms: i64, limit: u32) -> Result<u64, StoreError>;
 
     /// A setting of the server's own.

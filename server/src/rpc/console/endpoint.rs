@@ -14,7 +14,10 @@ use crate::rpc::auth::Method;
 use crate::rpc::status::ErrorCode;
 use crate::session::Live;
 use crate::store::telemetry::EndpointTotals;
-use crate::store::trust::EndpointRow;
+use crate::store::trust::{EndpointRow, PublicAddressRow};
+
+/// Public addresses of one endpoint that are shown.
+const PUBLIC_ADDRESSES_SHOWN_MAX: usize = 16;
 
 /// `ListEndpoints`.
 pub(super) async fn list(
@@ -140,7 +143,23 @@ async fn show(context: &Context, id: EndpointId) -> Answer<wire::Endpoint> {
     let totals = context.telemetry.totals(&[id]).await?;
     let totals = totals.into_iter().next().unwrap_or_default();
     let live = context.registry.live(id);
-    Ok(Response::new(endpoint(row, live, totals)))
+    let addresses = context.state.public_addresses(id, 0, i64::MAX).await?;
+    let newest = addresses.into_iter().rev().take(PUBLIC_ADDRESSES_SHOWN_MAX);
+    Ok(Response::new(wire::Endpoint {
+        public_addresses: newest.map(public_address).collect(),
+        ..endpoint(row, live, totals)
+    }))
+}
+
+fn public_address(row: PublicAddressRow) -> wire::PublicAddress {
+    wire::PublicAddress {
+        address: row.address.network.to_string(),
+        source: row.address.source.word().to_owned(),
+        site: row.address.site,
+        shared: row.address.shared,
+        from_time_ms: row.from_ms,
+        until_time_ms: row.until_ms,
+    }
 }
 
 /// What is stored, overlaid with what is live.

@@ -69,6 +69,15 @@ conform! {
     old_records_go_and_their_incidents_are_frozen,
 }
 
+conform! {
+    crate::store::conformance::trust:
+    an_address_holds_as_long_as_it_is_seen,
+    an_address_of_several_at_one_time_is_shared,
+    what_sign_ins_tell_is_kept_apart,
+    addresses_and_skews_are_bounded_and_go,
+    a_clock_is_known_by_intervals,
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]

@@ -9,15 +9,17 @@ use super::{SqliteState, engine};
 use crate::audit::{AuditEntry, AuditRow};
 use crate::store::StoreError;
 use crate::store::trust::{
-    AnalystRow, ConflictRow, EndpointRow, EnrollError, Enrollment, KeyHolder, PresenceChange,
-    PresenceRow, Renewal, TokenRow, TrustStore,
+    AnalystRow, ClockSkewRow, ConflictRow, EndpointRow, EnrollError, Enrollment, KeyHolder,
+    PresenceChange, PresenceRow, PublicAddressRow, Renewal, TokenRow, TrustStore,
 };
 
 pub(super) mod audit;
+mod clock_skew;
 pub(super) mod endpoint;
 mod enroll;
 mod key;
 mod presence;
+mod public_address;
 #[cfg(test)]
 mod tests;
 
@@ -133,6 +135,28 @@ impl TrustStore for SqliteState {
         limit: u32,
     ) -> Result<Vec<PresenceRow>, StoreError> {
         presence::between(&self.0.reader, id, (from_time_ms, until_time_ms), limit).await
+    }
+
+    async fn public_addresses(
+        &self,
+        id: EndpointId,
+        from_time_ms: i64,
+        until_time_ms: i64,
+    ) -> Result<Vec<PublicAddressRow>, StoreError> {
+        public_address::between(&self.0.reader, id, (from_time_ms, until_time_ms)).await
+    }
+
+    async fn add_public_addresses(&self, rows: &[PublicAddressRow]) -> Result<(), StoreError> {
+        public_address::add(&self.0, rows).await
+    }
+
+    async fn clock_skew(
+        &self,
+        id: EndpointId,
+        from_time_ms: i64,
+        until_time_ms: i64,
+    ) -> Result<Vec<ClockSkewRow>, StoreError> {
+        clock_skew::between(&self.0.reader, id, (from_time_ms, until_time_ms)).await
     }
 
     async fn remove_presence(&self, before_time_ms: i64, limit: u32) -> Result<u64, StoreError> {

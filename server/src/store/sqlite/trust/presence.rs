@@ -6,8 +6,9 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 use tocsin_proto::id::{EndpointId, RunId};
 
 use super::super::{Database, blob, engine};
+use super::{clock_skew, public_address};
 use crate::store::StoreError;
-use crate::store::trust::{PresenceChange, PresenceRow};
+use crate::store::trust::{PresenceChange, PresenceRow, PublicAddressRow};
 
 const WRITE: &str = "note who is connected";
 
@@ -65,7 +66,17 @@ async fn write_one(
         .await
         .map_err(engine(WRITE))?;
     }
+    for address in &change.public_addresses {
+        let row = PublicAddressRow {
+            endpoint: change.endpoint,
+            address: address.clone(),
+            from_ms: presence.connected_time_ms,
+            until_ms: presence.seen_time_ms,
+        };
+        public_address::add_one(connection, &row).await?;
+    }
     if let Some(skew) = &change.clock_skew {
+        clock_skew::add(connection, change.endpoint, skew).await?;
         sqlx::query(
             "UPDATE endpoint SET skew_min_ms = ?, skew_max_ms = ?, skew_measured_time_ms = ? \
              WHERE id = ?",
@@ -121,9 +132,22 @@ pub(super) async fn between(
     rows.iter().map(presence_row).collect()
 }
 
-/// Removes old stretches.
+/// Removes old stretches, public addresses and clock skews, of each at most so many; how many of whichever are most.
 pub(super) async fn remove(
     database: &Database,
+    before_time_ms: i64,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let mut transaction = database.begin().await?;
+    let stretches = remove_stretches(&mut transaction, before_time_ms, limit).await?;
+    let addresses = public_address::remove(&mut transaction, before_time_ms, limit).await?;
+    let skews = clock_skew::remove(&mut transaction, before_time_ms, limit).await?;
+    transaction.commit().await.map_err(engine(WRITE))?;
+    Ok(stretches.max(addresses).max(skews))
+}
+
+async fn remove_stretches(
+    connection: &mut SqliteConnection,
     before_time_ms: i64,
     limit: u32,
 ) -> Result<u64, StoreError> {
@@ -134,7 +158,7 @@ pub(super) async fn remove(
     )
     .bind(before_time_ms)
     .bind(limit)
-    .execute(&database.writer)
+    .execute(connection)
     .await
     .map(|done| done.rows_affected())
     .map_err(engine("remove old presence"))

@@ -555,6 +555,7 @@ fn change(endpoint: EndpointId, connected: i64, seen: i64) -> PresenceChange {
             ended: false,
         },
         hello: None,
+        public_addresses: Vec::new(),
         clock_skew: None,
         health: None,
     }
