@@ -479,3 +479,16 @@ fn attempt() -> console::Attempt {
         event_ids: vec![MfaEventId::derive(&[b"a"]).to_string()],
     }
 }
+
+#[test]
+fn capability_1_public_addresses_decode() {
+    let message = console::PublicAddress {
+        address: "203.0.113.0/28".into(),
+        source: "site_map".into(),
+        site: "office".into(),
+        shared: true,
+        from_time_ms: TIME_MS,
+        until_time_ms: TIME_MS + 1,
+    };
+    check("public_address.bin", &message);
+}

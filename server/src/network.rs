@@ -180,10 +180,6 @@ pub(crate) enum Source {
     /// The configuration says so of where the server saw it come from.
     SiteMap,
     /// A sign-in that was shown to be the endpoint's came from it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for provenance, which comes later")
-    )]
     SignIn,
 }
 

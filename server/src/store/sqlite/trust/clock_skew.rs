@@ -60,10 +60,6 @@ pub(super) async fn add(
 }
 
 /// Rows that touch an interval.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for provenance, which comes later")
-)]
 pub(super) async fn between(
     reader: &SqlitePool,
     id: EndpointId,

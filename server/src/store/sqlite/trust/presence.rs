@@ -50,6 +50,16 @@ async fn write_one(
         .execute(&mut *connection)
         .await
         .map_err(engine(WRITE))?;
+    write_facts(connection, change).await
+}
+
+/// What it said and what was measured, where that is new.
+async fn write_facts(
+    connection: &mut SqliteConnection,
+    change: &PresenceChange,
+) -> Result<(), StoreError> {
+    let id = change.endpoint.as_bytes().as_slice();
+    let presence = &change.presence;
     if let Some(facts) = &change.hello {
         sqlx::query(
             "UPDATE endpoint SET hostname = ?, machine = ?, agent_version = ?, capability = ?, \

@@ -18,10 +18,6 @@ const DAMAGED: StoreError = StoreError::Damaged {
 };
 
 /// Writes rows in one transaction.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for provenance, which comes later")
-)]
 pub(super) async fn add(database: &Database, rows: &[PublicAddressRow]) -> Result<(), StoreError> {
     let mut transaction = database.begin().await?;
     for row in rows {
