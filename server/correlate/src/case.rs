@@ -7,7 +7,8 @@ use tocsin_proto::id::MfaEventId;
 use crate::attempt::AttemptResult;
 use crate::baseline::{DAY_MS, HOUR_MS, Standing, same_device};
 use crate::episode::Episode;
-use crate::input::{MfaEventKind, Origin};
+use crate::input::{MfaEventKind, Origin, TimeSpan};
+use crate::provenance::{Judged, Judgements};
 use crate::stage::{Stage, StageName};
 use crate::timeline::Item;
 
@@ -29,10 +30,12 @@ pub(crate) struct Case<'t, 'a> {
     pub confirmed: Vec<&'t Item<'a>>,
     /// Changes to the ways of signing in.
     pub factor_changes: Vec<&'t Item<'a>>,
+    /// Where each attempt's traffic was seen.
+    pub judgements: &'t Judgements,
 }
 
 impl<'t, 'a> Case<'t, 'a> {
-    pub(crate) fn new(episode: Episode<'t, 'a>) -> Self {
+    pub(crate) fn new(episode: Episode<'t, 'a>, judgements: &'t Judgements) -> Self {
         let items = episode.items;
         let pick = |keep: &dyn Fn(&Item<'a>) -> bool| -> Vec<&'t Item<'a>> {
             items.iter().copied().filter(|item| keep(item)).collect()
@@ -50,6 +53,7 @@ impl<'t, 'a> Case<'t, 'a> {
             hostile,
             confirmed,
             factor_changes,
+            judgements,
         }
     }
 
@@ -115,6 +119,40 @@ impl<'t, 'a> Case<'t, 'a> {
             .filter(|item| is_entry(item) && !item.is_by_other() && item.place != Standing::Usual)
             .filter(|item| follows(item))
             .collect()
+    }
+
+    /// Its attempts with their provenance.
+    pub(crate) fn judged(&self) -> Vec<(&'t Item<'a>, &'t Judged)> {
+        let of = |item: &'t Item<'a>| Some((item, self.judgements.of(item.attempt()?)?));
+        self.items.iter().copied().filter_map(of).collect()
+    }
+
+    /// Whether the person said that a prompt or an activity was not theirs.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.items.iter().any(|item| {
+            item.is_kind(MfaEventKind::SuspiciousReported)
+                || item.attempt().is_some_and(|attempt| {
+                    matches!(
+                        attempt.result,
+                        AttemptResult::Denied | AttemptResult::FraudReported
+                    )
+                })
+        })
+    }
+
+    /// The time around its prompts, from `before_ms` before the first to `after_ms` after the last.
+    pub(crate) fn around_prompts(&self, before_ms: i64, after_ms: i64) -> Option<TimeSpan> {
+        let prompts = || self.items.iter().filter(|item| item.attempt().is_some());
+        Some(TimeSpan {
+            from_ms: prompts()
+                .map(|item| item.time_ms)
+                .min()?
+                .saturating_sub(before_ms),
+            until_ms: prompts()
+                .map(|item| item.time_ms)
+                .max()?
+                .saturating_add(after_ms),
+        })
     }
 
     /// The stages it shows, in their order.

@@ -8,14 +8,15 @@
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tocsin_proto::id::{EndpointId, IdentityId, IncidentId, MfaEventId};
+use tocsin_proto::id::{EndpointId, EventId, IdentityId, IncidentId, MfaEventId};
 
 use crate::advice::{RecommendedAction, advice};
 use crate::attempt::{Attempt, AttemptResult};
 use crate::case::Case;
+use crate::coverage::{Coverage, coverage};
 use crate::evidence::{self, Family, Piece, Weight};
 use crate::input::{AccountKey, Factor, Input, LinkedEndpoint, MfaEventKind, Provider, TimeSpan};
-use crate::provenance::{Provenance, provenance};
+use crate::provenance::{Judgements, Provenance};
 use crate::sentence;
 use crate::severity::{BeliefBand, Grounds, Severity, score, severity};
 use crate::stage::{Stage, StageName};
@@ -74,6 +75,9 @@ pub struct EvidenceDraft {
     pub summary: String,
     /// The events it rests on; at most 200.
     pub event_ids: Vec<MfaEventId>,
+    /// The endpoints' events it rests on; at most 200.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoint_event_ids: Vec<EventId>,
 }
 
 /// Something that is missing or late.
@@ -125,6 +129,9 @@ pub struct IncidentDraft {
     pub last_event_time_ms: i64,
     /// In time order; at most [`ATTEMPTS_MAX`].
     pub attempts: Vec<AttemptDraft>,
+    /// For how many of its attempts it could be told where they came from.
+    #[serde(default)]
+    pub coverage: Coverage,
     /// In the order of an attack.
     pub stages: Vec<Stage>,
     /// Strongest first.
@@ -149,18 +156,31 @@ pub(crate) struct Context<'i> {
     pub endpoints: Vec<&'i LinkedEndpoint>,
     /// Events left out because there were too many.
     pub left_out: usize,
+    /// Where each attempt's traffic was seen.
+    pub judgements: &'i Judgements,
 }
 
 impl<'i> Context<'i> {
-    pub(crate) fn new(input: &'i Input, left_out: usize) -> Self {
-        let mut endpoints: Vec<&LinkedEndpoint> = input.endpoints.iter().collect();
-        endpoints.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
-        endpoints.dedup_by_key(|endpoint| endpoint.id);
+    pub(crate) fn new(
+        input: &'i Input,
+        endpoints: Vec<&'i LinkedEndpoint>,
+        left_out: usize,
+        judgements: &'i Judgements,
+    ) -> Self {
         Self {
             input,
             endpoints,
             left_out,
+            judgements,
         }
+    }
+
+    /// How far provenance reaches over these attempts.
+    pub(crate) fn coverage<'p>(&self, attempts: impl Iterator<Item = &'p Provenance>) -> Coverage {
+        coverage(attempts, |id| {
+            let endpoint = self.endpoints.iter().find(|endpoint| endpoint.id == id);
+            endpoint.map_or_else(|| id.to_string(), |endpoint| endpoint.hostname.clone())
+        })
     }
 }
 
@@ -210,6 +230,7 @@ pub(crate) fn draft(
         first_event_time_ms: case.first_ms(),
         last_event_time_ms: case.last_ms(),
         attempts: attempts(case, context),
+        coverage: context.coverage(case.judged().into_iter().map(|(_, j)| &j.provenance)),
         stages,
         evidence: pieces.into_iter().map(evidence_draft).collect(),
         endpoints: context
@@ -265,7 +286,7 @@ fn attempt_draft(attempt: &Attempt<'_>, context: &Context<'_>) -> Option<Attempt
         user_agent: origin.user_agent.clone(),
         application: attempt.application.clone(),
         factor: attempt.factor,
-        provenance: provenance(attempt.time_ms, &context.endpoints),
+        provenance: context.judgements.provenance(attempt),
         event_ids: attempt.events.iter().map(|event| event.id).collect(),
     })
 }
@@ -279,6 +300,7 @@ fn evidence_draft(piece: Piece) -> EvidenceDraft {
         basis_detail: format!("{}; base rate: {}", piece.spec.why, piece.spec.base_rate),
         summary: piece.finding.summary,
         event_ids: piece.finding.event_ids,
+        endpoint_event_ids: piece.endpoint_events,
     }
 }
 

@@ -29,6 +29,7 @@ mod advice;
 mod attempt;
 mod baseline;
 mod case;
+mod coverage;
 mod directory;
 mod episode;
 mod evidence;
@@ -49,6 +50,8 @@ mod properties;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod scene;
+#[cfg(test)]
 mod story;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +59,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::advice::RecommendedAction;
 pub use crate::attempt::AttemptResult;
 pub use crate::baseline::Baseline;
+pub use crate::coverage::{Coverage, NEXT_STEPS_MAX, NextStep};
 pub use crate::directory::{
     ENTRIES_MAX, Gateway, GatewayKind, Relay, ServicePoint, SignInDirectory, SignInService,
 };
@@ -71,7 +75,9 @@ pub use crate::input::{
     Novelty, Origin, Person, Place, Provider, Risk, TelemetryGap, TimeSpan, WeightsVersion,
 };
 pub use crate::lineage::successors;
-pub use crate::provenance::{Confidence, Provenance, ProvenanceVerdict};
+pub use crate::provenance::{
+    Confidence, ENDPOINTS_MAX, JUDGED_MAX, Missing, MissingKind, Provenance, ProvenanceVerdict,
+};
 pub use crate::severity::{BeliefBand, Severity};
 pub use crate::stage::{ATTACK_VERSION, Stage, StageName};
 
@@ -79,6 +85,7 @@ use crate::attempt::{UNANSWERED_AFTER_MS, attempts};
 use crate::case::Case;
 use crate::episode::episodes;
 use crate::incident::{Context, draft, relate};
+use crate::provenance::judge;
 use crate::timeline::{Item, timeline};
 
 /// All that follows from an [`Input`].
@@ -91,6 +98,9 @@ pub struct Outcome {
     /// When a prompt that is still open becomes unanswered: as soon as `observed_until_ms` of its
     /// provider has reached this, the outcome is another.
     pub next_change_ms: Option<i64>,
+    /// How far provenance reaches, over all attempts that are judged.
+    #[serde(default)]
+    pub coverage: Coverage,
 }
 
 /// The incidents of one person. See the crate's documentation.
@@ -103,11 +113,14 @@ pub fn correlate(input: &Input) -> Outcome {
         .map(|attempt| attempt.time_ms.saturating_add(UNANSWERED_AFTER_MS))
         .min();
     let timeline = timeline(&events, attempts, input.baseline.clone());
-    let context = Context::new(input, left_out);
+    let endpoints = linked(&input.endpoints);
+    let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
+    let judgements = judge(&timeline.items, &endpoints, &input.directory);
+    let context = Context::new(input, endpoints, left_out, &judgements);
     let admin_ms = first_admin_access_ms(&timeline.items);
     let mut incidents: Vec<IncidentDraft> = episodes(&timeline.items)
         .into_iter()
-        .map(Case::new)
+        .map(|episode| Case::new(episode, &judgements))
         .filter_map(|case| {
             let was_privileged = admin_ms.is_some_and(|ms| ms <= case.last_ms());
             draft(&case, &context, was_privileged)
@@ -119,7 +132,21 @@ pub fn correlate(input: &Input) -> Outcome {
         incidents,
         privileged,
         next_change_ms,
+        coverage: context.coverage(judgements.all()),
     }
+}
+
+/// Linked endpoints in a fixed order, each once, with their facts in order.
+pub(crate) fn linked(endpoints: &[LinkedEndpoint]) -> Vec<LinkedEndpoint> {
+    let mut endpoints = endpoints.to_vec();
+    endpoints.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
+    endpoints.dedup_by_key(|endpoint| endpoint.id);
+    for endpoint in &mut endpoints {
+        endpoint.facts.normalize();
+        endpoint.reporting.sort_unstable();
+        endpoint.reporting.dedup();
+    }
+    endpoints
 }
 
 /// What is usual for the person after all events before `until_ms`: kept as [`Input::baseline`] when these

@@ -159,7 +159,8 @@ fn nothing_comes_of_nothing() {
         Outcome {
             incidents: vec![],
             privileged: false,
-            next_change_ms: None
+            next_change_ms: None,
+            coverage: crate::Coverage::default(),
         }
     );
 }
@@ -177,7 +178,11 @@ fn a_baseline_stands_in_for_events_that_are_gone() {
     later.baseline = crate::baseline_before(&whole, cut_ms);
     later.mfa_events.retain(|event| event.time_ms >= cut_ms);
     assert!(later.mfa_events.len() < whole.mfa_events.len());
-    assert_eq!(bytes(&correlate(&later)), bytes(&correlate(&whole)));
+    let (later, whole) = (correlate(&later), correlate(&whole));
+    // Coverage tells how many attempts are still there.
+    assert!(later.coverage.attempts < whole.coverage.attempts);
+    let coverage = whole.coverage.clone();
+    assert_eq!(bytes(&Outcome { coverage, ..later }), bytes(&whole));
 }
 
 /// As many events as are looked at, in the shapes that cost most: all in one episode, all from one

@@ -9,8 +9,8 @@ use crate::attempt::{Attempt, attempts};
 use crate::case::Case;
 use crate::episode::episodes;
 use crate::input::{
-    AccountKey, Actor, Factor, FlowIds, Input, MfaEvent, MfaEventKind, Novelty, Origin, Person,
-    Place, Provider, Risk, WeightsVersion, normalize,
+    AccountKey, Actor, Factor, FlowIds, Input, LinkedEndpoint, MfaEvent, MfaEventKind, Novelty,
+    Origin, Person, Place, Provider, Risk, WeightsVersion, normalize,
 };
 use crate::timeline::{Item, timeline};
 use crate::{Baseline, Outcome, Severity, correlate};
@@ -25,6 +25,7 @@ pub(crate) struct Story {
     novelty: Novelty,
     risk: Option<Risk>,
     privileged: bool,
+    endpoints: Vec<LinkedEndpoint>,
 }
 
 pub(crate) fn ms(time: &str) -> i64 {
@@ -74,6 +75,7 @@ impl Story {
             novelty: Novelty::default(),
             risk: None,
             privileged: false,
+            endpoints: Vec::new(),
         }
         .home()
     }
@@ -244,7 +246,7 @@ impl Story {
                 privileged: self.privileged,
             },
             mfa_events: self.events(),
-            endpoints: Vec::new(),
+            endpoints: self.endpoints.clone(),
             observed_until_ms: [(Provider::Okta, last_ms + 3_600_000)].into(),
             baseline: Baseline::default(),
             directory: crate::SignInDirectory::default(),
@@ -278,13 +280,21 @@ impl Story {
         look(&timeline(&events, attempts, Baseline::default()).items)
     }
 
+    pub(crate) fn endpoint(mut self, endpoint: LinkedEndpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
     /// Looks at the case of the last episode; an empty one where there is none.
     pub(crate) fn with_case<T>(self, look: impl FnOnce(&Case<'_, '_>) -> T) -> T {
+        let endpoints = crate::linked(&self.endpoints);
+        let directory = crate::SignInDirectory::default();
         self.with_timeline(|items| {
+            let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
+            let judgements = crate::provenance::judge(items, &endpoints, &directory);
             let episode = episodes(items).pop();
-            look(&Case::new(
-                episode.unwrap_or(crate::episode::Episode { items: Vec::new() }),
-            ))
+            let empty = crate::episode::Episode { items: Vec::new() };
+            look(&Case::new(episode.unwrap_or(empty), &judgements))
         })
     }
 }

@@ -16,12 +16,18 @@ mod approval_after_prompts;
 mod approval_unusual_place;
 mod factor_change;
 mod help_desk_reset;
+mod locked_at_prompt;
+mod new_login_source;
 mod owner_returned;
 mod password_pending;
+mod person_active_elsewhere;
 mod phishing_blocked;
 mod privilege_granted;
 mod prompting_burst;
 mod prompting_slow;
+mod provenance_elsewhere;
+mod provenance_here;
+mod remote_support_tool;
 mod reported_risk;
 mod retry_succeeded;
 mod scripted_client;
@@ -32,7 +38,7 @@ mod user_report;
 mod usual_origin;
 
 use serde::{Deserialize, Serialize};
-use tocsin_proto::id::MfaEventId;
+use tocsin_proto::id::{EventId, MfaEventId};
 
 use crate::case::Case;
 
@@ -43,12 +49,18 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &approval_unusual_place::ApprovalUnusualPlace,
     &factor_change::FactorChange,
     &help_desk_reset::HelpDeskReset,
+    &locked_at_prompt::LockedAtPrompt,
+    &new_login_source::NewLoginSource,
     &owner_returned::OwnerReturned,
     &password_pending::PasswordPending,
+    &person_active_elsewhere::PersonActiveElsewhere,
     &phishing_blocked::PhishingBlocked,
     &privilege_granted::PrivilegeGranted,
     &prompting_burst::PromptingBurst,
     &prompting_slow::PromptingSlow,
+    &provenance_elsewhere::ProvenanceElsewhere,
+    &provenance_here::ProvenanceHere,
+    &remote_support_tool::RemoteSupportTool,
     &reported_risk::ReportedRisk,
     &retry_succeeded::RetrySucceeded,
     &scripted_client::ScriptedClient,
@@ -89,13 +101,13 @@ pub enum Family {
     Prompts,
     /// Where they came from.
     Origin,
-    /// Whether the person was at their machine. Nothing speaks for this family yet.
+    /// Whether the person was at their machine.
     Presence,
     /// What the person or their authenticator said.
     Reports,
     /// What came of it.
     Consequences,
-    /// What happened on the person's endpoints. Nothing speaks for this family yet.
+    /// What happened on the person's endpoints.
     Endpoint,
 }
 
@@ -149,6 +161,11 @@ pub(crate) trait Evidence: Sync {
 
     /// What it finds, or nothing.
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding>;
+
+    /// The endpoints' events that a finding rests on, for kinds that look at endpoints.
+    fn endpoint_events(&self, _case: &Case<'_, '_>) -> Vec<EventId> {
+        Vec::new()
+    }
 }
 
 /// What a kind found.
@@ -164,6 +181,7 @@ pub(crate) struct Finding {
 pub(crate) struct Piece {
     pub spec: &'static Spec,
     pub finding: Finding,
+    pub endpoint_events: Vec<EventId>,
 }
 
 /// Asks every kind; strongest first.
@@ -173,9 +191,14 @@ pub(crate) fn collect(case: &Case<'_, '_>) -> Vec<Piece> {
         .filter_map(|kind| {
             let mut finding = kind.look(case)?;
             bound(&mut finding.event_ids);
+            let mut endpoint_events = kind.endpoint_events(case);
+            endpoint_events.sort_unstable();
+            endpoint_events.dedup();
+            endpoint_events.truncate(EVENT_IDS_MAX);
             Some(Piece {
                 spec: kind.spec(),
                 finding,
+                endpoint_events,
             })
         })
         .collect();
@@ -275,6 +298,7 @@ pub(crate) mod tests {
                 summary: String::new(),
                 event_ids: vec![],
             },
+            endpoint_events: vec![],
         };
         let pieces: Vec<_> = (0..8).map(|_| piece(400)).collect();
         assert_eq!(belief(&pieces), Weight(PRIOR.0 + 450));

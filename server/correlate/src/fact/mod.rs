@@ -156,21 +156,31 @@ impl EndpointFacts {
         for session in &mut self.sessions {
             session.normalize();
         }
-        newest(&mut self.accounts, ACCOUNTS_MAX, "accounts", &mut dropped);
-        newest(&mut self.flows, FLOWS_MAX, "network flows", &mut dropped);
-        newest(&mut self.sessions, SESSIONS_MAX, "sessions", &mut dropped);
-        newest(&mut self.logins, LOGINS_MAX, "logins", &mut dropped);
-        newest(&mut self.power, SPANS_MAX, "power records", &mut dropped);
-        newest(&mut self.addresses, SPANS_MAX, "addresses", &mut dropped);
-        newest(&mut self.clock, SPANS_MAX, "clock records", &mut dropped);
-        newest(&mut self.sensors, SPANS_MAX, "sensor records", &mut dropped);
-        newest(&mut self.devices, SPANS_MAX, "device ids", &mut dropped);
         newest(
-            &mut self.remote_control,
-            REMOTE_CONTROL_MAX,
-            "remote-control findings",
+            &mut self.accounts,
+            ACCOUNTS_MAX,
+            ("accounts", |_| i64::MAX),
             &mut dropped,
         );
+        newest(
+            &mut self.flows,
+            FLOWS_MAX,
+            ("network flows", |f| f.opened.until_ms),
+            &mut dropped,
+        );
+        newest(
+            &mut self.sessions,
+            SESSIONS_MAX,
+            ("sessions", |s| s.opened.until_ms),
+            &mut dropped,
+        );
+        newest(
+            &mut self.logins,
+            LOGINS_MAX,
+            ("logins", |l| l.time_ms),
+            &mut dropped,
+        );
+        self.bound_machine(&mut dropped);
         self.left_out.extend(dropped);
         self.left_out.sort_unstable();
         self.left_out.dedup();
@@ -178,8 +188,55 @@ impl EndpointFacts {
     }
 }
 
+impl EndpointFacts {
+    /// The lists about the machine itself.
+    fn bound_machine(&mut self, dropped: &mut Vec<LeftOut>) {
+        newest(
+            &mut self.power,
+            SPANS_MAX,
+            ("power records", |p| p.span.from_ms),
+            dropped,
+        );
+        newest(
+            &mut self.addresses,
+            SPANS_MAX,
+            ("addresses", |a| a.span.from_ms),
+            dropped,
+        );
+        newest(
+            &mut self.clock,
+            SPANS_MAX,
+            ("clock records", |c| c.span.from_ms),
+            dropped,
+        );
+        newest(
+            &mut self.sensors,
+            SPANS_MAX,
+            ("sensor records", |s| s.span.from_ms),
+            dropped,
+        );
+        newest(
+            &mut self.devices,
+            SPANS_MAX,
+            ("device ids", |_| i64::MAX),
+            dropped,
+        );
+        newest(
+            &mut self.remote_control,
+            REMOTE_CONTROL_MAX,
+            ("remote-control findings", |r| r.span.from_ms),
+            dropped,
+        );
+    }
+}
+
 /// Sorts, drops repeats, and keeps the greatest `max`: every fact sorts by time first.
-fn newest<T: Ord>(list: &mut Vec<T>, max: usize, what: &str, dropped: &mut Vec<LeftOut>) {
+fn newest<T: Ord>(
+    list: &mut Vec<T>,
+    max: usize,
+    (what, time_ms): (&str, fn(&T) -> i64),
+    dropped: &mut Vec<LeftOut>,
+) {
     list.sort_unstable();
     list.dedup();
     let over = list.len().saturating_sub(max);
@@ -187,11 +244,13 @@ fn newest<T: Ord>(list: &mut Vec<T>, max: usize, what: &str, dropped: &mut Vec<L
         return;
     }
     list.drain(..over);
+    // What is dropped lies before the first that is kept.
+    let until_ms = list.first().map_or(i64::MAX, time_ms);
     dropped.push(LeftOut {
         what: what.to_owned(),
         span: TimeSpan {
             from_ms: i64::MIN,
-            until_ms: i64::MAX,
+            until_ms,
         },
         count: u64::try_from(over).ok(),
     });
