@@ -209,7 +209,10 @@ fn evidence(draft: EvidenceDraft) -> wire::Evidence {
             .unwrap_or_default()
             .into(),
         summary: draft.summary,
-        event_ids: ids(&draft.event_ids),
+        event_ids: ids(&draft.event_ids)
+            .into_iter()
+            .chain(draft.endpoint_event_ids.iter().map(ToString::to_string))
+            .collect(),
         basis_detail: draft.basis_detail,
     }
 }
