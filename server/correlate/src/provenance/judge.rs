@@ -200,10 +200,12 @@ pub(crate) fn judge(
     for seen in &mut seen {
         seen.learn(&firsts);
     }
-    let windows: Vec<TimeSpan> = firsts
-        .iter()
-        .map(|first| around(first.anchor.window))
-        .collect();
+    let windows = apart(
+        firsts
+            .iter()
+            .map(|first| around(first.anchor.window))
+            .collect(),
+    );
     let mut walk = Walk {
         seen: &seen,
         directory,
@@ -233,6 +235,22 @@ fn around(window: TimeSpan) -> TimeSpan {
         from_ms: window.from_ms.saturating_sub(NEW_MS),
         until_ms: window.until_ms.saturating_add(NEW_MS),
     }
+}
+
+/// The same time as spans that are sorted and apart from each other.
+fn apart(mut spans: Vec<TimeSpan>) -> Vec<TimeSpan> {
+    spans.sort_unstable();
+    let mut merged: Vec<TimeSpan> = Vec::new();
+    for span in spans {
+        match merged
+            .last_mut()
+            .filter(|last| last.until_ms >= span.from_ms)
+        {
+            Some(last) => last.until_ms = last.until_ms.max(span.until_ms),
+            None => merged.push(span),
+        }
+    }
+    merged
 }
 
 impl<'e> Seen<'e> {

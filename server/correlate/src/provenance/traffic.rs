@@ -125,7 +125,7 @@ impl<'f> Flows<'f> {
     }
 
     /// The time in which a window of this length would meet a flow of the person to the provider's name, outside of
-    /// `but` (sorted): when each began and ended, apart from each other, within `within`.
+    /// `but` (sorted, apart): when each began and ended, apart from each other, within `within`.
     pub(crate) fn busy_ms(&self, within: TimeSpan, length_ms: i64, but: &[TimeSpan]) -> i64 {
         let spans = self.relevant.iter().filter(|one| {
             one.user == User::Person && !matches!(one.doubt, Some(Doubt::HiddenName | Doubt::Relay))
@@ -136,7 +136,7 @@ impl<'f> Flows<'f> {
                 until_ms: latest_end_ms(one.flow).min(within.until_ms),
             })
             .filter(|span| span.from_ms < span.until_ms)
-            .filter(|span| !but.iter().any(|own| own.overlaps(*span)))
+            .filter(|span| !is_among(but, *span))
             .collect();
         spans.sort_unstable();
         let mut reached_ms = within.from_ms;
@@ -148,6 +148,13 @@ impl<'f> Flows<'f> {
         }
         busy_ms
     }
+}
+
+/// Whether a span overlaps one of others that are sorted and apart from each other.
+fn is_among(others: &[TimeSpan], span: TimeSpan) -> bool {
+    let before = others.partition_point(|other| other.from_ms <= span.until_ms);
+    let last = before.checked_sub(1).and_then(|at| others.get(at));
+    last.is_some_and(|other| other.overlaps(span))
 }
 
 impl Relevant<'_> {
