@@ -451,10 +451,13 @@ pub struct LinkedEndpoint {
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum WeightsVersion {
-    /// The first.
-    #[default]
+    /// The first, without endpoints.
     #[serde(rename = "2026-11.1")]
     V2026_11_1,
+    /// With provenance and what happened on endpoints.
+    #[default]
+    #[serde(rename = "2026-11.2")]
+    V2026_11_2,
 }
 
 impl WeightsVersion {
@@ -462,6 +465,7 @@ impl WeightsVersion {
     pub fn word(self) -> &'static str {
         match self {
             Self::V2026_11_1 => "2026-11.1",
+            Self::V2026_11_2 => "2026-11.2",
         }
     }
 }
