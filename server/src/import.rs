@@ -20,7 +20,7 @@ use tocsin_proto::id::IdentityId;
 
 pub(crate) use run::Import;
 
-use crate::store::case::{CaseError, MfaBatch, NewMfaEvent};
+use crate::store::case::{CaseError, MfaBatch, NewMfaEvent, RefusedRecords};
 use crate::store::{StateStore, StoreError};
 
 /// Kind of the feed that imported files are.
@@ -35,8 +35,8 @@ const TRIES: u32 = 8;
 /// A record that was understood.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
-    /// What it says.
-    pub(crate) event: MfaEvent,
+    /// What it says, one event or more.
+    pub(crate) events: Vec<MfaEvent>,
     /// As the provider wrote it.
     pub(crate) raw: Vec<u8>,
 }
@@ -57,8 +57,8 @@ pub(crate) struct Portion {
     pub(crate) provider: Provider,
     /// Each names an account.
     pub(crate) records: Vec<Record>,
-    /// Records beside them that could not be read.
-    pub(crate) malformed: u64,
+    /// With the last portion of a file: what of it could not be read.
+    pub(crate) refused: Option<RefusedRecords>,
     /// Now.
     pub(crate) receive_time_ms: i64,
 }
@@ -75,8 +75,10 @@ pub(crate) async fn add(
     let records = portion.records;
     let accounts: BTreeSet<AccountKey> = records
         .iter()
-        .map(|record| record.event.account.clone())
+        .flat_map(|record| &record.events)
+        .map(|event| event.account.clone())
         .collect();
+    let counts: Vec<usize> = records.iter().map(|record| record.events.len()).collect();
     let keys = people::keys(&accounts);
     let packed = tokio::task::spawn_blocking(move || pack(records)).await;
     let events = packed.unwrap_or(Err(StoreError::Damaged { what: "record" }))?;
@@ -86,17 +88,17 @@ pub(crate) async fn add(
         receive_time_ms: portion.receive_time_ms,
         events,
         groups: Vec::new(),
-        malformed: portion.malformed,
+        refused: portion.refused,
     };
     for _ in 0..TRIES {
         batch.groups = people::groups(&state.groups(&keys).await?, &accounts);
         watch(batch.groups.iter().map(|group| group.id).collect());
         match state.add_mfa_events(&batch).await {
             Ok(new) => {
-                let imported = new.iter().filter(|new| **new).count();
+                let imported = records_with_news(&counts, &new);
                 return Ok(Added {
-                    imported: imported as u64,
-                    repeated: (new.len() - imported) as u64,
+                    imported,
+                    repeated: counts.len() as u64 - imported,
                 });
             }
             Err(CaseError::Changed) => {}
@@ -110,19 +112,48 @@ pub(crate) async fn add(
     })
 }
 
-/// Records as they are stored.
+/// Records of which at least one event is new. `counts` says how many events each has.
+fn records_with_news(counts: &[usize], new: &[bool]) -> u64 {
+    let mut rest = new;
+    let mut imported = 0;
+    for count in counts {
+        let (own, after) = rest.split_at_checked(*count).unwrap_or((rest, &[]));
+        imported += u64::from(own.contains(&true));
+        rest = after;
+    }
+    imported
+}
+
+/// Records as they are stored: an event a row, each with the whole record.
 fn pack(records: Vec<Record>) -> Result<Vec<NewMfaEvent>, StoreError> {
     let damaged = || StoreError::Damaged { what: "record" };
     let mut packer = zstd::bulk::Compressor::new(LEVEL).map_err(|_| damaged())?;
-    let mut pack = |record: Record| -> Result<NewMfaEvent, StoreError> {
-        Ok(NewMfaEvent {
-            id: record.event.id,
-            account: people::row(&record.event.account),
-            event_time_ms: record.event.time_ms,
-            event: serde_json::to_vec(&record.event).map_err(|_| damaged())?,
-            raw: packer.compress(&record.raw).map_err(|_| damaged())?,
-            raw_sha256: Sha256::digest(&record.raw).into(),
-        })
-    };
-    records.into_iter().map(&mut pack).collect()
+    let mut packed = Vec::with_capacity(records.len());
+    for record in &records {
+        let raw = packer.compress(&record.raw).map_err(|_| damaged())?;
+        let raw_sha256 = Sha256::digest(&record.raw).into();
+        for event in &record.events {
+            packed.push(NewMfaEvent {
+                id: event.id,
+                account: people::row(&event.account),
+                event_time_ms: event.time_ms,
+                event: serde_json::to_vec(event).map_err(|_| damaged())?,
+                raw: raw.clone(),
+                raw_sha256,
+            });
+        }
+    }
+    Ok(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::records_with_news;
+
+    #[test]
+    fn a_record_is_imported_once_any_of_its_events_is_new() {
+        let new = [true, false, false, false, true, false];
+        assert_eq!(records_with_news(&[1, 2, 3], &new), 2);
+        assert_eq!(records_with_news(&[], &[]), 0);
+    }
 }

@@ -4,7 +4,8 @@
 //! 1 group   prompts that one push sent to several devices      (same request, or within 2 s)
 //!           answers that one answer wrote into several rows    (same request, or within 2 s)
 //! 2 pair    each answer with the prompt it answers: by the provider's ids, else by address and time
-//! 3 leave   an answer without a prompt is an attempt (codes, keys, providers that log no prompt);
+//! 3 join    rows that refer to another provider's prompt with its attempt ([`crate::external`])
+//! 4 leave   an answer without a prompt is an attempt (codes, keys, providers that log no prompt);
 //!           a prompt without an answer is unanswered five minutes later, by event time
 //! ```
 //!
@@ -18,20 +19,24 @@ use serde::{Deserialize, Serialize};
 use tocsin_proto::id::MfaEventId;
 
 use crate::baseline::MINUTE_MS;
+use crate::external::{is_external, join};
 use crate::input::{AccountKey, Factor, MfaEvent, MfaEventKind, Novelty, Origin, Provider, Risk};
 
 /// A push reaches all devices of a person within this time.
 const SAME_PUSH_MS: i64 = 2_000;
 /// Rows of one request at the provider lie within this time.
 const SAME_REQUEST_MS: i64 = 5_000;
+/// Rows of one sign-in lie within this time, at a provider that writes several: a retry of a code or of the
+/// client. Who is asked again later is asked again.
+const SAME_SIGN_IN_MS: i64 = 30_000;
 /// A prompt without an answer is unanswered after this time. Providers end a prompt after 1 to 5 minutes.
 pub(crate) const UNANSWERED_AFTER_MS: i64 = 5 * MINUTE_MS;
 /// An answer that shares no id with its prompt comes within this time.
-const ANSWER_MS_MAX: i64 = UNANSWERED_AFTER_MS + MINUTE_MS / 2;
+pub(crate) const ANSWER_MS_MAX: i64 = UNANSWERED_AFTER_MS + MINUTE_MS / 2;
 /// An answer that shares an id with its prompt comes within this time.
 const ANSWER_BY_ID_MS_MAX: i64 = 10 * MINUTE_MS;
 /// Prompts before an answer that are looked at, newest first.
-const PROMPTS_BEFORE_ANSWER_MAX: usize = 256;
+pub(crate) const PROMPTS_BEFORE_ANSWER_MAX: usize = 256;
 /// Rows of the same sign-in, for what the prompt's own row does not say, lie within this time.
 const NEIGHBOR_MS: i64 = 2 * MINUTE_MS;
 
@@ -149,7 +154,11 @@ pub(crate) fn attempts<'a>(
     );
     let answers = group(events.iter().copied().filter(|e| e.kind.is_answer()));
     let neighbors = Neighbors::new(events);
-    let mut attempts: Vec<Attempt<'a>> = pair(prompts, answers)
+    let passwords = events
+        .iter()
+        .copied()
+        .filter(|e| e.kind == MfaEventKind::PasswordAccepted && is_external(e));
+    let mut attempts: Vec<Attempt<'a>> = join(pair(prompts, answers), passwords)
         .into_iter()
         .filter_map(|rows| merge(rows, observed_until_ms, &neighbors))
         .collect();
@@ -158,7 +167,7 @@ pub(crate) fn attempts<'a>(
 }
 
 /// Rows that say the same thing once.
-type Group<'a> = Vec<&'a MfaEvent>;
+pub(crate) type Group<'a> = Vec<&'a MfaEvent>;
 
 fn start_ms(group: &Group<'_>) -> i64 {
     group.first().map_or(0, |event| event.time_ms)
@@ -170,6 +179,7 @@ fn group<'a>(rows: impl Iterator<Item = &'a MfaEvent>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut by_request = BTreeMap::new();
     let mut by_origin = BTreeMap::new();
+    let mut by_sign_in = BTreeMap::new();
     for row in rows {
         let account = account_name(&row.account);
         let request = row
@@ -183,7 +193,15 @@ fn group<'a>(rows: impl Iterator<Item = &'a MfaEvent>) -> Vec<Group<'a>> {
             MfaEventKind::Approved => (row.kind, None),
             _ => (MfaEventKind::Error, None),
         };
-        let origin = (row.provider, account, outcome, factor, row.origin.ip);
+        let sign_in = Some(row)
+            .filter(|row| row.provider.writes_a_sign_in_in_rows())
+            .and_then(|row| row.flow.authentication.as_deref());
+        let own = sign_in.or_else(|| {
+            let is_once = row.provider.writes_an_attempt_once();
+            row.flow.transaction.as_deref().filter(|_| is_once)
+        });
+        let origin = (row.provider, account, outcome, factor, row.origin.ip, own);
+        let sign_in = sign_in.map(|id| (row.provider, account, id));
         let near = |index: Option<&usize>, within_ms: i64| {
             index.copied().filter(|index| {
                 groups
@@ -196,6 +214,12 @@ fn group<'a>(rows: impl Iterator<Item = &'a MfaEvent>) -> Vec<Group<'a>> {
             SAME_REQUEST_MS,
         )
         .or_else(|| near(by_origin.get(&origin), SAME_PUSH_MS))
+        .or_else(|| {
+            near(
+                sign_in.and_then(|key| by_sign_in.get(&key)),
+                SAME_SIGN_IN_MS,
+            )
+        })
         .unwrap_or(groups.len());
         match groups.get_mut(index) {
             Some(group) => group.push(row),
@@ -203,6 +227,9 @@ fn group<'a>(rows: impl Iterator<Item = &'a MfaEvent>) -> Vec<Group<'a>> {
         }
         if let Some(key) = request {
             by_request.insert(key, index);
+        }
+        if let Some(key) = sign_in {
+            by_sign_in.insert(key, index);
         }
         by_origin.insert(origin, index);
     }
@@ -366,9 +393,11 @@ fn merge<'a>(
         .iter()
         .copied()
         .find(|event| event.kind == MfaEventKind::PromptSent);
-    let lead = prompt.or_else(|| rows.first().copied())?;
+    let own = || rows.iter().copied().find(|event| !is_external(event));
+    let lead = prompt.or_else(own).or_else(|| rows.first().copied())?;
     let answer = rows
         .iter()
+        .filter(|event| !is_external(event) || is_external(lead))
         .filter_map(|event| AttemptResult::of(event.kind).map(|result| (result, event.time_ms)))
         .max_by_key(|(result, time_ms)| (result.precedence(), core::cmp::Reverse(*time_ms)));
     let timeout_ms = lead.time_ms.saturating_add(UNANSWERED_AFTER_MS);

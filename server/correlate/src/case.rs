@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tocsin_proto::id::MfaEventId;
 
-use crate::attempt::AttemptResult;
+use crate::attempt::{Attempt, AttemptResult};
 use crate::baseline::{DAY_MS, HOUR_MS, Standing, same_device};
 use crate::episode::Episode;
 use crate::input::{MfaEventKind, Origin, TimeSpan};
@@ -165,7 +165,8 @@ impl<'t, 'a> Case<'t, 'a> {
                 .or_insert(time_ms);
         };
         for item in &self.items {
-            if item.is_kind(MfaEventKind::PasswordAccepted) {
+            let knew = |attempt: &Attempt<'_>| attempt.has(MfaEventKind::PasswordAccepted);
+            if item.is_kind(MfaEventKind::PasswordAccepted) || item.attempt().is_some_and(knew) {
                 reach(StageName::CredentialKnown, item.time_ms);
             }
             if item.is_refusal() || self.is_prompt_of_this(item) {

@@ -14,37 +14,11 @@ use tocsin_proto::id::{EndpointId, IdentityId, MfaEventId};
 use crate::baseline::Baseline;
 use crate::directory::SignInDirectory;
 use crate::fact::EndpointFacts;
+pub use crate::provider::Provider;
 
 /// MFA events of one person that are looked at; where there are more, the newest. A person who signs in
 /// fifty times a day reaches it in about a year.
 pub const EVENTS_MAX: usize = 20_000;
-
-/// An identity provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    /// Okta, Classic and Identity Engine.
-    Okta,
-}
-
-impl Provider {
-    /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::Okta];
-
-    /// Its word, in JSON and on screens.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Okta => "okta",
-        }
-    }
-
-    /// How people write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Okta => "Okta",
-        }
-    }
-}
 
 /// An account at a provider.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -200,6 +174,8 @@ pub enum Factor {
     SecurityQuestion,
     /// A code that stands in for a factor.
     BypassCode,
+    /// One that another provider asks for: its own record of it tells more.
+    External,
     /// Something else.
     Other,
 }
@@ -218,6 +194,7 @@ impl Factor {
             Self::HardwareToken => "hardware_token",
             Self::SecurityQuestion => "security_question",
             Self::BypassCode => "bypass_code",
+            Self::External => "external",
             Self::Other => "other",
         }
     }

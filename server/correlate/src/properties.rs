@@ -7,8 +7,8 @@ use tocsin_proto::id::MfaEventId;
 
 use crate::story::{Story, account};
 use crate::{
-    Actor, EVENTS_MAX, Factor, FlowIds, Input, MfaEvent, MfaEventKind, Novelty, Origin, Outcome,
-    Place, Provider, correlate,
+    AccountKey, Actor, EVENTS_MAX, Factor, FlowIds, Input, MfaEvent, MfaEventKind, Novelty, Origin,
+    Outcome, Place, Provider, correlate,
 };
 
 const KINDS: &[MfaEventKind] = &[
@@ -33,18 +33,36 @@ const KINDS: &[MfaEventKind] = &[
     MfaEventKind::AppAccess,
 ];
 
+/// Each writes a sign-in in its own way.
+const PROVIDERS: &[Provider] = &[
+    Provider::Okta,
+    Provider::Entra,
+    Provider::Duo,
+    Provider::Auth0,
+];
+
 fn event() -> impl Strategy<Value = MfaEvent> {
-    let shape = (0..KINDS.len(), 0..4_u8, 0..4_u8, any::<bool>(), 0..4_u8);
+    let shape = (0..KINDS.len(), 0..4_u8, 0..4_u8, any::<bool>(), 0..16_u8);
     // Few values and many ties: same times, same addresses, same requests.
     (0..400_u64, 0..3_000_i64, shape).prop_map(
         |(id, minutes, (kind, ip, device, other, request))| {
             let kind = KINDS[kind];
+            let provider = PROVIDERS[usize::from(request / 4)];
+            let request = request % 4;
+            let factor = match (device, provider) {
+                (3, _) => Factor::Sms,
+                (2, Provider::Entra) => Factor::External,
+                _ => Factor::Push,
+            };
             MfaEvent {
                 id: MfaEventId::derive(&[&id.to_be_bytes()]),
-                provider: Provider::Okta,
+                provider,
                 time_ms: 1_770_000_000_000 + minutes / 3 * 90_000,
                 kind,
-                account: account(),
+                account: AccountKey {
+                    provider,
+                    ..account()
+                },
                 display_name: None,
                 actor: (other && kind == MfaEventKind::FactorReset).then(|| Actor {
                     kind: "User".into(),
@@ -62,14 +80,11 @@ fn event() -> impl Strategy<Value = MfaEvent> {
                     ..Origin::default()
                 },
                 previous_ip: None,
-                factor: Some(if device == 3 {
-                    Factor::Sms
-                } else {
-                    Factor::Push
-                }),
+                factor: Some(factor),
                 application: None,
                 flow: FlowIds {
                     transaction: (request > 1).then(|| format!("request {request}")),
+                    authentication: (request % 2 == 1).then(|| format!("sign-in {device}")),
                     ..FlowIds::default()
                 },
                 novelty: Novelty {
@@ -87,7 +102,10 @@ fn input(events: Vec<MfaEvent>) -> Input {
     let until_ms = events.iter().map(|event| event.time_ms).max().unwrap_or(0);
     Input {
         mfa_events: events,
-        observed_until_ms: [(Provider::Okta, until_ms)].into(),
+        observed_until_ms: PROVIDERS
+            .iter()
+            .map(|provider| (*provider, until_ms))
+            .collect(),
         ..Story::new().input()
     }
 }

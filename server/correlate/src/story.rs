@@ -26,6 +26,7 @@ pub(crate) struct Story {
     risk: Option<Risk>,
     privileged: bool,
     endpoints: Vec<LinkedEndpoint>,
+    provider: Provider,
 }
 
 pub(crate) fn ms(time: &str) -> i64 {
@@ -76,6 +77,7 @@ impl Story {
             risk: None,
             privileged: false,
             endpoints: Vec::new(),
+            provider: Provider::Okta,
         }
         .home()
     }
@@ -145,6 +147,11 @@ impl Story {
         Self { factor, ..self }
     }
 
+    /// Whose log the next events are in; Dana's account there is called the same.
+    pub(crate) fn at_provider(self, provider: Provider) -> Self {
+        Self { provider, ..self }
+    }
+
     pub(crate) fn flow(self, flow: FlowIds) -> Self {
         Self { flow, ..self }
     }
@@ -172,10 +179,13 @@ impl Story {
         let is_about_factor = kind == MfaEventKind::PromptSent || kind.is_answer();
         self.events.push(MfaEvent {
             id: MfaEventId::derive(&[b"story", &n.to_be_bytes()]),
-            provider: Provider::Okta,
+            provider: self.provider,
             time_ms: self.now_ms,
             kind,
-            account: account(),
+            account: AccountKey {
+                provider: self.provider,
+                ..account()
+            },
             display_name: Some("Dana Reyes".into()),
             actor: None,
             origin: self.origin.clone(),
@@ -188,6 +198,15 @@ impl Story {
             detail: None,
         });
         self
+    }
+
+    /// A row that refers to another provider's prompt.
+    pub(crate) fn external(self, kind: MfaEventKind) -> Self {
+        let mut story = self.event(kind);
+        if let Some(event) = story.events.last_mut() {
+            event.factor = Some(Factor::External);
+        }
+        story
     }
 
     pub(crate) fn by_help_desk(mut self, kind: MfaEventKind) -> Self {
@@ -247,7 +266,10 @@ impl Story {
             },
             mfa_events: self.events(),
             endpoints: self.endpoints.clone(),
-            observed_until_ms: [(Provider::Okta, last_ms + 3_600_000)].into(),
+            observed_until_ms: Provider::ALL
+                .iter()
+                .map(|provider| (*provider, last_ms + 3_600_000))
+                .collect(),
             baseline: Baseline::default(),
             directory: crate::SignInDirectory::default(),
             weights: WeightsVersion::default(),

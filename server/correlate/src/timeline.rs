@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use tocsin_proto::id::MfaEventId;
+
 use crate::attempt::{Attempt, AttemptResult};
 use crate::baseline::{Baseline, DAY_MS, HOUR_MS, MINUTE_MS, Standing, same_device, same_place};
 use crate::input::{MfaEvent, MfaEventKind, Novelty, Origin};
@@ -203,10 +205,16 @@ pub(crate) fn timeline<'a>(
     attempts: Vec<Attempt<'a>>,
     baseline: Baseline,
 ) -> Timeline<'a> {
+    // Prompts and answers always are part of an attempt, other events where they belong to one.
+    let in_attempts: BTreeSet<MfaEventId> = attempts
+        .iter()
+        .flat_map(|attempt| &attempt.events)
+        .map(|event| event.id)
+        .collect();
     let others = events
         .iter()
         .copied()
-        .filter(|event| event.kind != MfaEventKind::PromptSent && !event.kind.is_answer())
+        .filter(|event| !in_attempts.contains(&event.id))
         .map(What::Event);
     let mut whats: Vec<What<'a>> = attempts
         .into_iter()

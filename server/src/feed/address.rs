@@ -3,7 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address in a text; `None` where there is none. An IPv4 address written as IPv6 is IPv4.
+/// The address in a text; `None` where there is none, which some write as `0.0.0.0`. An IPv4 address written as
+/// IPv6 is IPv4.
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let whole = text
@@ -11,7 +12,9 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
         .ok()
         .or_else(|| bracketed(text))
         .or_else(|| with_port(text));
-    whole.map(|ip| ip.to_canonical())
+    whole
+        .map(|ip| ip.to_canonical())
+        .filter(|ip| !ip.is_unspecified())
 }
 
 /// `[2001:db8::1]` or `[2001:db8::1]:443`.
@@ -80,6 +83,8 @@ mod tests {
             "unknown",
             "192.0.2",
             "192.0.2.1:x",
+            "0.0.0.0",
+            "::",
             "192.0.2.1:99999",
             "[::1",
             "1.2.3.4.5",

@@ -11,24 +11,30 @@
 
 mod address;
 mod country;
+mod duo;
+mod entra;
 mod okta;
+mod secret;
 pub(crate) mod split;
+mod time;
+mod value;
 
 use std::borrow::Cow;
 
 use serde_json::Value;
-use tocsin_correlate::{MfaEvent, Provider};
+use tocsin_correlate::{AccountKey, FlowIds, MfaEvent, MfaEventKind, Novelty, Origin, Provider};
+use tocsin_proto::id::MfaEventId;
 
 use self::split::EnvelopePath;
 
-/// Bytes of a text that is kept of a record: user agents are the longest.
-const TEXT_BYTES_MAX: usize = 1024;
+/// MFA events that one record may hold. Google writes several into one; nobody writes so many.
+const EVENTS_MAX: usize = 16;
 
 /// What a record is.
 #[derive(Debug)]
 pub(crate) enum Parsed<'a> {
-    /// An MFA event, with the record as it is to be kept: as it came, or without secrets.
-    Event(Box<MfaEvent>, Cow<'a, [u8]>),
+    /// Its MFA events, one or more, with the record as it is to be kept: as it came, or without secrets.
+    Events(Vec<MfaEvent>, Cow<'a, [u8]>),
     /// A good record of a kind that is not used: which.
     Unused(String),
 }
@@ -53,93 +59,114 @@ pub(crate) enum RecordError {
         /// What it should be, with its article.
         expected: &'static str,
     },
+    /// More MFA events than a record can have.
+    #[error("holds more than {EVENTS_MAX} events")]
+    TooMany,
 }
 
-/// A provider's name that is none.
+/// A name that is none of a format.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{name}' is not a provider; there is: {}", provider_names())]
-pub(crate) struct UnknownProvider {
+#[error("'{name}' is not a provider; there is: {}", Format::names())]
+pub(crate) struct UnknownFormat {
     /// What was given, cut to 64 characters.
     pub(crate) name: String,
 }
 
-fn provider_names() -> String {
-    let names: Vec<&str> = Provider::ALL
-        .iter()
-        .map(|provider| provider.word())
-        .collect();
-    names.join(", ")
+/// How the records of a file are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Okta's System Log.
+    Okta,
+    /// Entra ID's sign-ins and audits.
+    Entra,
+    /// Duo's Admin API logs.
+    Duo,
 }
 
-/// The provider with this name.
-///
-/// # Errors
-/// Names all there are.
-pub(crate) fn provider(name: &str) -> Result<Provider, UnknownProvider> {
-    let found = Provider::ALL
-        .iter()
-        .copied()
-        .find(|provider| provider.word() == name);
-    found.ok_or_else(|| UnknownProvider {
-        name: name.chars().take(64).collect(),
-    })
-}
+impl Format {
+    /// Every format that is known by its provider's name.
+    const ALL: &'static [Self] = &[Self::Okta, Self::Entra, Self::Duo];
 
-/// Where in a file's object the provider's records may stand.
-pub(crate) fn envelopes(provider: Provider) -> &'static [EnvelopePath] {
-    match provider {
-        Provider::Okta => okta::ENVELOPES,
+    fn names() -> String {
+        let names: Vec<&str> = Self::ALL
+            .iter()
+            .map(|format| format.provider().word())
+            .collect();
+        names.join(", ")
     }
-}
 
-/// Understands one record.
-///
-/// # Errors
-/// Why it cannot be read.
-pub(crate) fn parse(provider: Provider, raw: &[u8]) -> Result<Parsed<'_>, RecordError> {
-    // Depth is bounded here too: serde_json gives up at 128.
-    let record: Value = serde_json::from_slice(raw).map_err(|_| RecordError::NotAnObject)?;
-    if !record.is_object() {
-        return Err(RecordError::NotAnObject);
-    }
-    match provider {
-        Provider::Okta => okta::parse(record, raw),
-    }
-}
-
-/// A field by its path. Some exports fold the letters of keys; they are found all the same.
-fn field<'a>(record: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    path.iter().try_fold(record, |value, key| {
-        let object = value.as_object()?;
-        object.get(*key).or_else(|| {
-            let mut fields = object.iter();
-            fields
-                .find(|(name, _)| name.eq_ignore_ascii_case(key))
-                .map(|(_, value)| value)
+    /// The format with this name.
+    ///
+    /// # Errors
+    /// Names all there are.
+    pub(crate) fn of(name: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL
+            .iter()
+            .copied()
+            .find(|format| format.provider().word() == name);
+        found.ok_or_else(|| UnknownFormat {
+            name: name.chars().take(64).collect(),
         })
-    })
-}
-
-/// A text by its path; absent where it is one of the words by which providers say that they do not know.
-fn text(record: &Value, path: &[&str]) -> Option<String> {
-    known(field(record, path)?.as_str()?)
-}
-
-fn known(text: &str) -> Option<String> {
-    const UNKNOWN: &[&str] = &["", "-", "null", "none", "unknown", "n/a", "undefined"];
-    let is_unknown = UNKNOWN
-        .iter()
-        .any(|word| text.trim().eq_ignore_ascii_case(word));
-    (!is_unknown).then(|| cut(text, TEXT_BYTES_MAX).to_owned())
-}
-
-/// At most so many bytes, and no half characters.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = bytes_max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
     }
-    text.get(..end).unwrap_or_default()
+
+    /// Whose records they are.
+    pub(crate) fn provider(self) -> Provider {
+        match self {
+            Self::Okta => Provider::Okta,
+            Self::Entra => Provider::Entra,
+            Self::Duo => Provider::Duo,
+        }
+    }
+
+    /// Where in a file's object the records may stand.
+    pub(crate) fn envelopes(self) -> &'static [EnvelopePath] {
+        match self {
+            Self::Okta => okta::ENVELOPES,
+            Self::Entra => entra::ENVELOPES,
+            Self::Duo => duo::ENVELOPES,
+        }
+    }
+
+    /// Understands one record.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn parse(self, raw: &[u8]) -> Result<Parsed<'_>, RecordError> {
+        // Depth is bounded here too: serde_json gives up at 128.
+        let record: Value = serde_json::from_slice(raw).map_err(|_| RecordError::NotAnObject)?;
+        if !record.is_object() {
+            return Err(RecordError::NotAnObject);
+        }
+        match self {
+            Self::Okta => okta::parse(record, raw),
+            Self::Entra => entra::parse(record, raw),
+            Self::Duo => duo::parse(&record, raw),
+        }
+    }
+}
+
+/// An event that says what every event says, and nothing else yet. `ids` are the provider's own ids of the
+/// record, from which its id follows.
+fn event(ids: &[&[u8]], time_ms: i64, kind: MfaEventKind, account: AccountKey) -> MfaEvent {
+    let mut parts = vec![account.provider.word().as_bytes()];
+    parts.extend(ids);
+    MfaEvent {
+        id: MfaEventId::derive(&parts),
+        provider: account.provider,
+        time_ms,
+        kind,
+        account,
+        display_name: None,
+        actor: None,
+        origin: Origin::default(),
+        previous_ip: None,
+        factor: None,
+        application: None,
+        flow: FlowIds::default(),
+        novelty: Novelty::default(),
+        risk: None,
+        detail: None,
+    }
 }
 
 #[cfg(test)]
@@ -148,40 +175,25 @@ mod tests {
 
     #[test]
     fn an_unknown_provider_is_told_what_there_is() {
-        assert_eq!(provider("okta"), Ok(Provider::Okta));
-        let error = provider("entra").unwrap_err();
+        assert_eq!(Format::of("okta"), Ok(Format::Okta));
+        let error = Format::of("octa").unwrap_err();
+        let names = Format::names();
         assert_eq!(
             error.to_string(),
-            "'entra' is not a provider; there is: okta"
+            format!("'octa' is not a provider; there is: {names}")
         );
-        assert_eq!(provider(&"x".repeat(1000)).unwrap_err().name.len(), 64);
+        assert_eq!(Format::of(&"x".repeat(1000)).unwrap_err().name.len(), 64);
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for raw in ["", "3", "[]", "\"x\"", "{", "null"] {
-            let error = parse(Provider::Okta, raw.as_bytes()).unwrap_err();
-            assert_eq!(error, RecordError::NotAnObject, "{raw}");
+        for format in Format::ALL {
+            for raw in ["", "3", "[]", "\"x\"", "{", "null"] {
+                let error = format.parse(raw.as_bytes()).unwrap_err();
+                assert_eq!(error, RecordError::NotAnObject, "{raw}");
+            }
+            let deep = format!("{}{}", "{\"a\":".repeat(200), "}".repeat(200));
+            assert!(format.parse(deep.as_bytes()).is_err());
         }
-        let deep = format!("{}{}", "{\"a\":".repeat(200), "}".repeat(200));
-        assert!(parse(Provider::Okta, deep.as_bytes()).is_err());
-    }
-
-    #[test]
-    fn words_for_not_known_are_absent() {
-        for word in ["", " ", "-", "null", "NULL", "unknown", "Unknown", "None"] {
-            assert_eq!(known(word), None, "{word}");
-        }
-        assert_eq!(known("nullable").as_deref(), Some("nullable"));
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        assert_eq!(cut("aéé", 2), "a");
-        assert_eq!(cut("aéé", 3), "aé");
-        assert_eq!(
-            known(&"é".repeat(2_000)).map(|text| text.len()),
-            Some(TEXT_BYTES_MAX)
-        );
     }
 }

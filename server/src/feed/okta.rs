@@ -18,20 +18,21 @@
 mod kind;
 mod security;
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 use tocsin_correlate::{
     AccountKey, Actor, Factor, FlowIds, MfaEvent, MfaEventKind, Origin, Place, Provider,
-    fold_login, identity_keys, is_address,
+    fold_login, identity_keys,
 };
 use tocsin_proto::id::MfaEventId;
 
 use self::kind::Reading;
 use super::address::address;
 use super::country::country;
+use super::secret::{REDACTED, kept, redact, typed};
 use super::split::EnvelopePath;
-use super::{Parsed, RecordError, field, text};
+use super::time::required_text_time_ms;
+use super::value::{field, required, text};
+use super::{Parsed, RecordError};
 
 /// Event hooks, and what pipelines put around lists.
 pub(super) const ENVELOPES: &[EnvelopePath] = &[
@@ -43,12 +44,6 @@ pub(super) const ENVELOPES: &[EnvelopePath] = &[
     &["value"],
 ];
 
-/// What a typed secret is replaced by.
-const REDACTED: &str = "[redacted]";
-
-/// Earliest time that a record can have: Okta is younger.
-const TIME_MS_MIN: i64 = 1_199_145_600_000;
-
 /// Understands one record.
 pub(super) fn parse(mut record: Value, raw: &[u8]) -> Result<Parsed<'_>, RecordError> {
     let event_type = required(&record, "eventType")?;
@@ -57,7 +52,7 @@ pub(super) fn parse(mut record: Value, raw: &[u8]) -> Result<Parsed<'_>, RecordE
         Reading::Unused => return Ok(Parsed::Unused(event_type)),
     };
     let uuid = required(&record, "uuid")?;
-    let time_ms = published(&record)?;
+    let time_ms = required_text_time_ms(&record, "published")?;
     let secret = typed_secret(&record, kind);
     if let Some(secret) = &secret {
         redact(&mut record, secret);
@@ -86,46 +81,13 @@ pub(super) fn parse(mut record: Value, raw: &[u8]) -> Result<Parsed<'_>, RecordE
         risk: security::risk(&record),
         detail: text(&record, &["outcome", "reason"]),
     };
-    let kept = if secret.is_some() {
-        Cow::Owned(record.to_string().into_bytes())
-    } else {
-        Cow::Borrowed(raw)
-    };
-    Ok(Parsed::Event(Box::new(event), kept))
-}
-
-fn required(record: &Value, name: &'static str) -> Result<String, RecordError> {
-    let value = field(record, &[name]).filter(|value| !value.is_null());
-    let value = value.ok_or(RecordError::Missing { field: name })?;
-    if !value.is_string() {
-        return Err(RecordError::Wrong {
-            field: name,
-            expected: "a text",
-        });
-    }
-    text(record, &[name]).ok_or(RecordError::Missing { field: name })
+    let kept = kept(&record, raw, secret.is_some());
+    Ok(Parsed::Events(vec![event], kept))
 }
 
 /// A value of `debugData`.
 fn debug(record: &Value, name: &str) -> Option<String> {
     text(record, &["debugContext", "debugData", name])
-}
-
-/// RFC 3339; exports without a zone mean UTC.
-fn published(record: &Value) -> Result<i64, RecordError> {
-    let time = required(record, "published")?;
-    let time = time.trim();
-    let stamp = time.parse::<jiff::Timestamp>().ok().or_else(|| {
-        let civil = time.parse::<jiff::civil::DateTime>().ok()?;
-        jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()
-    });
-    let stamp = stamp
-        .map(jiff::Timestamp::as_millisecond)
-        .filter(|ms| *ms >= TIME_MS_MIN);
-    stamp.ok_or(RecordError::Wrong {
-        field: "published",
-        expected: "a time (RFC 3339)",
-    })
 }
 
 /// Whose event it is.
@@ -202,18 +164,7 @@ fn typed_secret(record: &Value, kind: MfaEventKind) -> Option<String> {
     if !failed && kind != MfaEventKind::PrimaryFailed {
         return None;
     }
-    let typed = field(record, &["actor", "alternateId"])?.as_str()?;
-    (super::known(typed).is_some() && !is_address(&fold_login(typed))).then(|| typed.to_owned())
-}
-
-/// Replaces every text that is the secret, wherever it stands.
-fn redact(value: &mut Value, secret: &str) {
-    match value {
-        Value::String(text) if text == secret => REDACTED.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, secret)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| redact(field, secret)),
-        _ => {}
-    }
+    typed(field(record, &["actor", "alternateId"])?.as_str()?)
 }
 
 fn origin(record: &Value) -> Origin {

@@ -1,12 +1,13 @@
 //! From a file's bytes to records, and the count of everything that is none. Runs on blocking threads.
 
-use tocsin_correlate::{Provider, identity_keys};
+use sha2::{Digest, Sha256};
+use tocsin_correlate::{MfaEvent, identity_keys};
 use tocsin_proto::console::v1::{ImportProblem, ImportSummary};
 use tocsin_proto::limits::IMPORT_PROBLEMS_MAX;
 
 use super::Record;
 use crate::feed::split::{Piece, Splitter};
-use crate::feed::{self, Parsed};
+use crate::feed::{Format, Parsed};
 
 /// Bytes that are split before what came out of them is understood: bounds how many pieces there are at once.
 const STEP_BYTES: usize = 64 << 10;
@@ -14,11 +15,19 @@ const STEP_BYTES: usize = 64 << 10;
 /// Bytes of one problem's reason.
 const REASON_BYTES_MAX: usize = 512;
 
+/// How far ahead of this server's clock a record may be dated. By the newest record of a provider its prompts are
+/// known to be unanswered: one from next year would make every prompt that waits look ignored.
+const AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+
 /// A file on its way in.
 #[derive(Debug)]
 pub(super) struct Reader {
-    provider: Provider,
+    format: Format,
     splitter: Splitter,
+    /// Of all bytes taken.
+    digest: Sha256,
+    /// Records dated later are refused.
+    latest_ms: i64,
     /// Understood and not stored yet.
     pub(super) records: Vec<Record>,
     /// Bytes of them.
@@ -31,10 +40,12 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Nothing yet.
-    pub(super) fn new(provider: Provider) -> Self {
+    pub(super) fn new(format: Format, now_ms: i64) -> Self {
         Self {
-            splitter: Splitter::new(feed::envelopes(provider)),
-            provider,
+            splitter: Splitter::new(format.envelopes()),
+            format,
+            digest: Sha256::new(),
+            latest_ms: now_ms.saturating_add(AHEAD_MS_MAX),
             records: Vec::new(),
             record_bytes: 0,
             bytes_read: 0,
@@ -45,6 +56,7 @@ impl Reader {
     /// Takes the next bytes.
     pub(super) fn push(&mut self, chunk: &[u8]) {
         self.bytes_read = self.bytes_read.saturating_add(chunk.len() as u64);
+        self.digest.update(chunk);
         let mut pieces = Vec::new();
         for step in chunk.chunks(STEP_BYTES) {
             self.splitter.push(step, &mut pieces);
@@ -66,21 +78,29 @@ impl Reader {
         std::mem::take(&mut self.records)
     }
 
+    /// SHA-256 of the whole file, once it has ended.
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        self.digest.clone().finalize().into()
+    }
+
     fn piece(&mut self, piece: Piece) {
         self.summary.records += 1;
         let (line, bytes) = match piece {
             Piece::Record { line, bytes } => (line, bytes),
             Piece::Problem { line, reason } => return self.problem(line, &reason),
         };
-        match feed::parse(self.provider, &bytes) {
+        match self.format.parse(&bytes) {
             Ok(Parsed::Unused(_kind)) => self.summary.unused += 1,
-            Ok(Parsed::Event(event, _)) if identity_keys(&event.account).is_empty() => {
+            Ok(Parsed::Events(events, _)) if events.iter().any(is_nobodys) => {
                 self.problem(line, "names no account");
             }
-            Ok(Parsed::Event(event, raw)) => {
-                self.record_bytes += raw.len();
+            Ok(Parsed::Events(events, _)) if events.iter().any(|e| e.time_ms > self.latest_ms) => {
+                self.problem(line, "is dated more than a day after this server's time");
+            }
+            Ok(Parsed::Events(events, raw)) => {
+                self.record_bytes += raw.len() * events.len();
                 self.records.push(Record {
-                    event: *event,
+                    events,
                     raw: raw.into_owned(),
                 });
             }
@@ -100,5 +120,65 @@ impl Reader {
                 reason: reason.get(..end).unwrap_or_default().to_owned(),
             });
         }
+    }
+}
+
+fn is_nobodys(event: &MfaEvent) -> bool {
+    identity_keys(&event.account).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_773_281_411_000;
+
+    fn record(time: &str) -> String {
+        format!(
+            r#"{{"eventType":"user.session.start","uuid":"{time}","published":"{time}",
+            "outcome":{{"result":"SUCCESS"}},
+            "actor":{{"type":"User","id":"00u1","alternateId":"dana@example.com"}}}}"#
+        )
+        .replace('\n', "")
+    }
+
+    fn read(file: &str) -> Reader {
+        let mut reader = Reader::new(Format::Okta, NOW_MS);
+        reader.push(file.as_bytes());
+        reader.finish();
+        reader
+    }
+
+    #[test]
+    fn a_record_from_the_future_is_refused_with_its_line() {
+        // A day ahead and a second more; a clock that is off by hours is common.
+        let file = [
+            record("2026-03-12T02:10:11Z"),
+            record("2026-03-13T02:10:12Z"),
+            record("2026-03-13T02:10:11Z"),
+            record("9999-12-31T00:00:00Z"),
+        ]
+        .join("\n");
+        let reader = read(&file);
+        assert_eq!(reader.records.len(), 2);
+        let lines: Vec<u64> = reader.summary.problems.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [2, 4]);
+        assert!(
+            reader.summary.problems[0]
+                .reason
+                .starts_with("is dated more than a day")
+        );
+    }
+
+    #[test]
+    fn a_files_digest_does_not_depend_on_its_pieces() {
+        let file = record("2026-03-12T02:10:11Z");
+        let mut reader = Reader::new(Format::Okta, NOW_MS);
+        for byte in file.as_bytes() {
+            reader.push(&[*byte]);
+        }
+        reader.finish();
+        assert_eq!(reader.sha256(), read(&file).sha256());
+        assert_ne!(reader.sha256(), read(&format!("{file}\n")).sha256());
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tocsin_correlate::Provider;
 use tocsin_proto::console::v1::ImportSummary;
 
 use super::read::Reader;
 use super::{Portion, Record, add};
 use crate::clock::now_ms;
+use crate::feed::Format;
+use crate::store::case::RefusedRecords;
 use crate::store::{StateStore, StoreError};
 use crate::task::correlate::{Correlator, Tally};
 
@@ -23,13 +24,11 @@ pub(crate) struct Import {
     state: Arc<dyn StateStore>,
     correlator: Arc<Correlator>,
     tally: Arc<Tally>,
-    provider: Provider,
+    format: Format,
     /// `None` while a blocking thread has it.
     reader: Option<Reader>,
     imported: u64,
     repeated: u64,
-    /// Malformed records that are counted in the store.
-    told: u64,
 }
 
 impl Import {
@@ -37,17 +36,16 @@ impl Import {
     pub(crate) fn new(
         state: Arc<dyn StateStore>,
         correlator: Arc<Correlator>,
-        provider: Provider,
+        format: Format,
     ) -> Self {
         Self {
             tally: correlator.tally(),
             state,
             correlator,
-            provider,
-            reader: Some(Reader::new(provider)),
+            format,
+            reader: Some(Reader::new(format, now_ms())),
             imported: 0,
             repeated: 0,
-            told: 0,
         }
     }
 
@@ -66,7 +64,7 @@ impl Import {
         let full = self.reader.as_ref().is_some_and(|reader| {
             reader.records.len() >= RECORDS_MAX || reader.record_bytes >= RECORD_BYTES_MAX
         });
-        if full { self.store().await } else { Ok(()) }
+        if full { self.store(None).await } else { Ok(()) }
     }
 
     /// Takes the end: stores the rest, correlates, and sums up.
@@ -75,7 +73,14 @@ impl Import {
     /// Where the store fails.
     pub(crate) async fn finish(mut self) -> Result<ImportSummary, StoreError> {
         self.read(Reader::finish).await?;
-        self.store().await?;
+        let refused = self.reader.as_ref().and_then(|reader| {
+            let count = reader.summary.malformed;
+            (count > 0).then(|| RefusedRecords {
+                file_sha256: reader.sha256(),
+                count,
+            })
+        });
+        self.store(refused).await?;
         self.correlator.settle().await?;
         let summary = self.reader.take().map(|reader| reader.summary);
         let (incidents_opened, incidents_updated) = self.tally.counts();
@@ -107,31 +112,27 @@ impl Import {
         Ok(())
     }
 
-    /// Stores what was read, some records in each transaction.
-    async fn store(&mut self) -> Result<(), StoreError> {
+    /// Stores what was read, some records in each transaction; with the last of them what was refused.
+    async fn store(&mut self, mut refused: Option<RefusedRecords>) -> Result<(), StoreError> {
         let Some(reader) = &mut self.reader else {
             return Ok(());
         };
-        let mut records = reader.take().into_iter();
-        let malformed = reader.summary.malformed;
-        loop {
+        let mut records = reader.take().into_iter().peekable();
+        while records.peek().is_some() || refused.is_some() {
             let part: Vec<Record> = records.by_ref().take(RECORDS_MAX).collect();
-            let new_malformed = malformed - self.told;
-            if part.is_empty() && new_malformed == 0 {
-                return Ok(());
-            }
+            let is_last = records.peek().is_none();
             let portion = Portion {
-                provider: self.provider,
+                provider: self.format.provider(),
                 records: part,
-                malformed: new_malformed,
+                refused: refused.take_if(|_| is_last),
                 receive_time_ms: now_ms(),
             };
             let watch = |people| self.tally.watch(people);
             let added = add(self.state.as_ref(), portion, watch).await?;
-            self.told = malformed;
             self.imported += added.imported;
             self.repeated += added.repeated;
         }
+        Ok(())
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) const NOTES_MAX: u32 = 1_000;
 /// Activities of one incident that are kept; the oldest but the first make room.
 pub(crate) const ACTIVITIES_MAX: u32 = 1_000;
 
+/// Files with refused records that a feed remembers, so that the same one does not count twice; the oldest make room.
+pub(crate) const REFUSED_FILES_MAX: u32 = 10_000;
+
 /// Local accounts that are linked to one identity.
 pub(crate) const LINKS_MAX: u32 = 256;
 
@@ -50,7 +53,7 @@ pub(crate) struct FeedRow {
     pub(crate) kind: String,
     /// MFA events stored now.
     pub(crate) mfa_events: u64,
-    /// Records that could not be read, ever.
+    /// Records that could not be read, ever, each file counted once.
     pub(crate) malformed: u64,
     /// Newest event ever, by the provider's clock.
     pub(crate) event_time_max_ms: i64,
@@ -115,8 +118,17 @@ pub(crate) struct MfaBatch {
     pub(crate) events: Vec<NewMfaEvent>,
     /// Every group that has an account of these events.
     pub(crate) groups: Vec<IdentityGroup>,
-    /// Records beside them that could not be read.
-    pub(crate) malformed: u64,
+    /// With the last batch of a file: what of it could not be read.
+    pub(crate) refused: Option<RefusedRecords>,
+}
+
+/// What of a file could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RefusedRecords {
+    /// Of the whole file, by which it is known when it comes again.
+    pub(crate) file_sha256: [u8; 32],
+    /// How many.
+    pub(crate) count: u64,
 }
 
 /// A local account that belongs to an identity.
@@ -332,7 +344,7 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
     async fn feeds(&self) -> Result<Vec<FeedRow>, StoreError>;
     /// Groups that hold any of these keys, each once, with `former` set to their own id.
     async fn groups(&self, keys: &[String]) -> Result<Vec<IdentityGroup>, StoreError>;
-    /// Stores the records that are new and counts them; makes, extends and merges identities; marks those dirty that
+    /// Stores the records that are new and counts them, and takes the fuller form of one that is stored; makes, extends and merges identities; marks those dirty that
     /// have a new event or account, and those that waited for a provider's time. Answers which were new.
     async fn add_mfa_events(&self, batch: &MfaBatch) -> Result<Vec<bool>, CaseError>;
     /// At most `limit` MFA events of a person, the newest, normalized.

@@ -4,7 +4,8 @@ use serde_json::Value;
 use tocsin_correlate::{Factor, MfaEventKind as Kind};
 
 use super::{Subject, debug};
-use crate::feed::{RecordError, field, text};
+use crate::feed::RecordError;
+use crate::feed::value::{field, text};
 
 /// What a record is.
 pub(super) enum Reading {

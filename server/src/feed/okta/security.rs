@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tocsin_correlate::{Novelty, Risk};
 
-use crate::feed::{field, text};
+use crate::feed::value::{field, text};
 
 /// Entries of one text that are read.
 const ENTRIES_MAX: usize = 64;

@@ -1,11 +1,13 @@
 //! Tests of [`super`]: each trap of the format has one, named after it. The records are made here, in the
 //! documented shapes.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 use tocsin_correlate::{MfaEventKind as Kind, Risk, resolve};
 
 use super::*;
-use crate::feed;
+use crate::feed::Format;
 
 /// A record of Identity Engine.
 fn record(event_type: &str, result: &str) -> Value {
@@ -67,8 +69,8 @@ fn answer(result: &str, reason: Option<&str>, values: &[(&str, &str)]) -> Value 
 
 fn event(record: &Value) -> MfaEvent {
     let raw = record.to_string();
-    match feed::parse(Provider::Okta, raw.as_bytes()) {
-        Ok(Parsed::Event(event, _)) => *event,
+    match Format::Okta.parse(raw.as_bytes()) {
+        Ok(Parsed::Events(mut events, _)) => events.remove(0),
         other => panic!("{other:?}"),
     }
 }
@@ -78,14 +80,15 @@ fn kind(record: &Value) -> Kind {
 }
 
 fn unused(record: &Value) -> Option<String> {
-    match feed::parse(Provider::Okta, record.to_string().as_bytes()) {
+    match Format::Okta.parse(record.to_string().as_bytes()) {
         Ok(Parsed::Unused(what)) => Some(what),
         _ => None,
     }
 }
 
 fn refused(record: &Value) -> String {
-    feed::parse(Provider::Okta, record.to_string().as_bytes())
+    Format::Okta
+        .parse(record.to_string().as_bytes())
         .unwrap_err()
         .to_string()
 }
@@ -317,17 +320,18 @@ fn trap_19_a_password_typed_as_user_name_is_taken_out_everywhere() {
         record["actor"]["displayName"] = json!(secret);
         record["target"] = json!([{ "type": "User", "id": "00u1dana", "alternateId": secret }]);
         let raw = record.to_string();
-        let Ok(Parsed::Event(event, kept)) = feed::parse(Provider::Okta, raw.as_bytes()) else {
+        let Ok(Parsed::Events(events, kept)) = Format::Okta.parse(raw.as_bytes()) else {
             panic!("{secret}");
         };
+        let event = &events[0];
         assert!(!format!("{event:?}").contains(secret), "{event:?}");
         let kept = String::from_utf8(kept.into_owned()).unwrap();
         assert!(!kept.contains(secret), "{kept}");
         assert!(kept.contains(REDACTED) && kept.contains("7a3c1f00-0001"));
         assert_eq!(event.account.provider_id, "00u1dana", "still somebody's");
         assert_eq!(
-            (event.account.login.as_str(), event.display_name),
-            ("", None)
+            (event.account.login.as_str(), &event.display_name),
+            ("", &None)
         );
     }
 }
@@ -336,9 +340,10 @@ fn trap_19_a_password_typed_as_user_name_is_taken_out_everywhere() {
 fn trap_19_an_address_is_no_secret_and_the_record_is_kept_as_it_came() {
     let record = record("user.session.start", "FAILURE");
     let raw = record.to_string();
-    let Ok(Parsed::Event(event, kept)) = feed::parse(Provider::Okta, raw.as_bytes()) else {
+    let Ok(Parsed::Events(events, kept)) = Format::Okta.parse(raw.as_bytes()) else {
         panic!();
     };
+    let event = &events[0];
     assert_eq!(event.account.login, "dana@example.com");
     assert!(matches!(kept, Cow::Borrowed(kept) if kept == raw.as_bytes()));
 }
@@ -483,16 +488,16 @@ fn kinds_that_are_not_used_are_no_failure_whatever_else_they_lack() {
 
 #[test]
 fn what_must_be_there_is_missed_by_name() {
-    for (name, expect) in [
-        ("eventType", "eventType is missing"),
-        ("uuid", "uuid is missing"),
-        ("published", "published is missing"),
+    for (name, expect, is_not) in [
+        ("eventType", "eventType is missing", "a text"),
+        ("uuid", "uuid is missing", "a text"),
+        ("published", "published is missing", "a time (RFC 3339)"),
     ] {
         let mut record = record(MFA, "SUCCESS");
         record.as_object_mut().unwrap().remove(name);
         assert_eq!(refused(&record), expect);
         record[name] = json!(7);
-        assert_eq!(refused(&record), format!("{name} is not a text"));
+        assert_eq!(refused(&record), format!("{name} is not {is_not}"));
         record[name] = json!(null);
         assert_eq!(refused(&record), expect);
     }

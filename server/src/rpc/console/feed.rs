@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Answer, Context};
-use crate::feed;
+use crate::feed::Format;
 use crate::import::Import;
 use crate::rpc::Replies;
 use crate::rpc::auth::Method;
@@ -65,7 +65,7 @@ pub(super) async fn import(
     let Some(Message::Header(header)) = next(&mut pieces).await? else {
         return Err(ErrorCode::Invalid.status("an import begins with its header"));
     };
-    let provider = feed::provider(&header.provider)
+    let format = Format::of(&header.provider)
         .map_err(|error| ErrorCode::Invalid.status(error.to_string()))?;
     let audit = &context.audit;
     audit
@@ -80,7 +80,7 @@ pub(super) async fn import(
     let import = Import::new(
         Arc::clone(&context.state),
         Arc::clone(&context.correlator),
-        provider,
+        format,
     );
     tokio::spawn(run(Arc::clone(context), import, pieces, replies));
     Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))

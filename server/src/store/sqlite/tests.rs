@@ -56,6 +56,8 @@ conform! {
 conform! {
     crate::store::conformance::case:
     a_record_is_stored_and_counted_once,
+    the_fuller_form_of_a_record_stays,
+    refused_records_of_a_file_count_once,
     people_who_turn_out_to_be_one_become_one,
     what_was_resolved_from_older_people_is_refused,
     a_mark_goes_only_with_what_is_at_least_as_new,

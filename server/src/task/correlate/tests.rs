@@ -61,12 +61,12 @@ impl Bench {
         for part in events.chunks(13) {
             let record = |event: &MfaEvent| Record {
                 raw: format!("{event:?}").into_bytes(),
-                event: event.clone(),
+                events: vec![event.clone()],
             };
             let portion = Portion {
                 provider: Provider::Okta,
                 records: part.iter().map(record).collect(),
-                malformed: 0,
+                refused: None,
                 receive_time_ms: 1,
             };
             let watch = |people| {

@@ -53,7 +53,7 @@ fn batch(events: Vec<NewMfaEvent>, groups: Vec<IdentityGroup>) -> MfaBatch {
         receive_time_ms: 50_000,
         events,
         groups,
-        malformed: 0,
+        refused: None,
     }
 }
 
@@ -164,7 +164,10 @@ pub(crate) async fn a_record_is_stored_and_counted_once(engine: &dyn Engine) {
     let store = engine.state().await;
     let again = vec![event("dana", 2), event("dana", 4), event("dana", 4)];
     let mut batch = batch(again, vec![group("dana", &[identity("dana")])]);
-    batch.malformed = 2;
+    batch.refused = Some(RefusedRecords {
+        file_sha256: [7; 32],
+        count: 2,
+    });
     assert_eq!(
         store.add_mfa_events(&batch).await.unwrap(),
         [false, true, false]
@@ -191,6 +194,45 @@ pub(crate) async fn a_record_is_stored_and_counted_once(engine: &dyn Engine) {
         [b"event 4".to_vec(), b"event 2".to_vec()],
         "the newest"
     );
+}
+
+/// Of one record in two shapes the fuller one stays, in whatever order they come; neither counts twice.
+pub(crate) async fn the_fuller_form_of_a_record_stays(engine: &dyn Engine) {
+    let store = filled(engine).await;
+    let mark = mark_of(store.as_ref(), "dana").await;
+    store.apply(&[change("dana", mark)]).await.unwrap();
+    let mut fuller = event("dana", 2);
+    fuller.event = b"event 2, and what else is known".to_vec();
+    let dana = || vec![group("dana", &[identity("dana")])];
+    let again = batch(vec![fuller.clone(), event("dana", 2)], dana());
+    assert_eq!(store.add_mfa_events(&again).await.unwrap(), [false, false]);
+    assert!(dirty(store.as_ref()).await.contains(&identity("dana")));
+    let newest = store.mfa_events(identity("dana"), 1).await.unwrap();
+    assert_eq!(newest, [fuller.event.clone()]);
+    // Another person's record under that id is no form of it.
+    let mut theirs = event("eli", 2);
+    theirs.event = b"event 2 as somebody else's, at great length indeed".to_vec();
+    let batch = batch(vec![theirs], vec![group("eli", &[identity("eli")])]);
+    assert_eq!(store.add_mfa_events(&batch).await.unwrap(), [false]);
+    let newest = store.mfa_events(identity("dana"), 1).await.unwrap();
+    assert_eq!(newest, [fuller.event]);
+    let feed = store.feeds().await.unwrap().remove(0);
+    assert_eq!((feed.mfa_events, feed.malformed), (3, 0));
+}
+
+/// What a file holds of refused records counts once, however often it comes.
+pub(crate) async fn refused_records_of_a_file_count_once(engine: &dyn Engine) {
+    let store = filled(engine).await;
+    for (file, count, expect) in [(1, 3, 3), (1, 3, 3), (2, 4, 7), (1, 3, 7)] {
+        let mut batch = batch(Vec::new(), Vec::new());
+        batch.refused = Some(RefusedRecords {
+            file_sha256: [file; 32],
+            count,
+        });
+        store.add_mfa_events(&batch).await.unwrap();
+        let feed = store.feeds().await.unwrap().remove(0);
+        assert_eq!(feed.malformed, expect);
+    }
 }
 
 /// When an account joins two people, everything of both is one person's, and both are found.

@@ -7,7 +7,9 @@ use tocsin_proto::id::IdentityId;
 
 use super::{dirty, identity, identity_id};
 use crate::store::StoreError;
-use crate::store::case::{AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent};
+use crate::store::case::{
+    AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent, REFUSED_FILES_MAX, RefusedRecords,
+};
 use crate::store::sqlite::{Database, engine};
 
 const ADD: &str = "store MFA events";
@@ -78,6 +80,13 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
                 .entry(account_no)
                 .or_default()
                 .count(event.event_time_ms);
+            dirty.insert(owner);
+        } else if replace(&mut transaction, event, owner).await? {
+            let times_ms = Some((event.event_time_ms, event.event_time_ms));
+            tally
+                .entry(account_no)
+                .or_default()
+                .add(&Tally { count: 0, times_ms });
             dirty.insert(owner);
         }
         results.push(is_new);
@@ -180,6 +189,30 @@ async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Takes a record's other form where it says more: providers write one record in several shapes, and in whatever
+/// order they come the fullest stays. Answers whether it did.
+async fn replace(
+    connection: &mut SqliteConnection,
+    event: &NewMfaEvent,
+    owner: IdentityId,
+) -> Result<bool, StoreError> {
+    let replaced = sqlx::query(
+        "UPDATE mfa_event SET event = ?1, raw = ?2, raw_sha256 = ?3, event_time_ms = ?4 \
+         WHERE id = ?5 AND (length(event) < length(?1) OR (length(event) = length(?1) AND event < ?1)) \
+         AND account_no IN (SELECT no FROM account WHERE identity = ?6)",
+    )
+    .bind(event.event.as_slice())
+    .bind(event.raw.as_slice())
+    .bind(event.raw_sha256.as_slice())
+    .bind(event.event_time_ms)
+    .bind(event.id.as_bytes().as_slice())
+    .bind(owner.as_bytes().as_slice())
+    .execute(connection)
+    .await
+    .map_err(engine(ADD))?;
+    Ok(replaced.rows_affected() == 1)
+}
+
 async fn count_account(
     connection: &mut SqliteConnection,
     account_no: i64,
@@ -209,12 +242,16 @@ async fn count_feed(
     batch: &MfaBatch,
     tally: &Tally,
 ) -> Result<(), StoreError> {
+    let refused = match &batch.refused {
+        Some(refused) => count_refused(connection, feed_no, refused).await?,
+        None => 0,
+    };
     sqlx::query(
         "UPDATE feed SET mfa_events = mfa_events + ?, malformed = malformed + ?, \
          event_time_max_ms = max(event_time_max_ms, ?), receive_time_ms = max(receive_time_ms, ?) WHERE no = ?",
     )
     .bind(tally.count)
-    .bind(i64::try_from(batch.malformed).unwrap_or(i64::MAX))
+    .bind(i64::try_from(refused).unwrap_or(i64::MAX))
     .bind(tally.times_ms.map_or(0, |times| times.1))
     .bind(batch.receive_time_ms)
     .bind(feed_no)
@@ -222,4 +259,33 @@ async fn count_feed(
     .await
     .map_err(engine(ADD))?;
     Ok(())
+}
+
+/// What of a file's refused records is to be counted: nothing where the same file came before.
+async fn count_refused(
+    connection: &mut SqliteConnection,
+    feed_no: i64,
+    refused: &RefusedRecords,
+) -> Result<u64, StoreError> {
+    let inserted = sqlx::query(
+        "INSERT INTO refused_file (feed_no, file_sha256) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(feed_no)
+    .bind(refused.file_sha256.as_slice())
+    .execute(&mut *connection)
+    .await
+    .map_err(engine(ADD))?;
+    if inserted.rows_affected() == 0 {
+        return Ok(0);
+    }
+    sqlx::query(
+        "DELETE FROM refused_file WHERE feed_no = ?1 AND no <= (SELECT no FROM refused_file WHERE feed_no = ?1 \
+         ORDER BY no DESC LIMIT 1 OFFSET ?2)",
+    )
+    .bind(feed_no)
+    .bind(REFUSED_FILES_MAX)
+    .execute(connection)
+    .await
+    .map_err(engine(ADD))?;
+    Ok(refused.count)
 }
