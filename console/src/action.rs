@@ -18,6 +18,8 @@ pub(crate) enum Action {
     Reconnect,
     /// Put text into the clipboard of the terminal.
     Copy(String),
+    /// Write a new file with this name and content.
+    Write(String, String),
     /// Find the zone with this name.
     FindZone(String),
     /// Leave the program.

@@ -5,6 +5,7 @@
 //! given back as it was on every way out: the end, an error, a panic, a signal.
 
 use std::io::{self, IsTerminal as _, Stdout, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use crossterm::event::{
@@ -32,6 +33,7 @@ use crate::event::{Event, NEWS_WAITING_MAX, News};
 use crate::exit::{Exit, Failure};
 use crate::keymap::Key;
 use crate::output::Format;
+use crate::report;
 use crate::screen::{self, Zones};
 use crate::state::State;
 use crate::theme::Theme;
@@ -147,6 +149,12 @@ impl App {
                 Action::Change(change) => self.network.change(change),
                 Action::Reconnect => self.network.hurry(),
                 Action::Copy(text) => copy(&text),
+                Action::Write(name, content) => {
+                    // A report is small; what waits for the disk is one person's own wish.
+                    let written = report::write(Path::new(&name), &content, false);
+                    let written = written.map_err(|error| error.to_string());
+                    self.take(Event::Written(name, written));
+                }
                 Action::FindZone(name) => {
                     let zone = TimeZone::get(&name).ok();
                     self.take(Event::Zone(name, zone));

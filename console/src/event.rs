@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Tail,
     /// The zone with this name, where this machine knows it.
     Zone(String, Option<TimeZone>),
+    /// A file with this name was written, or why not.
+    Written(String, Result<(), String>),
     /// From the server, or about it.
     News(News),
     /// Somebody wants the program to end.

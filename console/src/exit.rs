@@ -59,6 +59,15 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// A file that the command writes.
+    #[error("write {file}")]
+    Write {
+        /// Its name, clean.
+        file: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// Standard output.
     #[error("write the output")]
     Output(#[from] io::Error),
@@ -76,7 +85,9 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             // Whoever read the output has seen enough (`| head`); that is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Input { .. } | Self::Output(_) | Self::Start(_) => Exit::Failed,
+            Self::Input { .. } | Self::Write { .. } | Self::Output(_) | Self::Start(_) => {
+                Exit::Failed
+            }
         }
     }
 

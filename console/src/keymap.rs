@@ -213,6 +213,8 @@ pub(crate) enum Cmd {
     Note,
     /// What it has to do with: endpoints, identity, other incidents.
     Linked,
+    /// Write a report.
+    Export,
     /// Follow what comes.
     Tail,
     /// Check that it is whole.
@@ -383,6 +385,12 @@ pub(crate) const BINDINGS: &[Binding] = &[
     row(Incident, &[Char('s')], Cmd::State, "set its state"),
     row(Incident, &[Char('v')], Cmd::Verdict, "set its verdict"),
     row(Incident, &[Char('n')], Cmd::Note, "write a note"),
+    row(
+        Incident,
+        &[Char('x')],
+        Cmd::Export,
+        "write a report to a file",
+    ),
     row(
         Incident,
         &[Char('e')],

@@ -22,6 +22,7 @@ mod event;
 mod exit;
 mod keymap;
 mod output;
+mod report;
 mod screen;
 mod state;
 mod text;

@@ -119,6 +119,45 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// Text on one line as HTML shows it, between tags and in attributes.
+pub(crate) fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in line(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text on one line as Markdown shows it: no character of it means anything.
+pub(crate) fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in line(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '-' | '+' if out.is_empty() => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '!' | '|' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    // Nor does anything of it become a link by itself.
+    out.replace("://", "&#58;//").replace("www.", "www&#46;")
+}
+
 /// A file's name on one line.
 pub(crate) fn path(path: &Path) -> String {
     bytes(path.as_os_str().as_encoded_bytes())
@@ -306,6 +345,20 @@ mod tests {
     fn bytes_that_are_not_text_are_shown() {
         assert_eq!(bytes(b"ab\xff\x9b\x1b"), "ab\\xff\\x9b\\x1b");
         assert_eq!(path(Path::new("/tmp/\u{202e}x")), "/tmp/\\u{202e}x");
+    }
+
+    #[test]
+    fn markup_is_text() {
+        assert_eq!(
+            html("<a b='\"'>&\n"),
+            "&lt;a b=&#39;&quot;&#39;&gt;&amp;\\n"
+        );
+        assert_eq!(
+            markdown("[x](y) | `z` <b>"),
+            "\\[x\\]\\(y\\) \\| \\`z\\` &lt;b&gt;"
+        );
+        assert_eq!(markdown("- http://x"), "\\- http&#58;//x");
+        assert_eq!(markdown("a\x1b"), "a\\\\x1b", "the escape can be read");
     }
 
     #[test]

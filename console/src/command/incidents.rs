@@ -1,6 +1,7 @@
 //! `tocsin incidents`: list, read, watch, work on.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use tocsin_proto::console::v1::{
@@ -10,12 +11,13 @@ use tocsin_proto::console::v1::{
 };
 use tocsin_proto::limits::NOTE_BYTES_MAX;
 
-use super::{Session, incident_page, watch};
+use super::{Session, export, incident_page, watch};
 use crate::cli::WordParser;
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
 use crate::output::style::Style;
 use crate::output::table::{Cell, Column};
+use crate::report::Form;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +45,17 @@ pub(crate) enum Incidents {
         /// To nobody.
         #[arg(long)]
         none: bool,
+    },
+    /// Write a report of it: Markdown, JSON, or one HTML page with the time axis.
+    Export {
+        /// Its id.
+        id: String,
+        /// The form; where it is not given, what the file's name ends with, else Markdown.
+        #[arg(long, value_enum, value_name = "FORM")]
+        format: Option<Form>,
+        /// The file; one that is there is replaced. Without it: standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Move it to a state.
     State {
@@ -127,6 +140,9 @@ impl Incidents {
                 let incident = client.incident(&id).await?;
                 session.out.object(&incident, incident_page::describe)?;
                 return Ok(Exit::Done);
+            }
+            Self::Export { id, format, out } => {
+                return export::export(&mut session, &id, (format, out)).await;
             }
             Self::Assign { id, name, none } => {
                 let assignee = match name {

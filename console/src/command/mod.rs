@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod endpoints;
 pub(crate) mod events;
+mod export;
 pub(crate) mod feeds;
 pub(crate) mod identities;
 mod incident_page;

@@ -96,6 +96,12 @@ impl Output {
         self.sink.flush()
     }
 
+    /// Clean text as it is.
+    pub(crate) fn text(&mut self, clean: &str) -> io::Result<()> {
+        self.sink.write_all(clean.as_bytes())?;
+        self.sink.flush()
+    }
+
     /// A list.
     pub(crate) fn rows<R: Row>(&mut self) -> Rows<'_, R> {
         let table = Table::new(R::COLUMNS, self.room, self.color);

@@ -11,13 +11,14 @@ use tocsin_proto::console::v1::{
 };
 
 use super::incident_axis;
-use super::incident_lines::{self, who};
+use super::incident_lines;
 use super::incidents::severity_word;
 use super::{freshness, heading};
 use crate::command::{count, short, value, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incident::Pane;
+use crate::state::incidents::who;
 use crate::state::story::{answer_style, provenance, provenance_sign};
 use crate::time::Length;
 use crate::widget::table::{self, Cell, Column, Rows, Table, column};

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use ratatui::text::{Line, Span};
-use tocsin_proto::console::v1::{Basis, Evidence, Incident, SubjectKind};
+use tocsin_proto::console::v1::{Basis, Evidence, Incident};
 
 use super::at;
-use crate::command::{short, value, word};
+use crate::command::{short, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incident::Pane;
+use crate::state::incidents::who;
 use crate::text;
 use crate::time::Length;
 use crate::widget::{fit, span, wrapped};
@@ -38,25 +39,6 @@ pub(super) fn of(
         Pane::Next => page.next(incident),
         Pane::Facts => page.facts(incident),
         Pane::History => page.history(incident),
-    }
-}
-
-/// The person and the accounts.
-pub(super) fn who(incident: &Incident) -> String {
-    let Some(subject) = &incident.subject else {
-        return String::new();
-    };
-    let accounts = subject.accounts.iter();
-    let accounts: Vec<_> = accounts
-        .map(|account| format!("{} {}", account.provider, account.login))
-        .collect();
-    let kind = match value::<SubjectKind>(subject.kind) {
-        SubjectKind::Campaign => "campaign: ",
-        SubjectKind::Person | SubjectKind::Unspecified => "",
-    };
-    match subject.display_name.as_str() {
-        "" => format!("{kind}{}", accounts.join(", ")),
-        name => format!("{kind}{name}: {}", accounts.join(", ")),
     }
 }
 

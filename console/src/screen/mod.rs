@@ -183,7 +183,9 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
             "enter open  2 incidents  3 endpoints  5 events  : go to  ? keys  q leave"
         }
         Place::Incidents => "enter open  / narrow  o order  v severity  c closed  ? keys",
-        Place::Incident(_) => "tab pane  +/- zoom  a s v n work on it  e go to  f events  ? keys",
+        Place::Incident(_) => {
+            "tab pane  +/- zoom  a s v n work on it  x report  e go to  f events  ? keys"
+        }
         Place::Endpoints => "enter open  / narrow  f events  ? keys",
         Place::Endpoint(_) => "/ narrow  p parent  f events with a value  y copy  esc back  ? keys",
         Place::Identities => "enter open  / narrow  f events  ? keys",

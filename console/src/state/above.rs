@@ -8,6 +8,7 @@ use super::{Place, State, incidents, people};
 use crate::action::{Action, Change, What};
 use crate::keymap::{Cmd, Context};
 use crate::output::style::Style;
+use crate::report::{Form, Report};
 
 impl State {
     /// What stands above the screen after this command.
@@ -119,6 +120,14 @@ impl State {
             Cmd::Verdict => Popup::Choice(Choice::verdict(&id, incident.verdict())),
             Cmd::Assign => typing(Purpose::Assign(id), me),
             Cmd::Note => typing(Purpose::Note(id), ""),
+            Cmd::Export => Popup::Choice(Choice {
+                title: "Report".to_owned(),
+                options: Form::ALL
+                    .iter()
+                    .map(|form| (form.name().to_owned(), Pick::Export(*form)))
+                    .collect(),
+                cursor: Cursor::default(),
+            }),
             _ => return None,
         })
     }
@@ -170,6 +179,17 @@ impl State {
             Pick::Change(change) => vec![Action::Change(change)],
             Pick::Go(place) => self.go(place),
             Pick::Find(filter) => self.find_events(*filter),
+            Pick::Export(form) => {
+                let id = crate::command::short(&self.incident.id);
+                let is_plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+                let id: String = id.chars().filter(is_plain).collect();
+                let name = format!("incident-{id}.{}", form.ending());
+                self.popup = Some(Popup::Typing(Typing {
+                    purpose: Purpose::Export(form),
+                    input: Input::new(&name),
+                }));
+                Vec::new()
+            }
             Pick::Copy(text) => {
                 let shown = crate::text::fit(&text, 40).into_owned();
                 self.notice = Some((format!("copied: {shown}"), Style::Good));
@@ -192,6 +212,7 @@ impl State {
         let (incident, what) = match typing.purpose {
             Purpose::Note(id) if !text.is_empty() => (id, What::Note(text)),
             Purpose::Assign(id) => (id, What::Assignee(text)),
+            Purpose::Export(form) => return self.export(form, text),
             Purpose::Events => match EventFilter::parse(&text) {
                 Ok(filter) => return self.find_events(filter),
                 Err(problem) => {
@@ -207,6 +228,27 @@ impl State {
             Purpose::Filter | Purpose::Note(_) => return Vec::new(),
         };
         vec![Action::Change(Change { incident, what })]
+    }
+
+    /// Writes a report of what the screen knows about the incident.
+    fn export(&mut self, form: Form, name: String) -> Vec<Action> {
+        let incident = self.incident.incident.value();
+        let Some(incident) = incident.filter(|_| !name.is_empty()) else {
+            return Vec::new();
+        };
+        let report = Report {
+            incident,
+            story: self.incident.story(),
+            made_time_ms: self.now_ms,
+        };
+        match report.render(form) {
+            Ok(content) => vec![Action::Write(name, content)],
+            Err(error) => {
+                let said = crate::text::line(&error.to_string()).into_owned();
+                self.notice = Some((said, Style::Critical));
+                Vec::new()
+            }
+        }
     }
 
     /// Opens the palette.

@@ -186,18 +186,7 @@ impl IncidentPage {
         let Some(incident) = self.incident.value() else {
             return Vec::new();
         };
-        let (first, last) = stretch(incident);
-        let endpoints = incident.endpoints.iter().take(AROUND_ENDPOINTS_MAX);
-        let wanted: Vec<_> = endpoints
-            .map(|endpoint| SearchEventsRequest {
-                endpoint: endpoint.id.clone(),
-                since_time_ms: first.saturating_sub(AROUND_MS).max(1),
-                until_time_ms: last.saturating_add(AROUND_MS).max(1),
-                limit: AROUND_ROWS,
-                ascending: true,
-                ..SearchEventsRequest::default()
-            })
-            .collect();
+        let wanted = around(incident);
         self.around.truncate(wanted.len());
         let mut queries = Vec::new();
         for (at, request) in wanted.into_iter().enumerate() {
@@ -357,6 +346,21 @@ impl IncidentPage {
     pub(crate) fn axis(&self) -> Axis {
         self.axis
     }
+}
+
+/// The questions for what happened on an incident's endpoints in its time.
+pub(crate) fn around(incident: &Incident) -> Vec<SearchEventsRequest> {
+    let (first, last) = stretch(incident);
+    let endpoints = incident.endpoints.iter().take(AROUND_ENDPOINTS_MAX);
+    let requests = endpoints.map(|endpoint| SearchEventsRequest {
+        endpoint: endpoint.id.clone(),
+        since_time_ms: first.saturating_sub(AROUND_MS).max(1),
+        until_time_ms: last.saturating_add(AROUND_MS).max(1),
+        limit: AROUND_ROWS,
+        ascending: true,
+        ..SearchEventsRequest::default()
+    });
+    requests.collect()
 }
 
 /// From the first to the last thing that is known.

@@ -6,10 +6,11 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use tocsin_proto::console::v1::{IncidentState, IncidentSummary, Severity};
+use tocsin_proto::console::v1::{Incident, IncidentState, IncidentSummary, Severity, SubjectKind};
 use tocsin_proto::json::Word as _;
 
 use super::cursor::Cursor;
+use crate::command::value;
 use crate::keymap::Cmd;
 
 /// Incidents that are kept; what comes beyond is counted. A server keeps far fewer open.
@@ -85,6 +86,25 @@ pub(crate) fn subject(incident: &IncidentSummary) -> &str {
             .first()
             .map_or("", |account| account.login.as_str()),
         name => name,
+    }
+}
+
+/// The person and the accounts, unclean.
+pub(crate) fn who(incident: &Incident) -> String {
+    let Some(subject) = &incident.subject else {
+        return String::new();
+    };
+    let accounts = subject.accounts.iter();
+    let accounts: Vec<_> = accounts
+        .map(|account| format!("{} {}", account.provider, account.login))
+        .collect();
+    let kind = match value::<SubjectKind>(subject.kind) {
+        SubjectKind::Campaign => "campaign: ",
+        SubjectKind::Person | SubjectKind::Unspecified => "",
+    };
+    match subject.display_name.as_str() {
+        "" => format!("{kind}{}", accounts.join(", ")),
+        name => format!("{kind}{name}: {}", accounts.join(", ")),
     }
 }
 

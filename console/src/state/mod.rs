@@ -183,6 +183,16 @@ impl State {
             Event::Beat => self.beat = self.beat.wrapping_add(1),
             Event::Refresh => return self.refresh(),
             Event::Tail => return self.tail(),
+            Event::Written(name, written) => {
+                let name = crate::text::line(&name);
+                self.notice = Some(match written {
+                    Ok(()) => (format!("written: {name}"), Style::Good),
+                    Err(why) => {
+                        let why = crate::text::line(&why);
+                        (format!("not written: {name}: {why}"), Style::Critical)
+                    }
+                });
+            }
             Event::Zone(name, Some(zone)) => self.zone = Zone::Person(zone, name),
             Event::Zone(name, None) => {
                 let name = crate::text::fit(&name, 40).into_owned();

@@ -9,6 +9,7 @@ use super::filter::EventFilter;
 use super::input::Input;
 use crate::action::{Change, What};
 use crate::keymap::{Cmd, Context, Key};
+use crate::report::Form;
 
 /// Matches that the palette shows.
 pub(crate) const FOUND_MAX: usize = 12;
@@ -79,6 +80,8 @@ pub(crate) enum Pick {
     Find(Box<EventFilter>),
     /// Copies this text.
     Copy(String),
+    /// Writes a report in this form.
+    Export(Form),
 }
 
 /// One of these.
@@ -138,6 +141,8 @@ pub(crate) enum Purpose {
     Assign(String),
     /// To write a note on this incident.
     Note(String),
+    /// To write a report in this form to a file.
+    Export(Form),
 }
 
 /// A line of text.
@@ -157,6 +162,7 @@ impl Typing {
             Purpose::Events => "Search events",
             Purpose::Assign(_) => "Give it to (nobody where empty)",
             Purpose::Note(_) => "Note",
+            Purpose::Export(_) => "Write the report to",
         }
     }
 }

@@ -312,3 +312,22 @@ fn times_are_utc_then_local_then_the_persons() {
     state.on(Event::Zone(name, None), 6);
     assert!(state.notice.as_ref().unwrap().0.contains("knows no zone"));
 }
+
+#[test]
+fn a_report_is_written_to_a_new_file_and_what_became_of_it_is_said() {
+    let mut state = up();
+    open(&mut state);
+    let actions = press(&mut state, "xjj\n\n");
+    let [Action::Write(name, content)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(name, "incident-aaaa.html");
+    assert!(content.contains("<svg"), "{content}");
+    state.on(
+        Event::Written(name.clone(), Err("it is there\x1b".into())),
+        8,
+    );
+    let said = &state.notice.as_ref().unwrap().0;
+    assert_eq!(said, "not written: incident-aaaa.html: it is there\\x1b");
+    assert!(press(&mut state, "x\n\x1b").is_empty(), "one may leave it");
+}

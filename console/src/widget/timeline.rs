@@ -168,13 +168,12 @@ fn cells(lane: &Lane, stretch: Stretch, columns: usize) -> Vec<Option<(char, Sty
     shown
 }
 
-/// The line of times.
-fn times(stretch: Stretch, columns: usize, zone: &Zone) -> String {
+/// Round times in the stretch, so many at most, and how they are called.
+pub(crate) fn ticks(stretch: Stretch, room: usize, zone: &Zone) -> Vec<(i64, String)> {
     let span = stretch.1.saturating_sub(stretch.0);
-    let room = i64::try_from((columns / TIME_COLUMNS).max(1)).unwrap_or(1);
+    let room = i64::try_from(room.max(1)).unwrap_or(1);
     let step = STEPS.into_iter().find(|step| span / step <= room);
     let step = step.unwrap_or(365 * DAY);
-    let mut line = String::new();
     // Round in the zone, not in UTC.
     let ahead = zone.ahead_ms(stretch.0);
     let from = stretch.0.saturating_add(ahead);
@@ -182,18 +181,30 @@ fn times(stretch: Stretch, columns: usize, zone: &Zone) -> String {
         .saturating_add(1)
         .saturating_mul(step)
         .saturating_sub(ahead);
+    let mut ticks = Vec::new();
     for _ in 0..=room {
+        if time > stretch.1 {
+            break;
+        }
+        ticks.push((time, label(time, step, zone)));
+        time = time.saturating_add(step);
+    }
+    ticks
+}
+
+/// The line of times.
+fn times(stretch: Stretch, columns: usize, zone: &Zone) -> String {
+    let mut line = String::new();
+    for (time, label) in ticks(stretch, columns / TIME_COLUMNS, zone) {
         let Some(at) = place(time, stretch, columns) else {
             break;
         };
-        let label = label(time, step, zone);
         let used = line.chars().count();
         if at >= used && at + label.len() <= columns {
             line.push_str(&" ".repeat(at - used));
             line.push_str(&label);
             line.push(' ');
         }
-        time = time.saturating_add(step);
     }
     line
 }

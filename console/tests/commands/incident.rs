@@ -231,3 +231,42 @@ async fn work_on_endpoints_and_identities_reaches_the_server() {
         assert!(last.contains(call), "{call} in {last}");
     }
 }
+
+#[tokio::test]
+async fn a_report_is_written_in_the_form_that_the_name_says() {
+    let fake = Fake::start().await;
+    let path = fake.dir.path().join("report.html");
+    let name = path.to_str().unwrap();
+    let done = fake
+        .run(&["incidents", "export", "aaaa", "--out", name])
+        .await;
+    assert_eq!((done.code, done.out.as_str()), (0, ""), "{done:?}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.contains("<svg"),
+        "{page}"
+    );
+    assert_harmless(&page);
+    let done = fake
+        .run(&["incidents", "export", "aaaa", "--format", "md"])
+        .await;
+    assert!(
+        done.out.starts_with("# 17 prompts in 40 minutes"),
+        "{done:?}"
+    );
+    assert_harmless(&done.out);
+    let done = fake
+        .run(&["incidents", "export", "aaaa", "--format", "json"])
+        .await;
+    assert_eq!(done.json()["severity"], "critical");
+    let nowhere = fake.dir.path().join("no/report.md");
+    let name = nowhere.to_str().unwrap();
+    let done = fake
+        .run(&["incidents", "export", "aaaa", "--out", name])
+        .await;
+    assert_eq!(
+        (done.code, done.error.contains("report.md")),
+        (1, true),
+        "{done:?}"
+    );
+}
