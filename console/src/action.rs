@@ -55,6 +55,8 @@ pub(crate) enum Query {
     Audit(String),
     /// Whether the audit log is whole.
     VerifyAudit,
+    /// The attempts of these incidents.
+    Attempts(Vec<String>),
     /// What happened on an incident's endpoint in its time, by the endpoint's place in the incident.
     Around(usize, SearchEventsRequest),
 }
@@ -76,6 +78,7 @@ impl Query {
             Self::Newer(_) => Slot::Newer,
             Self::Audit(_) => Slot::Audit,
             Self::VerifyAudit => Slot::VerifyAudit,
+            Self::Attempts(_) => Slot::Attempts,
             Self::Around(at, _) => Slot::Around(*at),
         }
     }
@@ -110,6 +113,8 @@ pub(crate) enum Slot {
     Audit,
     /// For [`Query::VerifyAudit`].
     VerifyAudit,
+    /// For [`Query::Attempts`].
+    Attempts,
     /// For [`Query::Around`], one for each place.
     Around(usize),
 }

@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
-    AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity, Incident,
-    IncidentSummary, ProcessRow,
+    Attempt, AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity,
+    Incident, IncidentSummary, ProcessRow,
 };
 
 use crate::action::{Change, Query};
@@ -102,6 +102,8 @@ pub(crate) enum Reply {
     Identity(Box<Identity>),
     /// To [`Query::Events`], [`Query::Newer`] and [`Query::Around`].
     Events(Vec<EventRow>),
+    /// To [`Query::Attempts`].
+    Attempts(Vec<Attempt>),
     /// To [`Query::Audit`], and the token of the next page; empty after the last.
     Audit(Vec<AuditRow>, String),
     /// To [`Query::VerifyAudit`].

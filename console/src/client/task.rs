@@ -203,6 +203,13 @@ async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
         Query::Events(request) | Query::Newer(request) | Query::Around(_, request) => {
             Reply::Events(events(client, request.clone()).await?)
         }
+        Query::Attempts(ids) => {
+            let mut attempts = Vec::new();
+            for id in ids {
+                attempts.extend(client.incident(id).await?.attempts);
+            }
+            Reply::Attempts(attempts)
+        }
         Query::Audit(token) => {
             let mut pages = Pages::from(client, ListAuditRequest::default(), token.clone());
             let rows = pages.next().await?.unwrap_or_default();

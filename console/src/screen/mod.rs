@@ -15,6 +15,7 @@ mod incident_axis;
 mod incident_lines;
 mod incidents;
 mod overview;
+mod prompts;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};

@@ -9,7 +9,7 @@ use tocsin_proto::console::v1::{EndpointState, Severity};
 use tocsin_proto::json::Word as _;
 
 use super::incidents::{draw_rows, severity_word};
-use super::{ago, freshness, heading};
+use super::{ago, freshness, heading, prompts};
 use crate::command::count;
 use crate::event::Link;
 use crate::output::style::Style;
@@ -38,8 +38,24 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
         frame.render_widget(Paragraph::new(next(state)), body);
         return None;
     }
-    let rows = [Constraint::Length(1), Constraint::Min(0)];
-    let [title, body] = Layout::vertical(rows).areas(body);
+    // The list keeps at least as many rows as the prompts take.
+    let chart_rows = match body.height > 2 * prompts::ROWS {
+        true => prompts::ROWS + 1,
+        false => 0,
+    };
+    let rows = [
+        Constraint::Length(chart_rows),
+        Constraint::Length(1),
+        Constraint::Min(0),
+    ];
+    let [chart, title, body] = Layout::vertical(rows).areas(body);
+    if chart_rows > 0 {
+        let chart = Rect {
+            height: prompts::ROWS,
+            ..chart
+        };
+        prompts::draw(state, frame, chart);
+    }
     let said = match &state.link {
         Link::Up(_) => (String::new(), Style::Plain),
         _ => {

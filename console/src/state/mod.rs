@@ -28,7 +28,7 @@ mod values;
 mod way;
 
 use jiff::tz::TimeZone;
-use tocsin_proto::console::v1::{Feed, GetServerResponse, Identity};
+use tocsin_proto::console::v1::{Attempt, Feed, GetServerResponse, Identity};
 
 use self::cursor::Cursor;
 use self::endpoint::EndpointPage;
@@ -51,6 +51,9 @@ use crate::time::Zone;
 
 /// Open incidents that the overview names.
 pub(crate) const WORST_MAX: usize = 50;
+
+/// Open incidents whose prompts the overview counts, the worst first.
+pub(crate) const COUNTED_MAX: usize = 12;
 
 /// Rows of a screen that are not rows of its list, roughly; what is left is a page.
 const FRAME_ROWS: usize = 6;
@@ -98,6 +101,8 @@ pub(crate) struct State {
     pub(crate) notice: Option<(String, Style)>,
     /// Which picture of a spinner.
     pub(crate) beat: usize,
+    /// The prompts of the worst open incidents.
+    pub(crate) attempts: Loaded<Vec<Attempt>>,
     /// Line of the overview's list.
     pub(crate) worst: Cursor,
     /// Line of the help screen.
@@ -129,6 +134,7 @@ impl State {
             popup: None,
             notice: None,
             beat: 0,
+            attempts: Loaded::default(),
             worst: Cursor::default(),
             help: Cursor::default(),
             way: Way::default(),

@@ -1,10 +1,10 @@
 //! How news change what is shown, and which questions a screen asks.
 
-use super::State;
 use super::endpoint::EndpointPage;
 use super::incident::{AROUND_ENDPOINTS_MAX, IncidentPage};
 use super::people::IdentityPage;
 use super::way::{Place, Way};
+use super::{COUNTED_MAX, State};
 use crate::action::{Action, Change, Query, Slot, What};
 use crate::event::{Link, News, Reply};
 use crate::output::style::Style;
@@ -63,6 +63,10 @@ impl State {
                 self.identity.identity.give_up();
                 &[Slot::Identity]
             }
+            Place::Overview => {
+                self.attempts.give_up();
+                &[Slot::Attempts]
+            }
             Place::Events => {
                 self.events.older.give_up();
                 self.events.newer.give_up();
@@ -77,6 +81,27 @@ impl State {
         };
         actions.extend(slots.iter().copied().map(Action::Drop));
         actions
+    }
+
+    /// The question for the prompts that the overview counts.
+    fn counted(&self) -> Option<Query> {
+        let worst = self.incidents.worst().take(COUNTED_MAX);
+        let ids: Vec<_> = worst.map(|incident| incident.id.clone()).collect();
+        (!ids.is_empty()).then_some(Query::Attempts(ids))
+    }
+
+    /// What the overview has to count after news.
+    fn recount(&mut self) -> Vec<Action> {
+        let is_here = *self.place() == Place::Overview && !self.attempts.is_loading();
+        let is_new = self.attempts.value().is_none() && self.attempts.problem().is_none();
+        if !is_here || !is_new {
+            return Vec::new();
+        }
+        self.incidents.settle();
+        self.counted()
+            .map(|query| self.ask(query))
+            .into_iter()
+            .collect()
     }
 
     /// Asks for the events that one comes near to.
@@ -122,7 +147,11 @@ impl State {
             return Vec::new();
         }
         let queries = match self.place() {
-            Place::Overview => vec![Query::Server, Query::Feeds, Query::Endpoints],
+            Place::Overview => {
+                let mut queries = vec![Query::Server, Query::Feeds, Query::Endpoints];
+                queries.extend(self.counted());
+                queries
+            }
             Place::Incident(id) => vec![Query::Incident(id.clone())],
             Place::Endpoints => vec![Query::Endpoints],
             Place::Endpoint(id) => vec![
@@ -160,6 +189,7 @@ impl State {
             Slot::Newer => self.events.newer.ask(),
             Slot::Audit => self.audit.rows.all.ask(),
             Slot::VerifyAudit => self.audit.verified.ask(),
+            Slot::Attempts => self.attempts.ask(),
             Slot::Around(at) => self.incident.ask_around(at),
         }
         Action::Ask(query)
@@ -178,6 +208,7 @@ impl State {
                 if is_here && has_changed {
                     return vec![self.ask(Query::Incident(id))];
                 }
+                return self.recount();
             }
             News::Answer(query, Ok(reply)) => return self.answer(&query, reply),
             News::Answer(query, Err(problem)) => self.no_answer(&query, problem),
@@ -242,6 +273,7 @@ impl State {
             (Query::Gaps(id), Reply::Gaps(rows)) if *id == self.endpoint.id => {
                 self.endpoint.gaps.set(Ok(rows), now_ms);
             }
+            (_, Reply::Attempts(attempts)) => self.attempts.set(Ok(attempts), now_ms),
             (_, Reply::Identities(rows)) => self.identities.set(Ok(rows), now_ms),
             (Query::Identity(id), Reply::Identity(identity)) if *id == self.identity.id => {
                 self.identity.identity.set(Ok(*identity), now_ms);
@@ -280,6 +312,7 @@ impl State {
             Query::Gaps(id) if *id == self.endpoint.id => {
                 self.endpoint.gaps.set(Err(problem), now_ms);
             }
+            Query::Attempts(_) => self.attempts.set(Err(problem), now_ms),
             Query::Identities => self.identities.set(Err(problem), now_ms),
             Query::Identity(id) if *id == self.identity.id => {
                 self.identity.identity.set(Err(problem), now_ms);

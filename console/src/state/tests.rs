@@ -81,7 +81,8 @@ fn from_the_overview_to_an_incident_and_back() {
     let mut state = up();
     tell(&mut state, "aaaa", "seventeen prompts");
     let asked = press(&mut state, "\n");
-    assert_eq!(asked, [Action::Ask(Query::Incident("aaaa".into()))]);
+    assert!(asked.contains(&Action::Drop(Slot::Attempts)));
+    assert!(asked.contains(&Action::Ask(Query::Incident("aaaa".into()))));
     let left = press(&mut state, "\x1b");
     assert!(left.contains(&Action::Drop(Slot::Incident)));
     assert_eq!(*state.place(), Place::Overview);

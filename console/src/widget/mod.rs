@@ -3,6 +3,7 @@
 //! Text comes in as it is in messages; whatever is put into a [`Span`] is made by [`span`] or [`fit`], which
 //! clean it.
 
+pub(crate) mod bars;
 pub(crate) mod popup;
 pub(crate) mod status_line;
 pub(crate) mod table;

@@ -97,6 +97,8 @@ impl Story {
             state.on(Event::News(news), NOW_MS);
         }
         state.settle();
+        let actions = state.on(Event::Refresh, NOW_MS);
+        self.answer(state, actions);
     }
 
     /// What the server says to the questions among these.
@@ -121,6 +123,7 @@ impl Story {
                 }
                 Query::Processes(_) => Reply::Processes(self.processes.clone()),
                 Query::Gaps(_) => Reply::Gaps(self.gaps.clone()),
+                Query::Attempts(_) => Reply::Attempts(self.incident.attempts.clone()),
                 Query::Identities => Reply::Identities(self.identities.clone()),
                 Query::Identity(_) => {
                     let found = self.identities.first();
