@@ -12,6 +12,8 @@ mod fake;
 mod import;
 mod incident;
 mod list;
+#[cfg(target_os = "linux")]
+mod screens;
 
 use fake::{Fake, Script};
 use tonic::Code;
