@@ -33,7 +33,7 @@ pub(crate) enum Feeds {
     Import {
         /// The file; - for standard input.
         file: PathBuf,
-        /// Whose records they are: okta.
+        /// Whose records they are: okta, entra, duo, google, onelogin, auth0.
         #[arg(long, value_name = "PROVIDER")]
         provider: String,
     },

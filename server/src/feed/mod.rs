@@ -10,10 +10,13 @@
 //! event and of the record that is kept.
 
 mod address;
+mod auth0;
 mod country;
 mod duo;
 mod entra;
+mod google;
 mod okta;
+mod onelogin;
 mod secret;
 pub(crate) mod split;
 mod time;
@@ -81,11 +84,24 @@ pub(crate) enum Format {
     Entra,
     /// Duo's Admin API logs.
     Duo,
+    /// Google Workspace's activities.
+    Google,
+    /// OneLogin's events.
+    OneLogin,
+    /// Auth0's tenant logs.
+    Auth0,
 }
 
 impl Format {
     /// Every format that is known by its provider's name.
-    const ALL: &'static [Self] = &[Self::Okta, Self::Entra, Self::Duo];
+    const ALL: &'static [Self] = &[
+        Self::Okta,
+        Self::Entra,
+        Self::Duo,
+        Self::Google,
+        Self::OneLogin,
+        Self::Auth0,
+    ];
 
     fn names() -> String {
         let names: Vec<&str> = Self::ALL
@@ -115,6 +131,9 @@ impl Format {
             Self::Okta => Provider::Okta,
             Self::Entra => Provider::Entra,
             Self::Duo => Provider::Duo,
+            Self::Google => Provider::Google,
+            Self::OneLogin => Provider::OneLogin,
+            Self::Auth0 => Provider::Auth0,
         }
     }
 
@@ -124,6 +143,9 @@ impl Format {
             Self::Okta => okta::ENVELOPES,
             Self::Entra => entra::ENVELOPES,
             Self::Duo => duo::ENVELOPES,
+            Self::Google => google::ENVELOPES,
+            Self::OneLogin => onelogin::ENVELOPES,
+            Self::Auth0 => auth0::ENVELOPES,
         }
     }
 
@@ -141,6 +163,9 @@ impl Format {
             Self::Okta => okta::parse(record, raw),
             Self::Entra => entra::parse(record, raw),
             Self::Duo => duo::parse(&record, raw),
+            Self::Google => google::parse(&record, raw),
+            Self::OneLogin => onelogin::parse(&record, raw),
+            Self::Auth0 => auth0::parse(record, raw),
         }
     }
 }
