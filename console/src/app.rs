@@ -31,7 +31,7 @@ use crate::action::Action;
 use crate::client::task::Network;
 use crate::event::{Event, NEWS_WAITING_MAX, News};
 use crate::exit::{Exit, Failure};
-use crate::keymap::Key;
+use crate::keymap::{Key, Keymap};
 use crate::output::Format;
 use crate::report;
 use crate::screen::{self, Zones};
@@ -59,11 +59,12 @@ pub(crate) fn is_wanted(format: Format) -> bool {
 ///
 /// # Errors
 /// Where the terminal cannot be used. A server that cannot be reached is shown, not returned.
-pub(crate) async fn run(profile: Profile) -> Result<Exit, Failure> {
+pub(crate) async fn run(profile: Profile, keymap: Keymap) -> Result<Exit, Failure> {
     let theme = Theme::choose(|name| std::env::var(name).ok());
     let mut screen = Screen::open()?;
     let (news, inbox) = mpsc::channel(NEWS_WAITING_MAX);
     let mut state = State::new(theme, crossterm::terminal::size()?, now_ms());
+    state.keymap = keymap;
     state.local_zone = TimeZone::try_system().ok();
     let mut app = App {
         state,

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::command::{self, Session};
 use crate::config::{self, Surroundings};
 use crate::exit::{Exit, Failure};
+use crate::keys;
 use crate::output::{Format, Output};
 use crate::text;
 
@@ -71,6 +72,8 @@ enum Command {
     /// Who did what to what.
     #[command(subcommand)]
     Audit(command::audit::Audit),
+    /// Print the file by which the keys of the screens are changed, in full.
+    Keys,
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -104,7 +107,9 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         Some(Command::Feeds(command)) => command.perform(connect).await,
         None if app::is_wanted(cli.output) => {
             let path = config::locate(cli.profile.clone(), Surroundings::now())?;
-            app::run(config::load(&path)?).await
+            let named = std::env::var_os(config::KEYS_VARIABLE);
+            let keymap = config::keys(named, Surroundings::now())?;
+            app::run(config::load(&path)?, keymap).await
         }
         None => command::status::perform(connect().await?).await,
         Some(Command::Incidents(command)) => command.perform(connect().await?).await,
@@ -112,6 +117,10 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         Some(Command::Identities(command)) => command.perform(connect().await?).await,
         Some(Command::Events(command)) => command.perform(connect().await?).await,
         Some(Command::Audit(command)) => command.perform(connect().await?).await,
+        Some(Command::Keys) => {
+            Output::stdout(cli.output).text(&keys::in_full())?;
+            Ok(Exit::Done)
+        }
         Some(Command::Completions { .. }) => Ok(Exit::Done),
     }
 }

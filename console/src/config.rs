@@ -11,7 +11,12 @@ use std::path::{Path, PathBuf};
 
 use tocsin_proto::profile::{PROFILE_BYTES_MAX, Profile, ProfileError};
 
+use crate::keymap::Keymap;
+use crate::keys;
 use crate::text;
+
+/// The environment variable that names a file of keys.
+pub(crate) const KEYS_VARIABLE: &str = "TOCSIN_KEYS";
 
 /// The environment variable that names a profile.
 pub(crate) const PROFILE_VARIABLE: &str = "TOCSIN_PROFILE";
@@ -29,7 +34,7 @@ pub(crate) enum ConfigError {
         file: String,
     },
     /// It cannot be read.
-    #[error("read profile {file}")]
+    #[error("read {file}")]
     Read {
         /// Its name, clean.
         file: String,
@@ -61,6 +66,14 @@ pub(crate) enum ConfigError {
         #[source]
         source: ProfileError,
     },
+    /// The file of keys makes no sense.
+    #[error("use the keys in {file}: {what}")]
+    Keys {
+        /// Its name, clean.
+        file: String,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
     /// It names no server.
     #[error("profile {file} names no server yet")]
     NoServer {
@@ -83,6 +96,9 @@ impl ConfigError {
             Self::NoServer { .. } => Some(
                 "start the server once ('tocsin-server run --data DIR'): it writes its address into the profile",
             ),
+            Self::Keys { .. } => {
+                Some("correct that line or remove the file; 'tocsin keys' prints all names")
+            }
             Self::Read { .. } | Self::TooLarge { .. } | Self::Parse { .. } => None,
         }
     }
@@ -130,6 +146,39 @@ pub(crate) fn locate(flag: Option<PathBuf>, around: Surroundings) -> Result<Path
         .or_else(|| given(around.home).map(|home| home.join(".config")))
         .ok_or(ConfigError::Nowhere)?;
     Ok(folder.join("tocsin").join("profile"))
+}
+
+/// The keys that this user has chosen: those of the file that `TOCSIN_KEYS` names, else of `keys.toml` in the
+/// configuration folder; as they are where there is none.
+///
+/// # Errors
+/// [`ConfigError::Read`] and [`ConfigError::Keys`].
+pub(crate) fn keys(named: Option<OsString>, around: Surroundings) -> Result<Keymap, ConfigError> {
+    let named = named.filter(|name| !name.is_empty()).map(PathBuf::from);
+    let is_named = named.is_some();
+    let folder = Surroundings {
+        profile: None,
+        ..around
+    };
+    let path = match named.map_or_else(|| locate(None, folder), Ok) {
+        Ok(path) if is_named => path,
+        Ok(profile) => profile.with_file_name("keys.toml"),
+        Err(_) => return Ok(Keymap::default()),
+    };
+    let file = text::path(&path);
+    let mut content = String::new();
+    let read = File::open(&path).and_then(|handle| {
+        handle
+            .take(keys::FILE_BYTES_MAX)
+            .read_to_string(&mut content)
+    });
+    match read {
+        Ok(_) => keys::parse(&content).map_err(|what| ConfigError::Keys { file, what }),
+        Err(source) if source.kind() == io::ErrorKind::NotFound && !is_named => {
+            Ok(Keymap::default())
+        }
+        Err(source) => Err(ConfigError::Read { file, source }),
+    }
 }
 
 /// Reads the profile and checks that only its owner can.

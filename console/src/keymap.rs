@@ -111,6 +111,24 @@ impl Context {
         Self::Typing,
     ];
 
+    /// As the file of keys calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Everywhere => "everywhere",
+            Self::Incidents => "incidents",
+            Self::Incident => "incident",
+            Self::Endpoints => "endpoints",
+            Self::Endpoint => "endpoint",
+            Self::Identities => "identities",
+            Self::Identity => "identity",
+            Self::Events => "events",
+            Self::Feeds => "feeds",
+            Self::Audit => "audit",
+            Self::Choice => "choice",
+            Self::Typing => "typing",
+        }
+    }
+
     /// As the help screen calls it.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -500,12 +518,49 @@ pub(crate) const BINDINGS: &[Binding] = &[
     ),
 ];
 
-/// What a key asks for where it is pressed: the context's own keys, and on screens those that count
-/// everywhere.
-pub(crate) fn find(context: Context, key: Key) -> Option<Cmd> {
-    let rows = BINDINGS.iter();
-    let mut rows = rows.filter(|row| counts(row.context, context));
-    rows.find(|row| row.keys.contains(&key)).map(|row| row.cmd)
+/// Which keys count: those of the table, or others that somebody has chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keymap {
+    /// The keys of each row of the table.
+    keys: Vec<Vec<Key>>,
+}
+
+impl Default for Keymap {
+    fn default() -> Self {
+        Self {
+            keys: BINDINGS.iter().map(|row| row.keys.to_vec()).collect(),
+        }
+    }
+}
+
+impl Keymap {
+    /// Other keys for a command.
+    pub(crate) fn set(&mut self, context: Context, cmd: Cmd, keys: Vec<Key>) {
+        let mut rows = BINDINGS.iter().zip(&mut self.keys);
+        if let Some((_, place)) = rows.find(|(row, _)| row.context == context && row.cmd == cmd) {
+            *place = keys;
+        }
+    }
+
+    /// What a key asks for where it is pressed: the context's own keys, and on screens those that count
+    /// everywhere.
+    pub(crate) fn find(&self, context: Context, key: Key) -> Option<Cmd> {
+        let mut keys = self.keys_in(context);
+        keys.find(|(one, _)| *one == key).map(|(_, cmd)| cmd)
+    }
+
+    /// All keys that count there.
+    pub(crate) fn keys_in(&self, here: Context) -> impl Iterator<Item = (Key, Cmd)> {
+        let rows = self
+            .rows()
+            .filter(move |(row, _)| counts(row.context, here));
+        rows.flat_map(|(row, keys)| keys.iter().map(|key| (*key, row.cmd)))
+    }
+
+    /// The rows of the table and their keys.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&'static Binding, &[Key])> {
+        BINDINGS.iter().zip(self.keys.iter().map(Vec::as_slice))
+    }
 }
 
 /// Whether a row of that context counts in this one.
@@ -514,9 +569,9 @@ fn counts(row: Context, here: Context) -> bool {
     row == here || (row == Context::Everywhere && !is_popup)
 }
 
-/// The keys of a row as people read them.
-pub(crate) fn keys(binding: &Binding) -> String {
-    let keys: Vec<_> = binding.keys.iter().map(Key::to_string).collect();
+/// Keys as people read them.
+pub(crate) fn names(keys: &[Key]) -> String {
+    let keys: Vec<_> = keys.iter().map(Key::to_string).collect();
     keys.join(" ")
 }
 
@@ -540,16 +595,23 @@ mod tests {
     #[test]
     fn nothing_that_is_typed_is_a_command_while_typing() {
         for c in ' '..='~' {
-            assert_eq!(find(Context::Typing, Key::Char(c)), None, "{c}");
+            assert_eq!(
+                Keymap::default().find(Context::Typing, Key::Char(c)),
+                None,
+                "{c}"
+            );
         }
     }
 
     #[test]
     fn the_cursor_keys_and_the_letters_do_the_same() {
         for (letter, arrow) in [('j', Key::Down), ('k', Key::Up)] {
-            let everywhere = find(Context::Everywhere, arrow);
+            let everywhere = Keymap::default().find(Context::Everywhere, arrow);
             assert!(everywhere.is_some());
-            assert_eq!(find(Context::Everywhere, Key::Char(letter)), everywhere);
+            assert_eq!(
+                Keymap::default().find(Context::Everywhere, Key::Char(letter)),
+                everywhere
+            );
         }
     }
 }

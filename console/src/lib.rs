@@ -21,6 +21,7 @@ mod config;
 mod event;
 mod exit;
 mod keymap;
+mod keys;
 mod output;
 mod report;
 mod screen;

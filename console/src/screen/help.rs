@@ -2,10 +2,10 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use crate::keymap::{self, BINDINGS, Context};
+use crate::keymap::{self, Context};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::widget::span;
@@ -33,9 +33,10 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
     for context in Context::ALL {
         let heading = state.theme.look(Style::Heading);
         lines.push(Line::from(span(context.title(), heading)));
-        for row in BINDINGS.iter().filter(|row| row.context == context) {
-            let keys = format!("  {:<KEY_COLUMNS$}  ", keymap::keys(row));
-            lines.push(Line::from(vec![Span::raw(keys), span(row.help, plain)]));
+        let rows = state.keymap.rows();
+        for (row, keys) in rows.filter(|(row, _)| row.context == context) {
+            let keys = format!("  {:<KEY_COLUMNS$}  ", keymap::names(keys));
+            lines.push(Line::from(vec![span(&keys, plain), span(row.help, plain)]));
         }
         lines.push(Line::default());
     }
@@ -46,6 +47,7 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
         "x abandoned, F fraud reported, W wrong number, ! error. Endpoint: p process,",
         "n network, g gap; ◆ is evidence or a stage, * an analyst's action, and < or >",
         "at an end: there is more beyond it.",
+        "Keys: tocsin keys prints the file by which they are changed.",
         "Themes: the key T, TOCSIN_THEME=dark|light|contrast|16|none, or NO_COLOR.",
     ];
     lines.extend(said.map(|said| Line::from(span(said, plain))));

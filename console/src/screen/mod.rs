@@ -23,6 +23,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 use crate::event::{Link, Target};
+use crate::keymap::Keymap;
 use crate::output::style::Style;
 use crate::state::loaded::Loaded;
 use crate::state::{Place, State};
@@ -196,6 +197,9 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
         Place::Audit => "V verify  / narrow  y copy  ? keys",
         Place::Help => "esc back  q leave",
     };
+    // It names the keys that nobody has changed.
+    let is_theirs = state.keymap != Keymap::default();
+    let hint = if is_theirs { "" } else { hint };
     let faint = state.theme.look(Style::Faint);
     let (left, look) = match (&state.notice, &state.link) {
         (Some((said, style)), _) => (said.as_str(), state.theme.look(*style)),

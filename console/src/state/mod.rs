@@ -44,7 +44,7 @@ pub(crate) use self::way::Place;
 use self::way::Way;
 use crate::action::Action;
 use crate::event::{Event, Link};
-use crate::keymap::{self, Cmd, Key};
+use crate::keymap::{BINDINGS, Cmd, Key, Keymap};
 use crate::output::style::Style;
 use crate::theme::Theme;
 use crate::time::Zone;
@@ -95,6 +95,8 @@ pub(crate) struct State {
     pub(crate) zone: Zone,
     /// This machine's zone.
     pub(crate) local_zone: Option<TimeZone>,
+    /// Which keys count.
+    pub(crate) keymap: Keymap,
     /// What stands above the screen.
     pub(crate) popup: Option<Popup>,
     /// What there is to say, clean, until the next key.
@@ -131,6 +133,7 @@ impl State {
             audit: Audit::default(),
             zone: Zone::default(),
             local_zone: None,
+            keymap: Keymap::default(),
             popup: None,
             notice: None,
             beat: 0,
@@ -234,7 +237,7 @@ impl State {
             Some(popup) => popup.context(),
             None => self.place().context(),
         };
-        let cmd = keymap::find(context, key);
+        let cmd = self.keymap.find(context, key);
         match (&mut self.popup, cmd) {
             (Some(_), Some(cmd)) => self.popup_command(cmd),
             (Some(popup), None) => {
@@ -344,7 +347,7 @@ impl State {
                 self.audit.rows.command(cmd, page);
             }
             Place::Help => {
-                self.help.go(cmd, keymap::BINDINGS.len() * 2, page);
+                self.help.go(cmd, BINDINGS.len() * 2, page);
             }
         }
         Vec::new()
