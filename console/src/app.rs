@@ -32,6 +32,7 @@ use crate::client::task::Network;
 use crate::event::{Event, NEWS_WAITING_MAX, News};
 use crate::exit::{Exit, Failure};
 use crate::keymap::{Key, Keymap};
+use crate::memory::{self, Memory};
 use crate::output::Format;
 use crate::report;
 use crate::screen::{self, Zones};
@@ -65,7 +66,12 @@ pub(crate) async fn run(profile: Profile, keymap: Keymap) -> Result<Exit, Failur
     let (news, inbox) = mpsc::channel(NEWS_WAITING_MAX);
     let mut state = State::new(theme, crossterm::terminal::size()?, now_ms());
     state.keymap = keymap;
+    let memory = memory::path(|name| std::env::var_os(name));
     state.local_zone = TimeZone::try_system().ok();
+    if let Some(path) = &memory {
+        let is_theme_named = Theme::is_named(|name| std::env::var(name).ok());
+        Memory::load(path).recall(&mut state, is_theme_named);
+    }
     let mut app = App {
         state,
         network: Network::start(profile, news),
@@ -77,6 +83,10 @@ pub(crate) async fn run(profile: Profile, keymap: Keymap) -> Result<Exit, Failur
     let result = app.turn(&mut screen).await;
     drop(screen);
     result?;
+    if let Some(path) = &memory {
+        // Where it cannot be kept, the next run begins at the overview.
+        let _best_effort = Memory::of(&app.state).save(path);
+    }
     Ok(Exit::Done)
 }
 

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Only `client` knows gRPC and TLS. Every text that came from outside passes `text` before it
-//! reaches a terminal, errors included. Only [`run`] reads the clock. Nothing is kept between two runs.
+//! reaches a terminal, errors included. Only [`run`] reads the clock. What the screens
+//! remember from run to run is in `memory`.
 
 mod action;
 mod app;
@@ -22,6 +23,7 @@ mod event;
 mod exit;
 mod keymap;
 mod keys;
+mod memory;
 mod output;
 mod report;
 mod screen;

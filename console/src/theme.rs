@@ -50,6 +50,13 @@ impl Theme {
         }
     }
 
+    /// Whether the surroundings name one, instead of leaving it to what the terminal can do.
+    pub(crate) fn is_named(variable: impl Fn(&str) -> Option<String>) -> bool {
+        let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = variable("TERM").is_some_and(|term| term == "dumb");
+        is_set("NO_COLOR") || is_set(THEME_VARIABLE) || is_dumb
+    }
+
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use tocsin_proto::console::v1::{Incident, IncidentState, IncidentSummary, Severity, SubjectKind};
 use tocsin_proto::json::Word as _;
 
@@ -45,6 +46,16 @@ impl Sort {
             Self::Person => Self::Worst,
         }
     }
+}
+
+/// How the list is narrowed and ordered, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct View {
+    filter: String,
+    sort: String,
+    severity_min: String,
+    with_closed: bool,
 }
 
 /// The list.
@@ -195,6 +206,27 @@ impl Incidents {
         }
         self.is_stirred = true;
         true
+    }
+
+    /// How it is narrowed and ordered.
+    pub(crate) fn view(&self) -> View {
+        View {
+            filter: self.filter.clone(),
+            sort: self.sort.word().to_owned(),
+            severity_min: self.severity_min.word(),
+            with_closed: self.with_closed,
+        }
+    }
+
+    /// Narrows and orders it so; a word that is not known is as none.
+    pub(crate) fn set_view(&mut self, view: View) {
+        let sorts = [Sort::Worst, Sort::Newest, Sort::Person];
+        let sort = sorts.into_iter().find(|one| one.word() == view.sort);
+        self.sort = sort.unwrap_or_default();
+        self.severity_min = Severity::from_word(&view.severity_min).unwrap_or_default();
+        self.with_closed = view.with_closed;
+        self.filter = view.filter;
+        self.is_stirred = true;
     }
 
     /// Narrows by these words.

@@ -144,6 +144,12 @@ impl State {
         }
     }
 
+    /// Shows this screen first; nothing is asked before there is a connection.
+    pub(crate) fn begin_at(&mut self, place: Place) {
+        self.way = Way::default();
+        self.way.go(place);
+    }
+
     /// The screen that is shown.
     pub(crate) fn place(&self) -> &Place {
         self.way.here()

@@ -32,6 +32,8 @@ impl Screens {
             .env("SHELL", "/bin/sh")
             .env_remove("NO_COLOR")
             .env_remove("TOCSIN_THEME")
+            .env("XDG_STATE_HOME", fake.dir.path())
+            .env("XDG_CONFIG_HOME", fake.dir.path())
             .env(variable.0, variable.1)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -122,6 +124,9 @@ async fn work(size: (u16, u16), variable: (&str, &str), is_coloured: bool) {
     screens.keys.write_all(b"q").await.unwrap();
     let ended = tokio::time::timeout(HANGS, screens.child.wait()).await;
     assert!(ended.unwrap().unwrap().success());
+    let kept = fake.dir.path().join("tocsin/console.toml");
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert!(kept.contains("screen = \"incidents\""), "{kept}");
     let page = std::fs::read_to_string(report).unwrap();
     assert!(page.contains("<svg") && page.contains("17 prompts"));
     let calls = fake.calls();
