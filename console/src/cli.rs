@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -74,6 +74,11 @@ enum Command {
     Audit(command::audit::Audit),
     /// Print the file by which the keys of the screens are changed, in full.
     Keys,
+    /// Write man pages into a folder, one for each command.
+    Man {
+        /// The folder; it is made where it is not there.
+        dir: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -121,8 +126,21 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
             Output::stdout(cli.output).text(&keys::in_full())?;
             Ok(Exit::Done)
         }
+        Some(Command::Man { dir }) => man(&dir),
         Some(Command::Completions { .. }) => Ok(Exit::Done),
     }
+}
+
+/// Writes the man pages: `tocsin.1`, `tocsin-incidents.1`, ...
+fn man(dir: &Path) -> Result<Exit, Failure> {
+    let arguments = <Cli as clap::CommandFactory>::command();
+    std::fs::create_dir_all(dir)
+        .and_then(|()| clap_mangen::generate_to(arguments, dir))
+        .map_err(|source| Failure::Write {
+            file: text::path(dir),
+            source,
+        })?;
+    Ok(Exit::Done)
 }
 
 /// Prints what the parser has to say: help and version, or what is wrong with the arguments.

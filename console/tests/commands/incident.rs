@@ -270,3 +270,19 @@ async fn a_report_is_written_in_the_form_that_the_name_says() {
         "{done:?}"
     );
 }
+
+#[tokio::test]
+async fn there_is_a_man_page_for_each_command() {
+    let fake = Fake::start().await;
+    let dir = fake.dir.path().join("man");
+    let done = fake.run(&["man", dir.to_str().unwrap()]).await;
+    assert_eq!((done.code, done.out.as_str()), (0, ""), "{done:?}");
+    for (name, said) in [
+        ("tocsin.1", "Exit codes"),
+        ("tocsin-incidents-export.1", "HTML page with the time axis"),
+        ("tocsin-events-search.1", "RFC 3339"),
+    ] {
+        let page = std::fs::read_to_string(dir.join(name)).unwrap();
+        assert!(page.contains(said), "{page}");
+    }
+}
