@@ -61,6 +61,9 @@ pub const IMPORT_CHUNK_BYTES: usize = 256 << 10;
 /// Problems that an import names one by one; the rest are counted.
 pub const IMPORT_PROBLEMS_MAX: usize = 1000;
 
+/// Bytes of a mapping file; a mapping of every field and a hundred kinds has a tenth of it.
+pub const MAPPING_BYTES_MAX: usize = 64 << 10;
+
 /// Rows of one page where the caller names no size, and the most it can ask for.
 pub const PAGE_SIZE_DEFAULT: u32 = 500;
 

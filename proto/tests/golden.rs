@@ -492,3 +492,15 @@ fn capability_1_public_addresses_decode() {
     };
     check("public_address.bin", &message);
 }
+
+#[test]
+fn an_import_header_with_a_mapping_is_what_it_was() {
+    check(
+        "import_header_mapping.bin",
+        &console::ImportHeader {
+            provider: "generic".into(),
+            file_name: "log.json".into(),
+            mapping: b"provider = \"generic\"\n".to_vec(),
+        },
+    );
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use tocsin_proto::console::v1::{Feed, ImportFeedResponse, ImportHeader, ImportSummary};
-use tocsin_proto::limits::{IMPORT_CHUNK_BYTES, TEXT_BYTES_MAX};
+use tocsin_proto::limits::{IMPORT_CHUNK_BYTES, MAPPING_BYTES_MAX, TEXT_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::mpsc;
 
@@ -33,9 +33,12 @@ pub(crate) enum Feeds {
     Import {
         /// The file; - for standard input.
         file: PathBuf,
-        /// Whose records they are: okta, entra, duo, google, onelogin, auth0.
+        /// Whose records they are: okta, entra, duo, google, onelogin, auth0, jumpcloud, ping, generic.
         #[arg(long, value_name = "PROVIDER")]
         provider: String,
+        /// With generic: the file that says where a record's values stand.
+        #[arg(long, value_name = "FILE")]
+        mapping: Option<PathBuf>,
     },
 }
 
@@ -57,9 +60,21 @@ impl Feeds {
                 rows.finish()?;
                 Ok(Exit::Done)
             }
-            Self::Import { file, provider } => {
+            Self::Import {
+                file,
+                provider,
+                mapping,
+            } => {
                 let source = Source::open(&file).await?;
-                import(connect().await?, source, provider).await
+                let header = ImportHeader {
+                    provider,
+                    file_name: cut_bytes(&source.name, TEXT_BYTES_MAX).to_owned(),
+                    mapping: match mapping {
+                        Some(path) => read_mapping(&path).await?,
+                        None => Vec::new(),
+                    },
+                };
+                import(connect().await?, source, header).await
             }
         }
     }
@@ -101,12 +116,25 @@ impl Source {
     }
 }
 
-async fn import(mut session: Session, source: Source, provider: String) -> Result<Exit, Failure> {
-    let name = source.name.clone();
-    let header = ImportHeader {
-        provider,
-        file_name: cut_bytes(&name, TEXT_BYTES_MAX).to_owned(),
+/// A mapping file, no longer than the server takes by more than a byte: then it says so.
+async fn read_mapping(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failure = |source| Failure::Input {
+        file: text::path(path),
+        source,
     };
+    let file = tokio::fs::File::open(path).await.map_err(failure)?;
+    let mut bytes = Vec::new();
+    let mut piece = file.take(MAPPING_BYTES_MAX as u64 + 1);
+    piece.read_to_end(&mut bytes).await.map_err(failure)?;
+    Ok(bytes)
+}
+
+async fn import(
+    mut session: Session,
+    source: Source,
+    header: ImportHeader,
+) -> Result<Exit, Failure> {
+    let name = source.name.clone();
     let mut progress = Progress::new(source.bytes);
     let (sender, receiver) = import_channel();
     let call = receive(&session.client, header, receiver, &mut progress);

@@ -444,6 +444,9 @@ pub struct ImportHeader {
     /// Shown in the audit log only.
     #[prost(string, tag = "2")]
     pub file_name: ::prost::alloc::string::String,
+    /// A mapping file (TOML, at most 64 KiB): provider "generic" needs one, no other takes one.
+    #[prost(bytes = "vec", tag = "3")]
+    pub mapping: ::prost::alloc::vec::Vec<u8>,
 }
 /// Progress while it runs; the last message has `summary`.
 #[derive(serde::Serialize)]

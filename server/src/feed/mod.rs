@@ -14,6 +14,7 @@ mod auth0;
 mod country;
 mod duo;
 mod entra;
+mod generic;
 mod google;
 mod okta;
 mod onelogin;
@@ -23,11 +24,13 @@ mod time;
 mod value;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tocsin_correlate::{AccountKey, FlowIds, MfaEvent, MfaEventKind, Novelty, Origin, Provider};
 use tocsin_proto::id::MfaEventId;
 
+use self::generic::{Mapping, MappingError};
 use self::split::EnvelopePath;
 
 /// MFA events that one record may hold. Google writes several into one; nobody writes so many.
@@ -67,16 +70,25 @@ pub(crate) enum RecordError {
     TooMany,
 }
 
-/// A name that is none of a format.
+/// Why a file cannot be understood at all.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{name}' is not a provider; there is: {}", Format::names())]
-pub(crate) struct UnknownFormat {
-    /// What was given, cut to 64 characters.
-    pub(crate) name: String,
+pub(crate) enum FormatError {
+    /// A name that is none.
+    #[error("'{name}' is not a provider; there is: {}", Format::names())]
+    Unknown {
+        /// What was given, cut to 64 characters.
+        name: String,
+    },
+    /// A mapping for a provider that is read without, or none for one that needs it.
+    #[error("{0}")]
+    Mapping(&'static str),
+    /// A mapping that cannot be used.
+    #[error(transparent)]
+    BadMapping(#[from] MappingError),
 }
 
 /// How the records of a file are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Okta's System Log.
     Okta,
@@ -90,6 +102,8 @@ pub(crate) enum Format {
     OneLogin,
     /// Auth0's tenant logs.
     Auth0,
+    /// What a mapping says.
+    Mapped(Arc<Mapping>),
 }
 
 impl Format {
@@ -103,30 +117,44 @@ impl Format {
         Self::Auth0,
     ];
 
+    /// Words of the providers that are read by a mapping: which one.
+    const MAPPED: &'static [(&'static str, &'static str)] =
+        &[("jumpcloud", generic::JUMPCLOUD), ("ping", generic::PING)];
+
     fn names() -> String {
-        let names: Vec<&str> = Self::ALL
-            .iter()
-            .map(|format| format.provider().word())
-            .collect();
+        let own = Self::ALL.iter().map(|format| format.provider().word());
+        let mapped = Self::MAPPED.iter().map(|(word, _)| *word);
+        let names: Vec<&str> = own.chain(mapped).chain(["generic"]).collect();
         names.join(", ")
     }
 
-    /// The format with this name.
+    /// The format with this name. `mapping`: a mapping file, which only `generic` takes and needs; empty where
+    /// there is none.
     ///
     /// # Errors
-    /// Names all there are.
-    pub(crate) fn of(name: &str) -> Result<Self, UnknownFormat> {
-        let found = Self::ALL
-            .iter()
-            .copied()
-            .find(|format| format.provider().word() == name);
-        found.ok_or_else(|| UnknownFormat {
+    /// Names all there are; says what is wrong with a mapping.
+    pub(crate) fn of(name: &str, mapping: &[u8]) -> Result<Self, FormatError> {
+        if name == "generic" {
+            if mapping.is_empty() {
+                return Err(FormatError::Mapping("generic needs a mapping"));
+            }
+            return Ok(Self::Mapped(Arc::new(Mapping::read(mapping)?)));
+        }
+        if !mapping.is_empty() {
+            return Err(FormatError::Mapping("only generic takes a mapping"));
+        }
+        if let Some((_, shipped)) = Self::MAPPED.iter().find(|(word, _)| *word == name) {
+            return Ok(Self::Mapped(Arc::new(Mapping::read(shipped.as_bytes())?)));
+        }
+        let mut own = Self::ALL.iter();
+        let found = own.find(|format| format.provider().word() == name);
+        found.cloned().ok_or_else(|| FormatError::Unknown {
             name: name.chars().take(64).collect(),
         })
     }
 
     /// Whose records they are.
-    pub(crate) fn provider(self) -> Provider {
+    pub(crate) fn provider(&self) -> Provider {
         match self {
             Self::Okta => Provider::Okta,
             Self::Entra => Provider::Entra,
@@ -134,11 +162,12 @@ impl Format {
             Self::Google => Provider::Google,
             Self::OneLogin => Provider::OneLogin,
             Self::Auth0 => Provider::Auth0,
+            Self::Mapped(mapping) => mapping.provider(),
         }
     }
 
     /// Where in a file's object the records may stand.
-    pub(crate) fn envelopes(self) -> &'static [EnvelopePath] {
+    pub(crate) fn envelopes(&self) -> &'static [EnvelopePath] {
         match self {
             Self::Okta => okta::ENVELOPES,
             Self::Entra => entra::ENVELOPES,
@@ -146,6 +175,7 @@ impl Format {
             Self::Google => google::ENVELOPES,
             Self::OneLogin => onelogin::ENVELOPES,
             Self::Auth0 => auth0::ENVELOPES,
+            Self::Mapped(_) => generic::ENVELOPES,
         }
     }
 
@@ -153,7 +183,7 @@ impl Format {
     ///
     /// # Errors
     /// Why it cannot be read.
-    pub(crate) fn parse(self, raw: &[u8]) -> Result<Parsed<'_>, RecordError> {
+    pub(crate) fn parse<'a>(&self, raw: &'a [u8]) -> Result<Parsed<'a>, RecordError> {
         // Depth is bounded here too: serde_json gives up at 128.
         let record: Value = serde_json::from_slice(raw).map_err(|_| RecordError::NotAnObject)?;
         if !record.is_object() {
@@ -166,6 +196,7 @@ impl Format {
             Self::Google => google::parse(&record, raw),
             Self::OneLogin => onelogin::parse(&record, raw),
             Self::Auth0 => auth0::parse(record, raw),
+            Self::Mapped(mapping) => generic::parse(mapping, record, raw),
         }
     }
 }
@@ -200,14 +231,29 @@ mod tests {
 
     #[test]
     fn an_unknown_provider_is_told_what_there_is() {
-        assert_eq!(Format::of("okta"), Ok(Format::Okta));
-        let error = Format::of("octa").unwrap_err();
-        let names = Format::names();
+        assert_eq!(Format::of("okta", b""), Ok(Format::Okta));
+        let error = Format::of("octa", b"").unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("'octa' is not a provider; there is: {names}")
+            "'octa' is not a provider; there is: okta, entra, duo, google, onelogin, auth0, jumpcloud, ping, generic"
         );
-        assert_eq!(Format::of(&"x".repeat(1000)).unwrap_err().name.len(), 64);
+        let long = Format::of(&"x".repeat(1000), b"").unwrap_err();
+        assert_eq!(
+            long,
+            FormatError::Unknown {
+                name: "x".repeat(64)
+            }
+        );
+    }
+
+    #[test]
+    fn only_generic_takes_a_mapping_and_needs_it() {
+        let error = |name, mapping: &[u8]| Format::of(name, mapping).unwrap_err().to_string();
+        assert_eq!(error("generic", b""), "generic needs a mapping");
+        assert_eq!(error("okta", b"x"), "only generic takes a mapping");
+        for name in ["jumpcloud", "ping"] {
+            assert_eq!(Format::of(name, b"").unwrap().provider().word(), name);
+        }
     }
 
     #[test]

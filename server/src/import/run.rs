@@ -42,8 +42,8 @@ impl Import {
             tally: correlator.tally(),
             state,
             correlator,
+            reader: Some(Reader::new(format.clone(), now_ms())),
             format,
-            reader: Some(Reader::new(format, now_ms())),
             imported: 0,
             repeated: 0,
         }

@@ -91,6 +91,7 @@ async fn import_in(
     let header = Message::Header(console::ImportHeader {
         provider: provider.into(),
         file_name: "log.json".into(),
+        mapping: Vec::new(),
     });
     let chunks = file
         .chunks(piece)

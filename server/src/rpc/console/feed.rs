@@ -65,7 +65,7 @@ pub(super) async fn import(
     let Some(Message::Header(header)) = next(&mut pieces).await? else {
         return Err(ErrorCode::Invalid.status("an import begins with its header"));
     };
-    let format = Format::of(&header.provider)
+    let format = Format::of(&header.provider, &header.mapping)
         .map_err(|error| ErrorCode::Invalid.status(error.to_string()))?;
     let audit = &context.audit;
     audit
