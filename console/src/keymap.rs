@@ -231,6 +231,10 @@ pub(crate) enum Cmd {
     Note,
     /// What it has to do with: endpoints, identity, other incidents.
     Linked,
+    /// Mark it, or not.
+    Mark,
+    /// Change all that are marked.
+    Bulk,
     /// Write a report.
     Export,
     /// Follow what comes.
@@ -376,6 +380,18 @@ pub(crate) const BINDINGS: &[Binding] = &[
         &[Char('c')],
         Cmd::Closed,
         "also what is resolved or closed",
+    ),
+    row(
+        Incidents,
+        &[Char('m')],
+        Cmd::Mark,
+        "mark it, up to 16, or not",
+    ),
+    row(
+        Incidents,
+        &[Char('b')],
+        Cmd::Bulk,
+        "change all that are marked",
     ),
     row(Incident, &[Key::Tab], Cmd::NextPane, "next pane"),
     row(Incident, &[Key::BackTab], Cmd::PreviousPane, "pane before"),

@@ -99,7 +99,10 @@ fn cells(incident: &IncidentSummary, state: &State) -> Vec<Cell> {
         plain(incident.assignee.clone()),
         plain(word::<Verdict>(incident.verdict)),
         (short(&incident.id).to_owned(), Style::Faint),
-        plain(incident.title.clone()),
+        match state.incidents.is_marked(&incident.id) {
+            true => (format!("[marked] {}", incident.title), Style::Heading),
+            false => plain(incident.title.clone()),
+        },
     ]
 }
 

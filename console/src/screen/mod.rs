@@ -184,7 +184,9 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
         Place::Overview => {
             "enter open  2 incidents  3 endpoints  5 events  : go to  ? keys  q leave"
         }
-        Place::Incidents => "enter open  / narrow  o order  v severity  c closed  ? keys",
+        Place::Incidents => {
+            "enter open  / narrow  o order  v severity  c closed  m mark  b change  ? keys"
+        }
         Place::Incident(_) => {
             "tab pane  +/- zoom  a s v n work on it  x report  e go to  f events  ? keys"
         }

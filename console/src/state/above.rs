@@ -1,5 +1,8 @@
 //! What opens above a screen, and what comes of it.
 
+use tocsin_proto::console::v1::{IncidentState, Verdict};
+use tocsin_proto::json::Word as _;
+
 use super::cursor::Cursor;
 use super::filter::EventFilter;
 use super::input::Input;
@@ -25,6 +28,7 @@ impl State {
             }),
             Cmd::Find | Cmd::Copy => self.pick_value(cmd),
             Cmd::Linked => self.pick_linked(),
+            Cmd::Bulk => self.pick_bulk(),
             _ => self.change_incident(cmd),
         };
     }
@@ -57,6 +61,36 @@ impl State {
             options,
             cursor: Cursor::default(),
         }))
+    }
+
+    /// States and verdicts for all that are marked, and to take them.
+    fn pick_bulk(&mut self) -> Option<Popup> {
+        let ids = self.incidents.marked();
+        let to_all = |what: &What| {
+            let changes = ids.iter().map(|id| Change {
+                incident: id.clone(),
+                what: what.clone(),
+            });
+            Pick::Bulk(changes.collect())
+        };
+        let mut options = Vec::new();
+        if let Some(server) = self.server.value() {
+            let me = What::Assignee(server.analyst.clone());
+            options.push((format!("give to {}", server.analyst), to_all(&me)));
+        }
+        for state in IncidentState::ALL {
+            let name = format!("state: {}", state.word().replace('_', " "));
+            options.push((name, to_all(&What::State(*state))));
+        }
+        for verdict in Verdict::ALL {
+            let name = format!("verdict: {}", verdict.word().replace('_', " "));
+            options.push((name, to_all(&What::Verdict(*verdict))));
+        }
+        if ids.is_empty() {
+            options.clear();
+        }
+        let title = format!("Change {} incidents", ids.len());
+        self.choice(&title, options, "there is no incident to change")
     }
 
     fn pick_linked(&mut self) -> Option<Popup> {
@@ -177,6 +211,10 @@ impl State {
     fn pick(&mut self, pick: Pick) -> Vec<Action> {
         match pick {
             Pick::Change(change) => vec![Action::Change(change)],
+            Pick::Bulk(changes) => {
+                self.incidents.unmark();
+                changes.into_iter().map(Action::Change).collect()
+            }
             Pick::Go(place) => self.go(place),
             Pick::Find(filter) => self.find_events(*filter),
             Pick::Export(form) => {

@@ -4,7 +4,7 @@
 //! for any number of news, in [`Incidents::settle`].
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use tocsin_proto::console::v1::{Incident, IncidentState, IncidentSummary, Severity, SubjectKind};
@@ -16,6 +16,9 @@ use crate::keymap::Cmd;
 
 /// Incidents that are kept; what comes beyond is counted. A server keeps far fewer open.
 pub(crate) const INCIDENTS_MAX: usize = 100_000;
+
+/// Incidents that are marked at once: as many changes as may be under way.
+const MARKED_MAX: usize = 16;
 
 /// How the list is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +75,7 @@ pub(crate) struct Incidents {
     with_closed: bool,
     cursor: Cursor,
     selected: Option<String>,
+    marked: BTreeSet<String>,
     is_stirred: bool,
     left_out: u64,
     /// When something came last.
@@ -190,6 +194,15 @@ impl Incidents {
     pub(crate) fn command(&mut self, cmd: Cmd, page: usize) -> bool {
         match cmd {
             Cmd::Sort => self.sort = self.sort.next(),
+            Cmd::Mark => {
+                let id = self.selected().map(|one| one.id.clone());
+                if let Some(id) = id.filter(|id| !self.marked.remove(id))
+                    && self.marked.len() < MARKED_MAX
+                {
+                    self.marked.insert(id);
+                }
+                return true;
+            }
             Cmd::Closed => self.with_closed = !self.with_closed,
             Cmd::Severity => {
                 let at = Severity::ALL
@@ -238,6 +251,28 @@ impl Incidents {
     /// The words that it is narrowed by.
     pub(crate) fn filter(&self) -> &str {
         &self.filter
+    }
+
+    /// Whether it is marked.
+    pub(crate) fn is_marked(&self, id: &str) -> bool {
+        self.marked.contains(id)
+    }
+
+    /// The ids of those that are marked; of the one that is selected where none is.
+    pub(crate) fn marked(&self) -> Vec<String> {
+        match self.marked.is_empty() {
+            true => self
+                .selected()
+                .map(|one| one.id.clone())
+                .into_iter()
+                .collect(),
+            false => self.marked.iter().cloned().collect(),
+        }
+    }
+
+    /// None is marked any more.
+    pub(crate) fn unmark(&mut self) {
+        self.marked.clear();
     }
 
     /// How it is ordered.

@@ -301,7 +301,10 @@ impl State {
     /// What the screen does with it.
     fn command_here(&mut self, cmd: Cmd) -> Vec<Action> {
         let page = self.page();
-        if matches!(cmd, Cmd::Filter | Cmd::Find | Cmd::Copy | Cmd::Linked) {
+        if matches!(
+            cmd,
+            Cmd::Filter | Cmd::Find | Cmd::Copy | Cmd::Linked | Cmd::Bulk
+        ) {
             self.open_popup(cmd);
             return Vec::new();
         }

@@ -74,6 +74,8 @@ impl Popup {
 pub(crate) enum Pick {
     /// Changes something.
     Change(Change),
+    /// Changes several.
+    Bulk(Vec<Change>),
     /// Goes somewhere.
     Go(Place),
     /// Shows these events.

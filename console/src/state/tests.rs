@@ -332,3 +332,25 @@ fn a_report_is_written_to_a_new_file_and_what_became_of_it_is_said() {
     assert_eq!(said, "not written: incident-aaaa.html: it is there\\x1b");
     assert!(press(&mut state, "x\n\x1b").is_empty(), "one may leave it");
 }
+
+#[test]
+fn all_that_are_marked_are_changed_at_once() {
+    let mut state = up();
+    tell(&mut state, "aaaa", "seventeen prompts");
+    tell(&mut state, "bbbb", "a rogue factor");
+    tell(&mut state, "cccc", "a new device");
+    press(&mut state, "2");
+    let done = press(&mut state, "mjjmbj\n");
+    let change = |incident: &str| {
+        Action::Change(Change {
+            incident: incident.into(),
+            what: What::State(IncidentState::InProgress),
+        })
+    };
+    assert_eq!(done, [change("aaaa"), change("cccc")]);
+    assert_eq!(
+        state.incidents.marked(),
+        ["cccc"],
+        "then only what is selected"
+    );
+}
