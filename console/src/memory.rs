@@ -81,7 +81,12 @@ impl Memory {
             fs::create_dir_all(folder)?;
         }
         let new = path.with_extension(format!("{}.new", std::process::id()));
-        let written = File::create(&new).and_then(|mut file| {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        // What one looked for is nobody else's business.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&new).and_then(|mut file| {
             file.write_all(content.as_bytes())?;
             file.sync_all()
         });
