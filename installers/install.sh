@@ -45,7 +45,7 @@ install_part() {
     fi
     case $1 in
     agent)
-        echo "next: tocsin-agent enroll --server HOST:PORT --token TOKEN"
+        echo "next: tocsin-agent enroll --server HOST:PORT --token-file FILE   # - for standard input"
         echo "then: systemctl enable --now tocsin-agent"
         ;;
     server)

@@ -241,4 +241,11 @@ mod tests {
             );
         }
     }
+    #[test]
+    fn the_agents_unit_permits_the_priority_that_its_sensor_asks_for() {
+        let unit = root().join("installers/systemd/tocsin-agent.service");
+        let unit = fs::read_to_string(unit).unwrap();
+        assert!(unit.lines().any(|line| line == "LimitRTPRIO=1"));
+        assert!(!unit.lines().any(|line| line == "RestrictRealtime=yes"));
+    }
 }
