@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{SqliteState, SqliteTelemetry};
 use crate::store::StateStore;
 use crate::store::conformance::{self as suite, Engine};
-use crate::store::telemetry::TelemetryStore;
+use crate::store::telemetry::{Appended, TelemetryStore};
 
 struct Sqlite(tempfile::TempDir);
 
@@ -93,4 +93,19 @@ proptest! {
         let test = suite::each_sequence_is_stored_once_or_named_by_a_gap(&engine, &ranges, group);
         runtime.block_on(test);
     }
+}
+
+/// Whatever made the memory of a mark wrong (a commit that failed and took effect, say): the file is asked again.
+#[tokio::test]
+async fn a_wrong_memory_of_a_mark_fails_one_append_and_no_more() {
+    let engine = Sqlite::new();
+    let (one, other) = (engine.telemetry().await, engine.telemetry().await);
+    one.append(&[suite::batch(1, 5)]).await.unwrap();
+    other.append(&[suite::batch(6, 10)]).await.unwrap();
+    let refused = one.append(&[suite::batch(11, 15)]).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let stored = one.append(&[suite::batch(11, 15)]).await.unwrap();
+    assert_eq!(stored, [Appended::Stored]);
+    let repeated = one.append(&[suite::batch(6, 10)]).await.unwrap();
+    assert_eq!(repeated, [Appended::Repeated]);
 }

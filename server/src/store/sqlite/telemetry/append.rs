@@ -17,11 +17,17 @@ pub(super) async fn append(
 ) -> Result<Vec<Appended>, StoreError> {
     // Held until the commit: the memory changes with the file or not at all.
     let mut known = store.runs.lock().await;
+    // Out of the memory until the commit is known to have been made: a commit that fails may have taken effect.
+    let mut changed = Runs::default();
+    for batch in batches {
+        let key = (batch.head.endpoint, batch.head.run);
+        changed.0.extend(known.0.remove_entry(&key));
+    }
     let begin = store.file.writer.begin_with("BEGIN IMMEDIATE");
     let mut transaction = begin.await.map_err(engine(ACTION))?;
     let mut runs = Touched {
         known: &known,
-        changed: Runs::default(),
+        changed,
     };
     let mut results = Vec::with_capacity(batches.len());
     for batch in batches {
