@@ -307,6 +307,21 @@ pub(crate) struct AnalystChange {
     pub(crate) note: Option<String>,
 }
 
+/// MFA events of a person that are to be removed.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    /// Whose.
+    pub(crate) identity: IdentityId,
+    /// Those up to this time.
+    pub(crate) until_ms: i64,
+    /// All of them were received before this time.
+    pub(crate) received_before_ms: i64,
+    /// So many they are.
+    pub(crate) events: u64,
+    /// What is kept in their place, JSON.
+    pub(crate) baseline: Vec<u8>,
+}
+
 /// Which incidents to list: by severity, then newest last event, then id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct IncidentQuery {
@@ -351,6 +366,16 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
     async fn mfa_events(
         &self,
         identity: IdentityId,
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// At most `limit` MFA events of a person up to a time, the oldest, after the event that is given by its time and
+    /// id; normalized.
+    async fn mfa_events_until(
+        &self,
+        identity: IdentityId,
+        until_ms: i64,
+        after: Option<(i64, MfaEventId)>,
         limit: u32,
     ) -> Result<Vec<Vec<u8>>, StoreError>;
 
@@ -416,12 +441,8 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
         after: Option<IdentityId>,
         limit: u32,
     ) -> Result<Vec<(IdentityId, i64)>, StoreError>;
-    /// Removes a person's MFA events up to a time, keeps `baseline` in their place, and freezes the incidents that end
-    /// by then. Answers how many events it removed.
-    async fn remove_mfa_events(
-        &self,
-        identity: IdentityId,
-        until_ms: i64,
-        baseline: &[u8],
-    ) -> Result<u64, StoreError>;
+    /// Removes a person's MFA events up to a time, keeps a baseline in their place, and freezes the incidents that end
+    /// by then. Answers how many events it removed. Fails with [`CaseError::Changed`] where they are not those that the
+    /// baseline was made from.
+    async fn remove_mfa_events(&self, removal: &Removal) -> Result<u64, CaseError>;
 }

@@ -9,13 +9,14 @@
 //! correlation fails is passed over until the next timer, so that nobody waits for them.
 
 mod input;
+mod retain;
 mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tocsin_correlate::{Outcome, baseline_before, correlate};
+use tocsin_correlate::{Outcome, correlate};
 use tocsin_proto::id::{IdentityId, IncidentId};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -36,9 +37,6 @@ const LOOK_SHARE: u32 = 20;
 
 /// People whose results share a transaction.
 const GROUP: u32 = 16;
-
-/// People whose old events are looked for at once.
-const PAGE: u32 = 100;
 
 /// Times that a person is read again because somebody changed their incidents meanwhile.
 const TRIES: u32 = 5;
@@ -174,56 +172,6 @@ impl Correlator {
             }
             self.group(&dirty, &mut failed).await?;
         }
-    }
-
-    /// Removes MFA events that were received before a time, and keeps in their place what was usual by them. An incident
-    /// keeps all its events or none. Answers how many it removed.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub(crate) async fn remove_mfa_events(
-        &self,
-        received_before_ms: i64,
-    ) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        let mut after = None;
-        loop {
-            let page = self
-                .state
-                .removable(received_before_ms, after, PAGE)
-                .await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(removed);
-            };
-            after = Some(*last);
-            for (id, until_ms) in page {
-                // Nobody correlates this person from events that are about to go.
-                let _turn = self.turn.lock().await;
-                removed += self.remove_of(id, until_ms).await?;
-            }
-        }
-    }
-
-    async fn remove_of(&self, id: IdentityId, mut until_ms: i64) -> Result<u64, StoreError> {
-        let mut rows = self.state.incidents_of(id).await?;
-        rows.sort_by_key(|row| std::cmp::Reverse(row.engine.last_event_time_ms));
-        for engine in rows
-            .iter()
-            .filter(|row| !row.is_frozen)
-            .map(|row| &row.engine)
-        {
-            if engine.first_event_time_ms <= until_ms && engine.last_event_time_ms > until_ms {
-                until_ms = engine.first_event_time_ms.saturating_sub(1);
-            }
-        }
-        let loaded = input::load(self.state.as_ref(), self.telemetry.as_ref(), id).await?;
-        let work = move || -> Result<Vec<u8>, StoreError> {
-            let baseline = baseline_before(&loaded.input()?, until_ms.saturating_add(1));
-            serde_json::to_vec(&baseline).map_err(|_| StoreError::Damaged { what: "baseline" })
-        };
-        let baseline = tokio::task::spawn_blocking(work).await;
-        let baseline = baseline.unwrap_or(Err(StoreError::Damaged { what: "baseline" }))?;
-        self.state.remove_mfa_events(id, until_ms, &baseline).await
     }
 
     /// Correlates a few people and writes their results together, or one by one where that fails.

@@ -1,14 +1,14 @@
 //! The case half of `state.db`: which statement is where.
 
 use async_trait::async_trait;
-use tocsin_proto::id::{IdentityId, IncidentId};
+use tocsin_proto::id::{IdentityId, IncidentId, MfaEventId};
 
 use super::SqliteState;
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::case::{
     ActivityRow, AnalystChange, CaseChange, CaseError, CaseStore, FeedRow, IdentityGroup,
-    IdentityRow, IncidentQuery, IncidentRow, LinkRow, LinkedIdentity, MfaBatch, NoteRow,
+    IdentityRow, IncidentQuery, IncidentRow, LinkRow, LinkedIdentity, MfaBatch, NoteRow, Removal,
 };
 
 mod apply;
@@ -39,6 +39,16 @@ impl CaseStore for SqliteState {
         limit: u32,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         mfa::of(&self.0.reader, identity, limit).await
+    }
+
+    async fn mfa_events_until(
+        &self,
+        identity: IdentityId,
+        until_ms: i64,
+        after: Option<(i64, MfaEventId)>,
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        mfa::until(&self.0.reader, identity, until_ms, after, limit).await
     }
 
     async fn identity(&self, id: IdentityId) -> Result<IdentityRow, StoreError> {
@@ -131,13 +141,8 @@ impl CaseStore for SqliteState {
         retain::removable(&self.0.reader, received_before_ms, after, limit).await
     }
 
-    async fn remove_mfa_events(
-        &self,
-        identity: IdentityId,
-        until_ms: i64,
-        baseline: &[u8],
-    ) -> Result<u64, StoreError> {
-        retain::remove(&self.0, identity, until_ms, baseline).await
+    async fn remove_mfa_events(&self, removal: &Removal) -> Result<u64, CaseError> {
+        retain::remove(&self.0, removal).await
     }
 }
 

@@ -15,8 +15,8 @@ use crate::store::{StateStore, StoreError};
 
 /// What was read of a person; JSON is still to be understood.
 pub(super) struct Loaded {
-    row: IdentityRow,
-    events: Vec<Vec<u8>>,
+    pub(super) row: IdentityRow,
+    pub(super) events: Vec<Vec<u8>>,
     endpoints: Vec<LinkedEndpoint>,
     feeds: Vec<FeedRow>,
     /// Of `endpoints`.
@@ -56,6 +56,20 @@ pub(super) async fn load(
 }
 
 impl Loaded {
+    /// A person without events and endpoints.
+    pub(super) async fn without_events(
+        state: &dyn StateStore,
+        id: IdentityId,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            telemetry_sha256: telemetry::hash(&[]),
+            row: state.identity(id).await?,
+            events: Vec::new(),
+            endpoints: Vec::new(),
+            feeds: state.feeds().await?,
+        })
+    }
+
     /// Understands it.
     pub(super) fn input(&self) -> Result<Input, StoreError> {
         let damaged = |_| StoreError::Damaged { what: "MFA event" };

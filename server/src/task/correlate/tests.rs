@@ -478,3 +478,43 @@ async fn old_records_go_and_no_incident_changes() {
     };
     assert_eq!(ids(&bench.seen().await), ids(&before));
 }
+
+#[tokio::test]
+async fn a_late_record_of_an_old_time_keeps_its_persons_events_until_it_was_looked_at() {
+    let bench = Bench::new().await;
+    bench.import(&ordinary("dana", 8)).await;
+    let (id, until_ms) = bench.state.removable(2, None, 10).await.unwrap()[0];
+    // Received at 1 as all the others, but after the looking.
+    let late = event("dana", START_MS, MfaEventKind::SessionStarted, true);
+    let found = bench.correlator.fold(id, until_ms, 100).await.unwrap();
+    assert_eq!(found.1, 8);
+    bench.add(&[late], None).await;
+    let removal = crate::store::case::Removal {
+        identity: id,
+        until_ms,
+        received_before_ms: 2,
+        events: found.1,
+        baseline: found.0,
+    };
+    let refused = bench.state.remove_mfa_events(&removal).await;
+    assert!(matches!(refused, Err(CaseError::Changed)), "{refused:?}");
+    // Received since the retention's time: not even where it is counted.
+    let refused = bench.correlator.remove_of(id, until_ms, 1).await;
+    assert!(matches!(refused, Err(CaseError::Changed)), "{refused:?}");
+    assert_eq!(bench.state.identity(id).await.unwrap().mfa_events, 9);
+    bench.correlator.settle().await.unwrap();
+    assert_eq!(bench.correlator.remove_mfa_events(2).await.unwrap(), 9);
+}
+
+#[tokio::test]
+async fn more_events_than_are_looked_at_once_are_all_in_the_baseline() {
+    let bench = Bench::new().await;
+    bench.import(&ordinary("dana", 40)).await;
+    let (id, until_ms) = bench.state.removable(2, None, 10).await.unwrap()[0];
+    let whole = bench.correlator.fold(id, until_ms, 100).await.unwrap();
+    assert_eq!(whole.1, 40);
+    for at_once in [1, 2, 7, 39, 40] {
+        let paged = bench.correlator.fold(id, until_ms, at_once).await.unwrap();
+        assert_eq!(paged, whole, "{at_once} at once");
+    }
+}

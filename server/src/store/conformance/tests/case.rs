@@ -613,18 +613,46 @@ pub(crate) async fn old_records_go_and_their_incidents_are_frozen(engine: &dyn E
     let mut found = store.removable(60_000, None, 10).await.unwrap();
     found.sort_by_key(|(_, until_ms)| *until_ms);
     assert_eq!(found, [(identity("eli"), 3_000), (identity("dana"), 7_999)]);
-    let removed = store
-        .remove_mfa_events(identity("dana"), 7_999, b"usual")
-        .await
-        .unwrap();
-    assert_eq!(removed, 2);
+    let mut removal = Removal {
+        identity: identity("dana"),
+        until_ms: 7_999,
+        received_before_ms: 60_000,
+        events: 2,
+        baseline: b"usual".to_vec(),
+    };
+    let found = store.mfa_events_until(identity("dana"), 7_999, None, 1);
+    assert_eq!(found.await.unwrap(), [b"event 1".to_vec()]);
+    let after = Some((1_000, event("dana", 1).id));
+    let found = store.mfa_events_until(identity("dana"), 7_999, after, 9);
+    assert_eq!(found.await.unwrap(), [b"event 2".to_vec()]);
+    // A record of an old time comes late: nothing is removed that was not looked at.
+    let dana = |number| {
+        batch(
+            vec![event("dana", number)],
+            vec![group("dana", &[identity("dana")])],
+        )
+    };
+    let mut late = dana(4);
+    late.receive_time_ms = 90_000;
+    store.add_mfa_events(&late).await.unwrap();
+    for events in [2, 3] {
+        removal.events = events;
+        let refused = store.remove_mfa_events(&removal).await;
+        assert!(matches!(refused, Err(CaseError::Changed)), "{events}");
+    }
+    removal.until_ms = 3_999;
+    removal.events = 1;
+    let refused = store.remove_mfa_events(&removal).await;
+    assert!(matches!(refused, Err(CaseError::Changed)), "another count");
+    removal.events = 2;
+    assert_eq!(store.remove_mfa_events(&removal).await.unwrap(), 2);
     let store = engine.state().await;
     let dana = store.identity(identity("dana")).await.unwrap();
     assert_eq!(
         (dana.mfa_events, dana.baseline.as_slice()),
-        (1, b"usual".as_slice())
+        (2, b"usual".as_slice())
     );
-    assert_eq!(dana.removed_until_ms, 7_999);
-    assert_eq!(store.feeds().await.unwrap()[0].mfa_events, 2);
+    assert_eq!(dana.removed_until_ms, 3_999);
+    assert_eq!(store.feeds().await.unwrap()[0].mfa_events, 3);
     assert!(store.incident(incident("one")).await.unwrap().is_frozen);
 }

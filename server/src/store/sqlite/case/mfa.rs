@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{Row, SqliteConnection, SqlitePool};
-use tocsin_proto::id::IdentityId;
+use tocsin_proto::id::{IdentityId, MfaEventId};
 
 use super::{dirty, identity, identity_id};
 use crate::store::StoreError;
@@ -50,6 +50,32 @@ pub(super) async fn of(
     .fetch_all(reader)
     .await
     .map_err(engine("read a person's MFA events"))
+}
+
+/// See [`CaseStore::mfa_events_until`](crate::store::case::CaseStore::mfa_events_until).
+pub(super) async fn until(
+    reader: &SqlitePool,
+    identity: IdentityId,
+    until_ms: i64,
+    after: Option<(i64, MfaEventId)>,
+    limit: u32,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let (after_ms, after_id) = after.map_or((i64::MIN, Vec::new()), |(time_ms, id)| {
+        (time_ms, id.as_bytes().to_vec())
+    });
+    sqlx::query_scalar(
+        "SELECT event FROM mfa_event WHERE account_no IN (SELECT no FROM account WHERE identity = ?1) \
+         AND event_time_ms <= ?2 AND event_time_ms >= ?3 AND (event_time_ms, id) > (?3, ?4) \
+         ORDER BY event_time_ms, id LIMIT ?5",
+    )
+    .bind(identity.as_bytes().as_slice())
+    .bind(until_ms)
+    .bind(after_ms)
+    .bind(after_id)
+    .bind(limit)
+    .fetch_all(reader)
+    .await
+    .map_err(engine("read a person's oldest MFA events"))
 }
 
 /// See [`CaseStore::add_mfa_events`](crate::store::case::CaseStore::add_mfa_events).

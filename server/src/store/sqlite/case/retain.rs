@@ -1,10 +1,11 @@
 //! Old MFA events go; what was usual by them stays.
 
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 use tocsin_proto::id::IdentityId;
 
 use super::identity_id;
 use crate::store::StoreError;
+use crate::store::case::{CaseError, Removal};
 use crate::store::sqlite::{Database, engine};
 
 const ACTION: &str = "remove old MFA events";
@@ -37,14 +38,11 @@ pub(super) async fn removable(
 }
 
 /// See [`CaseStore::remove_mfa_events`](crate::store::case::CaseStore::remove_mfa_events).
-pub(super) async fn remove(
-    file: &Database,
-    identity: IdentityId,
-    until_ms: i64,
-    baseline: &[u8],
-) -> Result<u64, StoreError> {
-    let id = identity.as_bytes().as_slice();
+pub(super) async fn remove(file: &Database, removal: &Removal) -> Result<u64, CaseError> {
+    let id = removal.identity.as_bytes().as_slice();
+    let until_ms = removal.until_ms;
     let mut transaction = file.begin().await?;
+    check(&mut transaction, removal).await?;
     let steps = [
         // Counts first, while the events are there.
         "UPDATE feed SET mfa_events = mfa_events - (SELECT count(*) FROM mfa_event AS e JOIN account AS a \
@@ -77,10 +75,29 @@ pub(super) async fn remove(
     )
     .bind(id)
     .bind(until_ms)
-    .bind(baseline)
+    .bind(removal.baseline.as_slice())
     .execute(&mut *transaction)
     .await
     .map_err(engine(ACTION))?;
     transaction.commit().await.map_err(engine(ACTION))?;
     Ok(removed)
+}
+
+/// What is to go is what was looked at: an event that came meanwhile, however old, has not been correlated yet.
+async fn check(connection: &mut SqliteConnection, removal: &Removal) -> Result<(), CaseError> {
+    let (events, late): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(receive_time_ms >= ?3), 0) FROM mfa_event WHERE event_time_ms <= ?2 \
+         AND account_no IN (SELECT no FROM account WHERE identity = ?1)",
+    )
+    .bind(removal.identity.as_bytes().as_slice())
+    .bind(removal.until_ms)
+    .bind(removal.received_before_ms)
+    .fetch_one(connection)
+    .await
+    .map_err(engine(ACTION))?;
+    if late == 0 && events.unsigned_abs() == removal.events {
+        Ok(())
+    } else {
+        Err(CaseError::Changed)
+    }
 }
