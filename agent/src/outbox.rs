@@ -3,6 +3,7 @@
 //! Every call may wait for the disk and for the other stage: async code calls it on a blocking thread.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tocsin_proto::id::{EventSequence, RunId};
@@ -19,6 +20,24 @@ pub(crate) struct Outbox {
     appended: Notify,
     health: Arc<Health>,
     rejected: Mutex<Rejected>,
+    /// How often leases were taken back. Changed and compared only while `spool` is locked.
+    epoch: AtomicU64,
+}
+
+/// Stands for the leases since one [`Outbox::rollback`]. Whoever leases shows it, so that a call that was left
+/// behind by a broken connection cannot put a record in flight that nobody sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
+
+/// Why nothing was leased.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeaseError {
+    /// All leases were taken back in the meantime.
+    #[error("the leases of this stream were taken back")]
+    Stale,
+    /// The spool failed.
+    #[error("read events from the spool")]
+    Spool(#[from] SpoolError),
 }
 
 /// What the server refuses.
@@ -51,6 +70,7 @@ impl Outbox {
             appended: Notify::new(),
             health,
             rejected: Mutex::default(),
+            epoch: AtomicU64::new(0),
         };
         outbox.report(&outbox.lock());
         Ok((outbox, recovery))
@@ -93,8 +113,15 @@ impl Outbox {
     }
 
     /// The next record, which is then in flight; `None` where there is none or enough are.
-    pub(crate) fn lease(&self) -> Result<Option<Record>, SpoolError> {
-        self.lock().lease()
+    ///
+    /// # Errors
+    /// [`LeaseError::Stale`] where there was a rollback since the one that gave this epoch.
+    pub(crate) fn lease(&self, epoch: Epoch) -> Result<Option<Record>, LeaseError> {
+        let mut spool = self.lock();
+        if epoch.0 != self.epoch.load(Ordering::Relaxed) {
+            return Err(LeaseError::Stale);
+        }
+        Ok(spool.lease()?)
     }
 
     /// Notes that the server has a run's events up to this one.
@@ -129,9 +156,12 @@ impl Outbox {
         std::mem::take(&mut rejected.given_up)
     }
 
-    /// Takes back every lease.
-    pub(crate) fn rollback(&self) {
-        self.lock().rollback();
+    /// Takes back every lease, also those that are still being asked for. Leases are then to be asked for with the
+    /// epoch that this gives.
+    pub(crate) fn rollback(&self) -> Epoch {
+        let mut spool = self.lock();
+        spool.rollback();
+        Epoch(self.epoch.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Makes commits survive and removes what is delivered.
@@ -166,20 +196,22 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    fn record(first: u64, last: u64) -> Record {
+        Record {
+            span: Span {
+                run: RunId::from_random([1; 16]),
+                first: EventSequence(first),
+                last: EventSequence(last),
+            },
+            payload: vec![1],
+        }
+    }
+
     #[test]
     fn a_record_that_the_server_keeps_refusing_does_not_hold_up_the_others() {
         let directory = tempfile::tempdir().unwrap();
         let health = Arc::new(Health::default());
         let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health).unwrap();
-        let run = RunId::from_random([1; 16]);
-        let record = |first, last| Record {
-            span: Span {
-                run,
-                first: EventSequence(first),
-                last: EventSequence(last),
-            },
-            payload: vec![1],
-        };
         let (bad, good) = (record(1, 5), record(6, 9));
         assert!(outbox.append(&[bad.clone(), good.clone()]).is_empty());
         assert!(!outbox.reject(bad.span));
@@ -187,8 +219,32 @@ mod tests {
         assert!(outbox.take_rejected().is_empty());
         assert!(outbox.reject(bad.span));
         assert_eq!(outbox.take_rejected(), [bad.span]);
-        outbox.rollback();
-        assert_eq!(outbox.lease().unwrap(), Some(good.clone()));
+        let epoch = outbox.rollback();
+        assert_eq!(outbox.lease(epoch).unwrap(), Some(good.clone()));
         assert!(!outbox.reject(good.span), "each is counted for itself");
+    }
+
+    #[test]
+    fn a_lease_that_a_broken_connection_left_behind_takes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let health = Arc::new(Health::default());
+        let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health).unwrap();
+        let outbox = Arc::new(outbox);
+        let first = record(1, 5);
+        assert!(outbox.append(std::slice::from_ref(&first)).is_empty());
+        let former = outbox.rollback();
+        // The call waits for the lock while the next stream begins, and gets it after that stream's rollback.
+        let (begun, begins) = std::sync::mpsc::channel::<()>();
+        let late = std::thread::spawn({
+            let outbox = outbox.clone();
+            move || {
+                begins.recv().unwrap();
+                outbox.lease(former)
+            }
+        });
+        let current = outbox.rollback();
+        begun.send(()).unwrap();
+        assert!(matches!(late.join().unwrap(), Err(LeaseError::Stale)));
+        assert_eq!(outbox.lease(current).unwrap(), Some(first));
     }
 }

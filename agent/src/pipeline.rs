@@ -359,7 +359,8 @@ mod tests {
         }
 
         fn batches(&self) -> Vec<EventBatch> {
-            std::iter::from_fn(|| self.stages.outbox.lease().unwrap())
+            let epoch = self.stages.outbox.rollback();
+            std::iter::from_fn(|| self.stages.outbox.lease(epoch).unwrap())
                 .map(|record| tocsin_proto::batch::unpack(&record.payload).unwrap())
                 .collect()
         }

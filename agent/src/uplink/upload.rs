@@ -11,7 +11,7 @@ use tocsin_proto::agent::v1::agent_service_client::AgentServiceClient;
 use tocsin_proto::agent::v1::{UploadEventsRequest, UploadEventsResponse};
 use tocsin_proto::id::{EventSequence, RunId};
 use tocsin_proto::limits::UPLOAD_BATCHES_IN_FLIGHT_MAX;
-use tocsin_spool::{Record, Span, SpoolError};
+use tocsin_spool::{Record, Span};
 use tokio::sync::mpsc;
 use tokio::time::Interval;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 use super::blocking;
 use super::connect::told;
 use crate::health::Health;
-use crate::outbox::Outbox;
+use crate::outbox::{Epoch, LeaseError, Outbox};
 
 /// How often what was acknowledged is made to survive a crash, at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,9 +38,9 @@ pub(crate) enum UploadError {
     /// The server acknowledged what was not sent.
     #[error("upload events: the server acknowledged events that were not sent")]
     Acknowledgement,
-    /// The spool failed.
-    #[error("read events from the spool")]
-    Spool(#[from] SpoolError),
+    /// Nothing can be leased.
+    #[error("upload events")]
+    Lease(#[from] LeaseError),
 }
 
 type Opening = dyn Future<Output = Result<Streaming<UploadEventsResponse>, tonic::Status>> + Send;
@@ -79,6 +79,8 @@ pub(super) struct Upload {
     outbox: Arc<Outbox>,
     health: Arc<Health>,
     run: RunId,
+    /// Shown with each lease: one that outlives this stream takes nothing.
+    epoch: Epoch,
     sender: mpsc::Sender<UploadEventsRequest>,
     replies: Replies,
     /// Sent and not acknowledged, in order.
@@ -95,7 +97,7 @@ impl Upload {
         health: Arc<Health>,
         run: RunId,
     ) -> Self {
-        blocking(&outbox, Outbox::rollback).await;
+        let epoch = blocking(&outbox, Outbox::rollback).await;
         let (sender, requests) = mpsc::channel(UPLOAD_BATCHES_IN_FLIGHT_MAX);
         let opening = async move {
             let opened = client.upload_events(ReceiverStream::new(requests)).await;
@@ -105,6 +107,7 @@ impl Upload {
             outbox,
             health,
             run,
+            epoch,
             sender,
             replies: Replies::Opening(Box::pin(opening)),
             in_flight: Vec::new(),
@@ -148,8 +151,10 @@ impl Upload {
 
     /// Sends what may be sent.
     async fn send_all(&mut self) -> Result<(), UploadError> {
+        let epoch = self.epoch;
         while self.in_flight.len() < UPLOAD_BATCHES_IN_FLIGHT_MAX {
-            let Some(record) = blocking(&self.outbox, Outbox::lease).await? else {
+            let leased = blocking(&self.outbox, move |outbox| outbox.lease(epoch));
+            let Some(record) = leased.await? else {
                 break;
             };
             let span = record.span;
