@@ -2,6 +2,7 @@
 //!
 //! Every call may wait for the disk and for the other stage: async code calls it on a blocking thread.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,25 @@ pub(crate) struct Outbox {
     rejected: Mutex<Rejected>,
     /// How often leases were taken back. Changed and compared only while `spool` is locked.
     epoch: AtomicU64,
+    /// The disk takes no sync.
+    #[cfg(test)]
+    pub(crate) sync_fails: std::sync::atomic::AtomicBool,
+}
+
+/// What became of records that were to be added.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    /// The spans that could not be added, with the reason.
+    pub(crate) refused: Vec<(Span, SpoolError)>,
+    /// The others survive a crash of the machine.
+    pub(crate) synced: bool,
+}
+
+impl Appended {
+    /// Everything was added and survives: what was told in it need not be told again.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.refused.is_empty() && self.synced
+    }
 }
 
 /// Stands for the leases since one [`Outbox::rollback`]. Whoever leases shows it, so that a call that was left
@@ -46,11 +66,14 @@ struct Rejected {
     /// The record that it refused last, and how often.
     suspect: Option<(Span, u32)>,
     /// Given up and not yet told.
-    given_up: Vec<Span>,
+    given_up: VecDeque<Span>,
 }
 
 /// A record that the server refused so often is given up: it would hold up all others for ever.
 const REJECTIONS_MAX: u32 = 3;
+
+/// Given up records that wait to be told. Each takes [`REJECTIONS_MAX`] broken streams.
+const GIVEN_UP_MAX: usize = 64;
 
 impl Outbox {
     /// Opens the spool in `path`.
@@ -71,6 +94,8 @@ impl Outbox {
             health,
             rejected: Mutex::default(),
             epoch: AtomicU64::new(0),
+            #[cfg(test)]
+            sync_fails: false.into(),
         };
         outbox.report(&outbox.lock());
         Ok((outbox, recovery))
@@ -90,26 +115,42 @@ impl Outbox {
         });
     }
 
-    /// Adds records, in order, and makes them survive a crash of the machine with one sync. Gives back the spans
-    /// that could not be added, with the reason.
-    pub(crate) fn append(&self, records: &[Record]) -> Vec<(Span, SpoolError)> {
+    /// Adds records, in order, and makes them survive a crash of the machine with one sync.
+    pub(crate) fn append(&self, records: &[Record]) -> Appended {
         let mut spool = self.lock();
-        let mut failed = Vec::new();
+        let mut refused = Vec::new();
         for record in records {
             if let Err(error) = spool.push(record) {
-                failed.push((record.span, error));
+                refused.push((record.span, error));
             }
         }
-        if let Err(error) = spool.sync() {
+        let synced = self.sync(&mut spool);
+        if let Err(error) = &synced {
             tracing::warn!(
-                error = crate::text::chain(&error),
+                error = crate::text::chain(error),
                 "events may not survive a crash of the machine"
             );
         }
         self.report(&spool);
         drop(spool);
         self.appended.notify_one();
-        failed
+        Appended {
+            refused,
+            synced: synced.is_ok(),
+        }
+    }
+
+    fn sync(&self, spool: &mut Spool) -> Result<(), SpoolError> {
+        let synced = spool.sync();
+        #[cfg(test)]
+        if self.sync_fails.load(Ordering::Relaxed) {
+            return Err(SpoolError::Io {
+                attempt: "sync",
+                name: "a segment of a disk that fails".into(),
+                source: std::io::ErrorKind::Other.into(),
+            });
+        }
+        synced
     }
 
     /// The next record, which is then in flight; `None` where there is none or enough are.
@@ -132,9 +173,9 @@ impl Outbox {
     }
 
     /// The server refused this record as one that makes no sense. True where it was given up for that; it is then
-    /// told by [`Outbox::take_rejected`].
+    /// told by [`Outbox::rejected`].
     pub(crate) fn reject(&self, span: Span) -> bool {
-        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rejected = self.lock_rejected();
         let times = match rejected.suspect {
             Some((suspect, times)) if suspect == span => times + 1,
             _ => 1,
@@ -144,16 +185,30 @@ impl Outbox {
             return false;
         }
         rejected.suspect = None;
-        rejected.given_up.push(span);
+        if rejected.given_up.len() >= GIVEN_UP_MAX {
+            // The server sees the hole in the sequences and tells it itself, without the reason.
+            rejected.given_up.pop_front();
+        }
+        rejected.given_up.push_back(span);
         drop(rejected);
         self.commit(span.run, span.last);
         true
     }
 
-    /// The records that were given up since the last call.
-    pub(crate) fn take_rejected(&self) -> Vec<Span> {
-        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut rejected.given_up)
+    /// The records that were given up and have not become gap events, oldest first.
+    pub(crate) fn rejected(&self) -> Vec<Span> {
+        self.lock_rejected().given_up.iter().copied().collect()
+    }
+
+    /// The first so many of [`Outbox::rejected`] have become gap events.
+    pub(crate) fn settle_rejected(&self, count: usize) {
+        let mut rejected = self.lock_rejected();
+        let count = count.min(rejected.given_up.len());
+        rejected.given_up.drain(..count);
+    }
+
+    fn lock_rejected(&self) -> MutexGuard<'_, Rejected> {
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes back every lease, also those that are still being asked for. Leases are then to be asked for with the
@@ -213,12 +268,15 @@ mod tests {
         let health = Arc::new(Health::default());
         let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health).unwrap();
         let (bad, good) = (record(1, 5), record(6, 9));
-        assert!(outbox.append(&[bad.clone(), good.clone()]).is_empty());
+        assert!(outbox.append(&[bad.clone(), good.clone()]).is_complete());
         assert!(!outbox.reject(bad.span));
         assert!(!outbox.reject(bad.span));
-        assert!(outbox.take_rejected().is_empty());
+        assert!(outbox.rejected().is_empty());
         assert!(outbox.reject(bad.span));
-        assert_eq!(outbox.take_rejected(), [bad.span]);
+        assert_eq!(outbox.rejected(), [bad.span]);
+        assert_eq!(outbox.rejected(), [bad.span], "kept until it is told");
+        outbox.settle_rejected(1);
+        assert!(outbox.rejected().is_empty());
         let epoch = outbox.rollback();
         assert_eq!(outbox.lease(epoch).unwrap(), Some(good.clone()));
         assert!(!outbox.reject(good.span), "each is counted for itself");
@@ -231,7 +289,7 @@ mod tests {
         let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health).unwrap();
         let outbox = Arc::new(outbox);
         let first = record(1, 5);
-        assert!(outbox.append(std::slice::from_ref(&first)).is_empty());
+        assert!(outbox.append(std::slice::from_ref(&first)).is_complete());
         let former = outbox.rollback();
         // The call waits for the lock while the next stream begins, and gets it after that stream's rollback.
         let (begun, begins) = std::sync::mpsc::channel::<()>();

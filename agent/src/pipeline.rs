@@ -107,12 +107,19 @@ impl Pipeline {
         let unpushed_told = self.unpushed.take();
         let complete = self.append(batches, now_ms);
         if complete {
-            if let Some(through) = told {
-                self.stages.outbox.settle_losses(through);
-            }
+            self.settle(&told);
         } else if let Some(former) = unpushed_told {
             // The event that told it may be among those that were not pushed now.
             self.note_unpushed(former);
+        }
+    }
+
+    /// What was told lies in the spool and survives: it is counted, and not told again.
+    fn settle(&self, told: &Told) {
+        self.stages.health.count_dropped(told.events);
+        self.stages.outbox.settle_rejected(told.rejected);
+        if let Some(through) = told.through {
+            self.stages.outbox.settle_losses(through);
         }
     }
 
@@ -157,8 +164,9 @@ impl Pipeline {
         normalize::process(process, Looked { user_name, hash })
     }
 
-    /// Adds gap events for what the spool lost; gives back up to which loss.
-    fn add_spool_losses(&mut self, events: &mut Vec<Unnumbered>, now_ms: i64) -> Option<u64> {
+    /// Adds gap events for what the spool lost; gives back what is to be settled once they lie in the spool.
+    fn add_spool_losses(&self, events: &mut Vec<Unnumbered>, now_ms: i64) -> Told {
+        let mut told = Told::default();
         let mut gap = |loss: &SpoolLoss| {
             events.push(Unnumbered {
                 time_ms: now_ms,
@@ -170,11 +178,12 @@ impl Pipeline {
         }
         // Without a server the events that tell of losses would themselves be dropped.
         if self.stages.health.connection_state() != ConnectionState::Connected {
-            return None;
+            return told;
         }
-        for span in self.stages.outbox.take_rejected() {
+        for span in self.stages.outbox.rejected() {
             let (from_ms, until_ms) = self.times_of(Some(span), now_ms);
-            self.stages.health.count_dropped(span.events());
+            told.rejected += 1;
+            told.events += span.events();
             gap(&SpoolLoss {
                 kind: SpoolLossKind::Rejected,
                 span: Some(plain(span)),
@@ -186,7 +195,8 @@ impl Pipeline {
         let losses = self.stages.outbox.losses();
         for loss in &losses {
             let (from_ms, until_ms) = self.times_of(loss.span, now_ms);
-            self.stages.health.count_dropped(loss.events.unwrap_or(0));
+            told.through = Some(loss.number);
+            told.events += loss.events.unwrap_or(0);
             gap(&SpoolLoss {
                 kind: match loss.reason {
                     LossReason::Evicted => SpoolLossKind::Full,
@@ -198,7 +208,7 @@ impl Pipeline {
                 until_ms,
             });
         }
-        losses.last().map(|loss| loss.number)
+        told
     }
 
     /// When the events of a span happened, as well as it is known.
@@ -216,7 +226,7 @@ impl Pipeline {
         }
     }
 
-    /// Packs and appends; true where everything went well.
+    /// Packs and appends; true where everything lies in the spool and survives a crash.
     fn append(&mut self, batches: Vec<Batch>, now_ms: i64) -> bool {
         let mut records = Vec::with_capacity(batches.len());
         let mut failed = Vec::new();
@@ -229,8 +239,10 @@ impl Pipeline {
                 Err(error) => failed.push((batch.span, chain(&error))),
             }
         }
-        let refused = self.stages.outbox.append(&records);
-        failed.extend(refused.iter().map(|(span, error)| (*span, chain(error))));
+        let appended = self.stages.outbox.append(&records);
+        let complete = failed.is_empty() && appended.is_complete();
+        let refused = appended.refused.iter();
+        failed.extend(refused.map(|(span, error)| (*span, chain(error))));
         for (span, error) in &failed {
             tracing::error!(events = span.events(), error, "events are lost");
             self.stages.health.count_dropped(span.events());
@@ -243,7 +255,7 @@ impl Pipeline {
                 until_ms,
             });
         }
-        failed.is_empty()
+        complete
     }
 
     /// Sequences only rise and a failing disk fails them all, so that what is lost is one stretch, or nearly.
@@ -263,6 +275,17 @@ impl Pipeline {
         known.from_ms = known.from_ms.min(loss.from_ms);
         known.until_ms = known.until_ms.max(loss.until_ms);
     }
+}
+
+/// Losses of the spool that became gap events, to be settled once those lie in the spool.
+#[derive(Debug, Default)]
+struct Told {
+    /// Up to this number of [`Outbox::losses`].
+    through: Option<u64>,
+    /// So many of [`Outbox::rejected`].
+    rejected: usize,
+    /// Lost events that they tell of.
+    events: u64,
 }
 
 fn plain(span: Span) -> ([u8; 16], u64, u64) {
@@ -323,6 +346,8 @@ impl Times {
 mod tests {
     use super::*;
     use crate::sensor::{Loss, LossPlace};
+    use std::sync::atomic::Ordering;
+    use tocsin_proto::id::EventSequence;
     use tocsin_proto::telemetry::v1::{EventBatch, GapPlace, GapReason};
 
     struct Rig {
@@ -436,6 +461,41 @@ mod tests {
             (gap.first_sequence, gap.last_sequence, gap.lost),
             (1, 15, Some(15))
         );
+    }
+
+    #[test]
+    fn a_loss_is_told_until_a_sync_went_well_and_counted_once() {
+        let rig = Rig::new();
+        let record = Record {
+            span: Span {
+                run: RunId::from_random([9; 16]),
+                first: EventSequence(1),
+                last: EventSequence(4),
+            },
+            payload: vec![1],
+        };
+        assert!(
+            rig.stages
+                .outbox
+                .append(std::slice::from_ref(&record))
+                .is_complete()
+        );
+        while !rig.stages.outbox.reject(record.span) {}
+        rig.stages
+            .health
+            .set_connection(ConnectionState::Connected, String::new());
+        let mut pipeline = rig.pipeline();
+        for fails in [true, true, false] {
+            rig.stages.outbox.sync_fails.store(fails, Ordering::Relaxed);
+            assert_eq!(rig.stages.outbox.rejected(), [record.span]);
+            assert_eq!(rig.stages.health.report().dropped_events, 0);
+            pipeline.take(Vec::new());
+        }
+        assert!(rig.stages.outbox.rejected().is_empty());
+        assert_eq!(rig.stages.health.report().dropped_events, 4);
+        pipeline.take(Vec::new());
+        let told = rig.batches().into_iter().flat_map(|batch| batch.events);
+        assert_eq!(told.count(), 3, "once for each try, and no more after it");
     }
 
     #[test]
