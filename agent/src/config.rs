@@ -44,13 +44,14 @@ pub(crate) enum ConfigError {
     #[error("use the configuration file")]
     Read(#[from] FileError),
     /// It is not TOML of this shape.
-    #[error("understand configuration {}", path.display())]
+    #[error("understand configuration {}: line {line}: {reason}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Line and reason.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// From 1.
+        line: usize,
+        /// In one line, without the picture of the file that the parser draws.
+        reason: String,
     },
     /// A value out of its range.
     #[error("use configuration {}: {key} is {value}, it must be {range}", path.display())]
@@ -149,9 +150,14 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw: RawConfig = toml::from_str(text).map_err(|source| ConfigError::Parse {
-            path: path.to_owned(),
-            source: Box::new(source),
+        let raw: RawConfig = toml::from_str(text).map_err(|error| {
+            let before = error.span().map_or(0, |span| span.start);
+            let before = text.as_bytes().get(..before).unwrap_or_default();
+            ConfigError::Parse {
+                path: path.to_owned(),
+                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                reason: error.message().replace('\n', "; "),
+            }
         })?;
         let default = Self::default();
         let check = Ranges { path };
@@ -252,10 +258,19 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_by_name() {
         for text in ["lgo = 'info'", "[spool]\nbytes = 1", "[other]\n"] {
-            let error = parse(text).unwrap_err();
-            let source = std::error::Error::source(&error).unwrap().to_string();
-            assert!(source.contains("unknown field"), "{source}");
+            let said = parse(text).unwrap_err().to_string();
+            assert!(said.contains("unknown field"), "{said}");
         }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_in_one_line_with_its_place() {
+        let said = parse("log = 'info'\n[spool]\nbytes_max = = 5\n")
+            .unwrap_err()
+            .to_string();
+        let start = "understand configuration agent.toml: line 3: ";
+        assert!(said.starts_with(start), "{said}");
+        assert!(!said.contains('\n'), "{said}");
     }
 
     #[test]

@@ -19,6 +19,15 @@ pub(crate) fn cut_at(mut text: String, bytes_max: usize) -> String {
     text
 }
 
+/// A size for people: in MiB, below one in KiB, rounded up so that something is never nothing.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes == 0 || bytes >= 1 << 20 {
+        format!("{} MiB", bytes >> 20)
+    } else {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    }
+}
+
 /// Harmless on a terminal and on one line: what moves the cursor, colors, reorders or hides is replaced.
 pub(crate) fn printable(text: &str) -> String {
     let harmful = |c: char| {
@@ -56,6 +65,14 @@ mod tests {
         assert_eq!(cut_at("aäb".into(), 3), "aä");
         assert_eq!(cut_at("aäb".into(), 4), "aäb");
         assert_eq!(cut_at("aäb".into(), 99), "aäb");
+    }
+
+    #[test]
+    fn a_small_size_is_not_shown_as_nothing() {
+        assert_eq!(size(0), "0 MiB");
+        assert_eq!(size(1), "1 KiB");
+        assert_eq!(size(1025), "2 KiB");
+        assert_eq!(size(3 << 20), "3 MiB");
     }
 
     #[test]

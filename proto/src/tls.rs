@@ -154,7 +154,7 @@ pub fn explain(error: &rustls::Error) -> Option<&'static str> {
         InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => Some(
-            "the server's certificate does not carry this host name: use a name given to 'tocsin-server init --name'",
+            "the server's certificate does not carry this host name: use one that it carries, or add this one to 'names' in the server's config.toml and restart the server",
         ),
         InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
@@ -163,6 +163,9 @@ pub fn explain(error: &rustls::Error) -> Option<&'static str> {
             Some(
                 "the server's certificate has expired: check this machine's clock, then the server",
             )
+        }
+        rustls::Error::InvalidMessage(_) => {
+            Some("what answers there does not speak TLS: is this a tocsin-server, and its port?")
         }
         AlertReceived(rustls::AlertDescription::UnknownCA) => {
             Some("the server does not know this certificate's CA: enroll again")

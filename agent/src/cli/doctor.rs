@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::sensor::process;
 use crate::state::StateDirectory;
 use crate::status::Status;
-use crate::text::{chain, printable};
+use crate::text::{chain, printable, size};
 use crate::uplink::connect_tls;
 
 /// Clocks may differ so much before somebody is told.
@@ -199,7 +199,7 @@ impl Patient<'_> {
             };
             return match connect_tls(server, config).await {
                 Ok(_stream) => Check::ok(NAME, format!("{server} answers over TLS")),
-                Err(error) => Check::fail(NAME, chain(&error), "see the text"),
+                Err(error) => Check::fail(NAME, chain(&error), error.cure()),
             };
         }
         let address = self
@@ -272,10 +272,10 @@ impl Patient<'_> {
         };
         let (bytes, bytes_max) = (status.spool_bytes, status.spool_bytes_max);
         let detail = format!(
-            "{} events in {} of {} MiB",
+            "{} events in {} of {}",
             status.spool_events,
-            bytes >> 20,
-            bytes_max >> 20
+            size(bytes),
+            size(bytes_max)
         );
         if status.spool_events > 0 && bytes > bytes_max / 10 * 9 {
             return Check::warn(

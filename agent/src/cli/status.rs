@@ -7,7 +7,7 @@ use super::{CommandError, Exit, Output, print, print_json};
 use crate::clock;
 use crate::state::StateDirectory;
 use crate::status::Status;
-use crate::text::printable;
+use crate::text::{printable, size};
 
 /// What is printed as JSON: the file, and whether its writer runs.
 #[derive(Debug, Serialize)]
@@ -77,10 +77,10 @@ fn table(shown: &Shown, now_ms: i64) -> String {
     lines.push((
         "spool".into(),
         format!(
-            "{} events in {} of {} MiB",
+            "{} events in {} of {}",
             status.spool_events,
-            status.spool_bytes >> 20,
-            status.spool_bytes_max >> 20
+            size(status.spool_bytes),
+            size(status.spool_bytes_max)
         ),
     ));
     lines.push((

@@ -75,6 +75,24 @@ pub(crate) enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// What to do about it, in one line.
+    pub(crate) fn cure(&self) -> &'static str {
+        match self {
+            Self::Lookup { .. } => "check the name, and this machine's DNS",
+            Self::Tcp { .. } => {
+                "start tocsin-server there, and open its port in the firewalls between"
+            }
+            Self::Tls { cure, .. } => cure.unwrap_or(NOT_A_SERVER),
+            Self::Address(_) => "enroll again, with --server HOST:PORT",
+            Self::Http { .. } => NOT_A_SERVER,
+        }
+    }
+}
+
+/// Said where the other side does not behave like a server of this agent.
+const NOT_A_SERVER: &str = "is this a tocsin-server, and its port?";
+
 /// Connects up to TLS.
 pub(crate) async fn connect_tls(
     address: &ServerAddress,
@@ -84,7 +102,7 @@ pub(crate) async fn connect_tls(
     let tcp = connect_tcp(address).await?;
     let tls = |source: std::io::Error| ConnectError::Tls {
         address: address.clone(),
-        cure: cure(&source),
+        cure: cure(&source).or_else(|| is_cut(&source).then_some(NOT_A_SERVER)),
         source,
     };
     // Small messages must not wait for more of them.
@@ -164,6 +182,12 @@ fn cure_of_alert(words: &str) -> Option<&'static str> {
     .into_iter()
     .find(|alert| words.ends_with(&format!("{alert:?}")))
     .and_then(|alert| tls::explain(&rustls::Error::AlertReceived(alert)))
+}
+
+/// Whether the other side hung up or said nothing in the middle of the handshake.
+fn is_cut(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | TimedOut | UnexpectedEof)
 }
 
 fn cure(error: &std::io::Error) -> Option<&'static str> {
@@ -300,5 +324,24 @@ mod tests {
         let error = std::io::Error::new(std::io::ErrorKind::InvalidData, name);
         assert!(cure(&error).unwrap().contains("wrong server"));
         assert_eq!(cure(&std::io::Error::other("else")), None);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_speaks_no_tls_brings_the_question_whose_it_is() {
+        use tokio::io::AsyncWriteExt as _;
+        for greeting in [b"SSH-2.0-x\r\n".as_slice(), b""] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let other = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(greeting).await.unwrap();
+            });
+            let address: ServerAddress = format!("127.0.0.1:{port}").parse().unwrap();
+            let config = tls::enrolling_client([0; 32], None).unwrap();
+            let error = connect_tls(&address, config).await.unwrap_err();
+            other.await.unwrap();
+            assert!(error.cure().contains("tocsin-server"), "{error}");
+            assert!(error.to_string().contains("is this a"), "{error}");
+        }
     }
 }
