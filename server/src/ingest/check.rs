@@ -20,8 +20,9 @@ use crate::store::telemetry::{
     BatchHead, NamedLoss, NewBatch, SEQUENCE_MAX, SERVER_COMPONENT, describe, gap_batch,
 };
 
-/// Losses in the spool that one batch may name; there is one at a time where the agent is right.
-const NAMED_MAX: usize = 16;
+/// Losses in the spool that one batch may name. An agent that was long without a server tells all that its spool
+/// remembers (256) at once, and one that is not taken in would be counted a second time as a hole.
+const NAMED_MAX: usize = BATCH_EVENTS_MAX;
 
 /// An upload that is not what the protocol says.
 #[derive(Debug, thiserror::Error)]

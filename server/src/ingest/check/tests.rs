@@ -224,6 +224,25 @@ fn what_the_spool_says_it_lost_is_taken_note_of() {
     }
 }
 
+#[test]
+fn as_many_losses_as_fit_into_a_batch_are_taken_note_of() {
+    let gap = |number: u64| WireEvent {
+        body: Some(WireBody::Gap(Gap {
+            place: GapPlace::Spool.into(),
+            reason: GapReason::Overflow.into(),
+            run_id: vec![2; 16],
+            first_sequence: number * 10,
+            last_sequence: number * 10 + 4,
+            ..Gap::default()
+        })),
+        ..process(number, 1)
+    };
+    let most = BATCH_EVENTS_MAX as u64;
+    let checked = check(arrival(), upload((1..=most).map(gap).collect())).unwrap();
+    let named = checked.batch.named.iter().map(|loss| loss.first_sequence);
+    assert!(named.eq((1..=most).map(|number| number * 10)));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(
