@@ -85,8 +85,7 @@ impl Sensor for ProcConnector {
         let files = ProcFiles::new(self.hasher.clone());
         let mut watch = Watch::new(source, Table::new(files, namespace), output);
         watch.scan()?;
-        raise_priority();
-        output.running(detail(namespace));
+        output.running(detail(namespace, raise_priority().err()));
         while !stop.is_stopped() {
             watch.wait(&woken)?;
             watch.drain()?;
@@ -113,13 +112,18 @@ fn own_namespace() -> Result<u64, SensorError> {
     })
 }
 
-fn detail(namespace: Option<u64>) -> String {
+fn detail(namespace: Option<u64>, no_priority: Option<io::Error>) -> String {
     let mut said = Vec::new();
     if !nix::unistd::geteuid().is_root() {
         said.push("not root: executables of other accounts' processes cannot be read".to_owned());
     }
     if let Some(inode) = namespace {
         said.push(format!("only processes in network namespace {inode}"));
+    }
+    if let Some(error) = no_priority {
+        said.push(format!(
+            "no priority over other threads, so command lines of short processes are read less often: {error}"
+        ));
     }
     said.join("; ")
 }
@@ -246,11 +250,9 @@ fn explain(error: io::Error) -> SensorError {
 /// Lets this thread run before others, so that command lines are read before their processes end: a process of a
 /// millisecond is over before an ordinary thread gets its turn on a busy machine. The thread sleeps between
 /// notifications, and the kernel itself keeps a twentieth of each second free of real-time threads. Where that is
-/// not permitted it takes what it gets.
-fn raise_priority() {
-    if let Err(error) = real_time().or_else(|_| less_nice()) {
-        tracing::info!(%error, "no priority: command lines of short processes will be read less often");
-    }
+/// not permitted it takes what it gets, and the sensor's health says so.
+fn raise_priority() -> io::Result<()> {
+    real_time().or_else(|_| less_nice())
 }
 
 fn less_nice() -> io::Result<()> {

@@ -241,3 +241,11 @@ fn check_loss(loss: &Loss) -> u64 {
     assert!(loss.from_ms > 0 && loss.from_ms <= loss.until_ms);
     loss.lost.unwrap_or(0)
 }
+
+#[test]
+fn a_missing_priority_is_said() {
+    let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+    let said = detail(None, Some(refused));
+    assert!(said.contains("no priority over other threads"), "{said}");
+    assert!(!detail(None, None).contains("priority"));
+}
