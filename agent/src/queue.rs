@@ -15,6 +15,12 @@ use crate::sensor::{Loss, LossPlace, LossReason, Observation};
 /// Observations that may wait: some seconds of a storm while a slow disk syncs. One takes about 400 bytes.
 const QUEUE_OBSERVATIONS_MAX: usize = 16 << 10;
 
+/// Components whose drops are told apart; there are fewer sensors than that. What more would lose is told together.
+const DROPPED_MAX: usize = 16;
+
+/// Stands for the components beyond [`DROPPED_MAX`].
+const OTHERS: &str = "others";
+
 /// How long the first observation of a group may wait for others.
 const GATHER: Duration = Duration::from_millis(200);
 
@@ -28,7 +34,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Observation>,
-    dropped: Option<Dropped>,
+    /// One for each component that lost something, at most [`DROPPED_MAX`].
+    dropped: Vec<Dropped>,
     closed: bool,
     /// There is something to do besides observations.
     nudged: bool,
@@ -96,14 +103,14 @@ impl Queue {
             })
             .unwrap_or_else(PoisonError::into_inner);
         state.wake_at = None;
-        let dropped = state.dropped.take();
+        let dropped = std::mem::take(&mut state.dropped);
         let nudged = std::mem::take(&mut state.nudged);
-        if state.waiting.is_empty() && dropped.is_none() && !nudged {
+        if state.waiting.is_empty() && dropped.is_empty() && !nudged {
             return None;
         }
         let mut group = Vec::from(std::mem::take(&mut state.waiting));
         drop(state);
-        group.extend(dropped.map(Observation::from));
+        group.extend(dropped.into_iter().map(Observation::from));
         Some(group)
     }
 
@@ -122,12 +129,22 @@ impl Queue {
 
 impl State {
     fn note_dropped(&mut self, component: &'static str, time_ms: i64) {
-        let dropped = self.dropped.get_or_insert(Dropped {
-            component,
-            count: 0,
-            from_ms: time_ms,
-            until_ms: time_ms,
-        });
+        let name = |component| move |dropped: &&mut Dropped| dropped.component == component;
+        let known = self.dropped.iter_mut().find(name(component)).is_some();
+        let component = if known || self.dropped.len() < DROPPED_MAX - 1 {
+            component
+        } else {
+            OTHERS
+        };
+        let Some(dropped) = self.dropped.iter_mut().find(name(component)) else {
+            self.dropped.push(Dropped {
+                component,
+                count: 1,
+                from_ms: time_ms,
+                until_ms: time_ms,
+            });
+            return;
+        };
         dropped.count += 1;
         dropped.from_ms = dropped.from_ms.min(time_ms);
         dropped.until_ms = dropped.until_ms.max(time_ms);
@@ -179,6 +196,39 @@ mod tests {
         assert_eq!((loss.from_ms, loss.until_ms), (pushed - more, pushed - 1));
         assert_eq!(queue.push("test", [changed(1)]), 0);
         assert_eq!(queue.gather().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn drops_are_told_apart_by_component_within_a_bound() {
+        const NAMES: [&str; 20] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
+            "r", "s", "t",
+        ];
+        let queue = Queue::default();
+        let full = i64::try_from(QUEUE_OBSERVATIONS_MAX).unwrap();
+        queue.push("a", (0..full).map(changed));
+        for (time_ms, name) in (1..).zip(NAMES) {
+            queue.push(name, [changed(time_ms)]);
+        }
+        queue.push("b", [changed(50)]);
+        let group = queue.gather().unwrap();
+        let told: Vec<_> = group[QUEUE_OBSERVATIONS_MAX..]
+            .iter()
+            .map(|observation| match observation {
+                Observation::Loss(loss) => (loss.component, loss.lost, loss.from_ms, loss.until_ms),
+                _ => panic!("losses are the last of the group"),
+            })
+            .collect();
+        assert_eq!(told.len(), DROPPED_MAX);
+        assert_eq!(
+            told[..3],
+            [
+                ("a", Some(1), 1, 1),
+                ("b", Some(2), 2, 50),
+                ("c", Some(1), 3, 3)
+            ]
+        );
+        assert_eq!(told[DROPPED_MAX - 1], (OTHERS, Some(5), 16, 20));
     }
 
     #[test]
