@@ -140,6 +140,17 @@ pub(crate) struct RunRow {
     pub(crate) event_time_max_ms: i64,
 }
 
+/// When a run's events were. Between the first and the last the agent did not stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunSpan {
+    /// Oldest event ever.
+    pub(crate) from_ms: i64,
+    /// Newest event ever.
+    pub(crate) until_ms: i64,
+    /// Oldest event that is stored; `from_ms` where none was removed, `None` where all were.
+    pub(crate) kept_from_ms: Option<i64>,
+}
+
 /// What is stored of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct EndpointTotals {
@@ -195,15 +206,14 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
 
     /// The run that began to arrive last.
     async fn latest_run(&self, endpoint: EndpointId) -> Result<Option<RunRow>, StoreError>;
-    /// Oldest and newest event time of each run of an endpoint that touches the interval, the newest first, at most
-    /// `limit`. Between the two the agent did not stop.
+    /// Each run of an endpoint that touches the interval, the newest first, at most `limit`.
     async fn run_spans(
         &self,
         endpoint: EndpointId,
         since_time_ms: i64,
         until_time_ms: i64,
         limit: u32,
-    ) -> Result<Vec<(i64, i64)>, StoreError>;
+    ) -> Result<Vec<RunSpan>, StoreError>;
     /// What is stored of these endpoints, in their order.
     async fn totals(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointTotals>, StoreError>;
 

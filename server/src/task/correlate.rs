@@ -135,12 +135,13 @@ impl Correlator {
                 () = self.wake.notified() => false,
             };
             let work = async {
+                self.settle().await?;
                 if is_timer {
                     let began = Instant::now();
-                    telemetry::mark(self.state.as_ref(), self.telemetry.as_ref()).await?;
+                    self.look().await?;
                     next_look = Instant::now() + INTERVAL.max(began.elapsed() * LOOK_SHARE);
                 }
-                self.settle().await
+                Ok::<(), StoreError>(())
             };
             match stopping.run_until_cancelled(work).await {
                 Some(Ok(())) => {}
@@ -153,6 +154,19 @@ impl Correlator {
                 }
                 None => return,
             }
+        }
+    }
+
+    /// Looks whether telemetry has changed what follows, a few people at a time: whoever has become dirty meanwhile
+    /// waits for those only.
+    async fn look(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            after = telemetry::mark(self.state.as_ref(), self.telemetry.as_ref(), after).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+            self.settle().await?;
         }
     }
 

@@ -12,7 +12,7 @@ use tocsin_proto::id::{EndpointId, EventId, RunId};
 use super::SqliteTelemetry;
 use crate::store::StoreError;
 use crate::store::telemetry::{
-    Appended, BatchCursor, BatchQuery, EndpointTotals, NewBatch, ProcessSnapshot, RunRow,
+    Appended, BatchCursor, BatchQuery, EndpointTotals, NewBatch, ProcessSnapshot, RunRow, RunSpan,
     StoredBatch, TelemetryStore,
 };
 
@@ -86,7 +86,7 @@ impl TelemetryStore for SqliteTelemetry {
         since_time_ms: i64,
         until_time_ms: i64,
         limit: u32,
-    ) -> Result<Vec<(i64, i64)>, StoreError> {
+    ) -> Result<Vec<RunSpan>, StoreError> {
         let interval = (since_time_ms, until_time_ms);
         read::run_spans(&self.file, endpoint, interval, limit).await
     }

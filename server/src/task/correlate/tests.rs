@@ -437,14 +437,14 @@ async fn telemetry_of_a_linked_endpoint_changes_what_is_missing() {
     ];
     let batch = conformance::batch_of(endpoint, conformance::run(1), span);
     bench.telemetry.append(&[batch]).await.unwrap();
-    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref())
+    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref(), None)
         .await
         .unwrap();
     assert_eq!(bench.state.dirty(10).await.unwrap().len(), 1);
     bench.correlator.settle().await.unwrap();
     let found = gaps(&bench).await;
     assert!(!found.iter().any(is_silent), "{found:?}");
-    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref())
+    telemetry::mark(bench.state.as_ref(), bench.telemetry.as_ref(), None)
         .await
         .unwrap();
     assert!(
@@ -517,4 +517,71 @@ async fn more_events_than_are_looked_at_once_are_all_in_the_baseline() {
         let paged = bench.correlator.fold(id, until_ms, at_once).await.unwrap();
         assert_eq!(paged, whole, "{at_once} at once");
     }
+}
+
+/// One event a minute of each of these, in batches of one; the first says what was lost.
+async fn report(bench: &Bench, endpoint: EndpointId, from_ms: i64, count: u64) {
+    use tocsin_proto::telemetry::v1::{Event, Gap, event::Body};
+    for sequence in 1..=count {
+        let time_ms = from_ms + i64::try_from(sequence).unwrap() * 60_000;
+        let gap = Gap {
+            lost: Some(sequence),
+            from_time_ms: time_ms - 1_000,
+            until_time_ms: time_ms,
+            ..Gap::default()
+        };
+        let event = Event {
+            sequence,
+            event_time_ms: time_ms,
+            body: Some(Body::Gap(gap)),
+        };
+        let batch = conformance::batch_of(endpoint, conformance::run(1), vec![event]);
+        bench.telemetry.append(&[batch]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_removed_telemetry_lost_is_not_taken_for_reported() {
+    let bench = Bench::new().await;
+    let from_ms = START_MS + 10 * DAY_MS;
+    let mut events = ordinary("dana", 8);
+    events.extend(bombing("dana", from_ms, 6, false));
+    bench.import(&events).await;
+    let endpoint = linked(&bench, "dana").await;
+    report(&bench, endpoint, from_ms, 5).await;
+    bench.correlator.look().await.unwrap();
+    let is_removed = |what: &String| what.contains("no longer kept");
+    let found = gaps(&bench).await;
+    assert!(found.iter().any(|what| what.contains("1 event,")));
+    assert!(!found.iter().any(is_removed), "{found:?}");
+
+    for _ in 0..5 {
+        bench.telemetry.remove_oldest(i64::MAX, 1).await.unwrap();
+        bench.correlator.look().await.unwrap();
+        let found = gaps(&bench).await;
+        assert!(found.iter().any(is_removed), "{found:?}");
+    }
+    let found = gaps(&bench).await;
+    let is_lost = |what: &String| what.contains("event,") || what.contains("events,");
+    assert!(!found.iter().any(is_lost), "{found:?}");
+}
+
+#[tokio::test]
+async fn losses_beyond_those_that_are_looked_at_are_one_gap() {
+    let bench = Bench::new().await;
+    let from_ms = START_MS + 10 * DAY_MS;
+    let mut events = ordinary("dana", 8);
+    events.extend(bombing("dana", from_ms, 6, false));
+    bench.import(&events).await;
+    let endpoint = linked(&bench, "dana").await;
+    let is_cut = |what: &String| what.contains("more losses than are looked at");
+    let begin_ms = from_ms - 199 * 60_000;
+    report(&bench, endpoint, begin_ms, 199).await;
+    bench.correlator.look().await.unwrap();
+    let found = gaps(&bench).await;
+    assert!(!found.iter().any(is_cut), "{found:?}");
+    report(&bench, endpoint, begin_ms, 201).await;
+    bench.correlator.look().await.unwrap();
+    let found = gaps(&bench).await;
+    assert!(found.iter().any(is_cut), "{found:?}");
 }

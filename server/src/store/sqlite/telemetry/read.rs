@@ -6,7 +6,7 @@ use tocsin_proto::id::{BootId, EndpointId, RunId};
 use super::unsigned;
 use crate::store::StoreError;
 use crate::store::sqlite::{Database, engine};
-use crate::store::telemetry::{EndpointTotals, ProcessSnapshot, RunRow};
+use crate::store::telemetry::{EndpointTotals, ProcessSnapshot, RunRow, RunSpan};
 
 /// See [`TelemetryStore::payloads`](crate::store::telemetry::TelemetryStore::payloads).
 pub(super) async fn payloads(
@@ -61,9 +61,12 @@ pub(super) async fn run_spans(
     endpoint: EndpointId,
     interval_ms: (i64, i64),
     limit: u32,
-) -> Result<Vec<(i64, i64)>, StoreError> {
-    sqlx::query_as(
-        "SELECT first_event_time_ms, last_event_time_ms FROM run \
+) -> Result<Vec<RunSpan>, StoreError> {
+    // Every sequence from 1 on lies in a batch, so one that is first and begins later follows on removed ones.
+    let rows: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT first_event_time_ms, last_event_time_ms, (SELECT CASE WHEN first_sequence > 1 \
+         THEN event_time_min_ms ELSE first_event_time_ms END FROM batch WHERE run_no = run.no \
+         ORDER BY first_sequence LIMIT 1) FROM run \
          WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?) \
          AND last_event_time_ms >= ? AND first_event_time_ms <= ? ORDER BY no DESC LIMIT ?",
     )
@@ -73,7 +76,13 @@ pub(super) async fn run_spans(
     .bind(limit)
     .fetch_all(&file.reader)
     .await
-    .map_err(engine("read the runs of an endpoint"))
+    .map_err(engine("read the runs of an endpoint"))?;
+    let span = |(from_ms, until_ms, kept_from_ms)| RunSpan {
+        from_ms,
+        until_ms,
+        kept_from_ms,
+    };
+    Ok(rows.into_iter().map(span).collect())
 }
 
 /// See [`TelemetryStore::totals`](crate::store::telemetry::TelemetryStore::totals).
