@@ -121,6 +121,8 @@ pub(crate) fn loss(loss: &Loss) -> Body {
 pub(crate) enum SpoolLossKind {
     /// There was no room.
     Full,
+    /// They could not be packed, or the disk did not take them although it had room.
+    Unwritten,
     /// The disk gave back something else, or nothing.
     Damaged,
     /// The server refused them, again and again.
@@ -146,7 +148,10 @@ pub(crate) struct SpoolLoss {
 pub(crate) fn spool_loss(loss: &SpoolLoss) -> Body {
     let (place, reason) = match loss.kind {
         SpoolLossKind::Full => (wire::GapPlace::Spool, wire::GapReason::Overflow),
-        SpoolLossKind::Damaged => (wire::GapPlace::Spool, wire::GapReason::Damaged),
+        // As for a disk that gives nothing back: an overflow would say that a larger spool helps.
+        SpoolLossKind::Damaged | SpoolLossKind::Unwritten => {
+            (wire::GapPlace::Spool, wire::GapReason::Damaged)
+        }
         SpoolLossKind::Rejected => (wire::GapPlace::Ingest, wire::GapReason::Invalid),
     };
     let from_time_ms = loss.from_ms.max(0);

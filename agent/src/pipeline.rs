@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tocsin_proto::id::{BootId, RunId};
 use tocsin_proto::limits::BATCH_EVENTS_MAX;
 use tocsin_proto::telemetry::v1::event::Body;
-use tocsin_spool::{LossReason, Record, Sequencer, Span};
+use tocsin_spool::{LossReason, Record, Sequencer, Span, SpoolError};
 
 use crate::account::AccountNames;
 use crate::batch::{self, Batch, Unnumbered};
@@ -60,8 +60,8 @@ pub(crate) struct Pipeline {
     names: AccountNames,
     times: Times,
     former: Option<FormerRun>,
-    /// Events that had a sequence and did not get into the spool.
-    unpushed: Option<SpoolLoss>,
+    /// Events that had a sequence and did not get into the spool: at most one of a kind.
+    unpushed: Vec<SpoolLoss>,
 }
 
 impl Pipeline {
@@ -74,7 +74,7 @@ impl Pipeline {
             names: AccountNames::default(),
             times: Times::default(),
             former,
-            unpushed: None,
+            unpushed: Vec::new(),
         }
     }
 
@@ -86,6 +86,8 @@ impl Pipeline {
             }
             self.take(group);
         }
+        // What is still to be told, if anything, gets its last chance.
+        self.take(Vec::new());
         self.stages.outbox.checkpoint();
     }
 
@@ -104,13 +106,15 @@ impl Pipeline {
             self.times.assigned(last.span.last.0);
             self.stages.health.note_sequence(last.span.last.0);
         }
-        let unpushed_told = self.unpushed.take();
+        let unpushed_told = std::mem::take(&mut self.unpushed);
         let complete = self.append(batches, now_ms);
         if complete {
             self.settle(&told);
-        } else if let Some(former) = unpushed_told {
-            // The event that told it may be among those that were not pushed now.
-            self.note_unpushed(former);
+        } else {
+            // The events that told them may be among those that were not pushed now.
+            for former in unpushed_told {
+                self.note_unpushed(former);
+            }
         }
     }
 
@@ -173,9 +177,7 @@ impl Pipeline {
                 body: normalize::spool_loss(loss),
             });
         };
-        if let Some(loss) = &self.unpushed {
-            gap(loss);
-        }
+        self.unpushed.iter().for_each(&mut gap);
         // Without a server the events that tell of losses would themselves be dropped.
         if self.stages.health.connection_state() != ConnectionState::Connected {
             return told;
@@ -236,19 +238,19 @@ impl Pipeline {
                     span: batch.span,
                     payload,
                 }),
-                Err(error) => failed.push((batch.span, chain(&error))),
+                Err(error) => failed.push((batch.span, SpoolLossKind::Unwritten, chain(&error))),
             }
         }
         let appended = self.stages.outbox.append(&records);
         let complete = failed.is_empty() && appended.is_complete();
         let refused = appended.refused.iter();
-        failed.extend(refused.map(|(span, error)| (*span, chain(error))));
-        for (span, error) in &failed {
+        failed.extend(refused.map(|(span, error)| (*span, kind(error), chain(error))));
+        for (span, kind, error) in &failed {
             tracing::error!(events = span.events(), error, "events are lost");
             self.stages.health.count_dropped(span.events());
             let (from_ms, until_ms) = self.times.of(span.first.0, span.last.0, now_ms);
             self.note_unpushed(SpoolLoss {
-                kind: SpoolLossKind::Full,
+                kind: *kind,
                 span: Some(plain(*span)),
                 events: Some(span.events()),
                 from_ms,
@@ -260,8 +262,9 @@ impl Pipeline {
 
     /// Sequences only rise and a failing disk fails them all, so that what is lost is one stretch, or nearly.
     fn note_unpushed(&mut self, loss: SpoolLoss) {
-        let Some(known) = &mut self.unpushed else {
-            self.unpushed = Some(loss);
+        let mut known = self.unpushed.iter_mut();
+        let Some(known) = known.find(|known| known.kind == loss.kind) else {
+            self.unpushed.push(loss);
             return;
         };
         known.events = known
@@ -274,6 +277,14 @@ impl Pipeline {
             .map(|(one, other)| (one.0, one.1.min(other.1), one.2.max(other.2)));
         known.from_ms = known.from_ms.min(loss.from_ms);
         known.until_ms = known.until_ms.max(loss.until_ms);
+    }
+}
+
+/// Whether a larger spool, or disk, would have taken it.
+fn kind(error: &SpoolError) -> SpoolLossKind {
+    match error {
+        SpoolError::DiskFull { .. } | SpoolError::InFlight => SpoolLossKind::Full,
+        _ => SpoolLossKind::Unwritten,
     }
 }
 
@@ -448,7 +459,7 @@ mod tests {
         pipeline.note_unpushed(lost(1, 10));
         pipeline.note_unpushed(lost(11, 15));
         pipeline.take(vec![loss(1)]);
-        assert_eq!(pipeline.unpushed, None, "told once");
+        assert_eq!(pipeline.unpushed, [], "told once");
         let batches = rig.batches();
         let Some(Body::Gap(gap)) = &batches[0].events[1].body else {
             panic!("a gap");
@@ -461,6 +472,41 @@ mod tests {
             (gap.first_sequence, gap.last_sequence, gap.lost),
             (1, 15, Some(15))
         );
+    }
+
+    #[test]
+    fn what_is_untold_at_the_end_is_told_with_its_kind() {
+        let rig = Rig::new();
+        let mut pipeline = rig.pipeline();
+        let refused = [
+            (1, SpoolError::InFlight),
+            (
+                2,
+                tocsin_spool::RecordError::Size {
+                    bytes: 0,
+                    bytes_max: 1,
+                }
+                .into(),
+            ),
+        ];
+        for (sequence, error) in refused {
+            pipeline.note_unpushed(SpoolLoss {
+                kind: kind(&error),
+                span: Some(([1; 16], sequence, sequence)),
+                events: Some(1),
+                from_ms: 5,
+                until_ms: 6,
+            });
+        }
+        rig.stages.queue.close();
+        pipeline.run();
+        let events = rig.batches().remove(0).events;
+        let reasons = events.iter().map(|event| match &event.body {
+            Some(Body::Gap(gap)) => gap.reason(),
+            _ => panic!("gaps"),
+        });
+        let reasons: Vec<GapReason> = reasons.collect();
+        assert_eq!(reasons, [GapReason::Overflow, GapReason::Damaged]);
     }
 
     #[test]
