@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::pipeline::{FormerRun, Pipeline, Stages};
 use crate::queue::Queue;
 use crate::sensor::supervisor::{self, Running};
-use crate::sensor::{Loss, LossPlace, LossReason, Observation, process};
+use crate::sensor::{Loss, LossPlace, LossReason, Observation, network, process, session};
 use crate::state::{LockError, StateDirectory};
 use crate::status::{RunFacts, Status};
 use crate::text::chain;
@@ -157,9 +157,17 @@ impl App {
         if let Some(former) = former {
             queue.push("agent", [stopped(&former, start_ms)]);
         }
-        let chain = process::chain(&config.process, &hasher);
-        let sensors = supervisor::start("process", chain, &queue, &health)
-            .map_err(RunError::system("start a sensor's thread"))?;
+        let chains = [
+            ("process", process::chain(&config.process, &hasher)),
+            ("session", session::chain(state.logins_path())),
+            ("network", network::chain()),
+        ];
+        let mut sensors = Vec::with_capacity(chains.len());
+        for (what, chain) in chains.into_iter().filter(|(_, chain)| !chain.is_empty()) {
+            let running = supervisor::start(what, chain, &queue, &health)
+                .map_err(RunError::system("start a sensor's thread"))?;
+            sensors.push(running);
+        }
         let uplink = Uplink {
             identity: Arc::new(CurrentIdentity::new(state.clone(), identity)),
             outbox: outbox.clone(),
@@ -177,7 +185,7 @@ impl App {
             health,
             outbox,
             uplink: Arc::new(uplink),
-            sensors: vec![sensors],
+            sensors,
             pipeline,
         })
     }

@@ -13,6 +13,12 @@ use crate::sensor::process::{Account, Activity, ArgvState, Image, ProcessObserva
 use crate::sensor::{Loss, LossPlace, LossReason};
 use crate::text::{cut, cut_at, cut_reason};
 
+mod access;
+mod network;
+
+pub(crate) use access::{login, power, session};
+pub(crate) use network::{FlowUserNames, flow};
+
 /// What is not in the observation itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Looked {
@@ -84,6 +90,14 @@ fn argv(image: &Image) -> (Vec<String>, bool) {
         .map(|argument| String::from_utf8_lossy(argument).into_owned())
         .collect();
     (argv, arguments.next().is_some())
+}
+
+/// 4 or 16 bytes.
+fn address_bytes(address: std::net::IpAddr) -> Vec<u8> {
+    match address {
+        std::net::IpAddr::V4(address) => address.octets().to_vec(),
+        std::net::IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 fn path(bytes: &[u8]) -> String {

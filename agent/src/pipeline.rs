@@ -18,9 +18,12 @@ use crate::batch::{self, Batch, Unnumbered};
 use crate::clock;
 use crate::hash::Hasher;
 use crate::health::{self, ConnectionState, Health};
-use crate::normalize::{self, Looked, SpoolLoss, SpoolLossKind};
+use crate::normalize::{self, FlowUserNames, Looked, SpoolLoss, SpoolLossKind};
 use crate::outbox::Outbox;
 use crate::queue::Queue;
+use crate::sensor::network::flow::Flow;
+use crate::sensor::process::Account;
+use crate::sensor::session::SessionObservation;
 use crate::sensor::{Observation, ProcessObservation};
 use crate::text::chain;
 
@@ -134,6 +137,12 @@ impl Pipeline {
             let time_ms = observation.time_ms();
             let body = match observation {
                 Observation::Process(process) => self.process(&process),
+                Observation::Session(seen) => match seen {
+                    SessionObservation::Login(login) => normalize::login(&login),
+                    SessionObservation::Session(session) => normalize::session(&session),
+                    SessionObservation::Power(power) => normalize::power(power),
+                },
+                Observation::Flow(flow) => self.flow(&flow),
                 Observation::Loss(loss) => {
                     self.stages.health.count_dropped(loss.lost.unwrap_or(0));
                     normalize::loss(&loss)
@@ -153,6 +162,22 @@ impl Pipeline {
             });
         }
         events
+    }
+
+    fn flow(&mut self, flow: &Flow) -> Body {
+        let mut name = |uid: Option<u32>| {
+            uid.map(|uid| {
+                self.names
+                    .name(&Account::Uid(uid), Instant::now())
+                    .to_owned()
+            })
+            .unwrap_or_default()
+        };
+        let names = FlowUserNames {
+            socket: name(flow.uid),
+            owner: name(flow.owner.as_ref().and_then(|owner| owner.uid)),
+        };
+        normalize::flow(flow, names)
     }
 
     fn process(&mut self, process: &ProcessObservation) -> Body {

@@ -7,6 +7,7 @@
 //!   secret/             0700
 //!     identity.toml     0600  key, certificates, server
 //!     lock              0600  held by the agent that runs
+//!     logins.json       0600  where the session sensor is in the logs, and who is logged in
 //!     spool/            0700  events that the server has not acknowledged
 //! ```
 
@@ -51,6 +52,11 @@ impl StateDirectory {
     /// At this path.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self(path)
+    }
+
+    /// Where the session sensor keeps its place in the logs.
+    pub(crate) fn logins_path(&self) -> PathBuf {
+        self.secret().join("logins.json")
     }
 
     /// Makes it and its secret part, with the modes they need.

@@ -5,7 +5,7 @@
 //!
 //! | step | date | what it adds |
 //! |---|---|---|
-//! | 1 | 2026-11-24 | enrolment, sessions, clock probes, process and gap and health events, uploads |
+//! | 1 | 2026-11-24 | enrolment, sessions, clock probes, uploads; process, login, session, network, gap and health events |
 
 /// What this build can do.
 pub const CURRENT: u32 = 1;

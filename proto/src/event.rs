@@ -22,11 +22,24 @@ pub enum EventKind {
     Gap,
     /// The agent on itself.
     Health,
+    /// Somebody came in, was refused, or left.
+    Login,
+    /// A session or the machine changed its state.
+    Session,
+    /// A connection or a listening socket.
+    Network,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Process, Self::Gap, Self::Health];
+    pub const ALL: &'static [Self] = &[
+        Self::Process,
+        Self::Login,
+        Self::Session,
+        Self::Network,
+        Self::Gap,
+        Self::Health,
+    ];
 
     /// Its word.
     pub fn word(self) -> &'static str {
@@ -34,6 +47,9 @@ impl EventKind {
             Self::Process => "process",
             Self::Gap => "gap",
             Self::Health => "health",
+            Self::Login => "login",
+            Self::Session => "session",
+            Self::Network => "network",
         }
     }
 
@@ -48,6 +64,9 @@ impl EventKind {
             Self::Process => 1,
             Self::Gap => 1 << 1,
             Self::Health => 1 << 2,
+            Self::Login => 1 << 3,
+            Self::Session => 1 << 4,
+            Self::Network => 1 << 5,
         }
     }
 }
@@ -105,6 +124,12 @@ pub enum Body {
     Gap(wire::Gap),
     /// See [`wire::Health`].
     Health(wire::Health),
+    /// See [`wire::Login`]; its id and activity are present.
+    Login(Box<wire::Login>),
+    /// See [`wire::Session`]; its activity is present.
+    Session(Box<wire::Session>),
+    /// See [`wire::Network`]; its activity and addresses are present, its times in order.
+    Network(Box<wire::Network>),
 }
 
 impl Event {
@@ -114,6 +139,9 @@ impl Event {
             Body::Process(_) => EventKind::Process,
             Body::Gap(_) => EventKind::Gap,
             Body::Health(_) => EventKind::Health,
+            Body::Login(_) => EventKind::Login,
+            Body::Session(_) => EventKind::Session,
+            Body::Network(_) => EventKind::Network,
         }
     }
 
@@ -157,6 +185,18 @@ impl TryFrom<wire::Event> for Event {
                 check.health(&health)?;
                 Body::Health(health)
             }
+            wire::event::Body::Login(login) => {
+                check.login(&login)?;
+                Body::Login(Box::new(login))
+            }
+            wire::event::Body::Session(session) => {
+                check.session(&session)?;
+                Body::Session(Box::new(session))
+            }
+            wire::event::Body::Network(network) => {
+                check.network(&network)?;
+                Body::Network(Box::new(network))
+            }
         };
         Ok(Self {
             sequence: EventSequence(event.sequence),
@@ -172,6 +212,9 @@ impl From<Event> for wire::Event {
             Body::Process(process) => wire::event::Body::Process(*process),
             Body::Gap(gap) => wire::event::Body::Gap(gap),
             Body::Health(health) => wire::event::Body::Health(health),
+            Body::Login(login) => wire::event::Body::Login(*login),
+            Body::Session(session) => wire::event::Body::Session(*session),
+            Body::Network(network) => wire::event::Body::Network(*network),
         };
         Self {
             sequence: event.sequence.0,
@@ -199,6 +242,9 @@ pub fn parent_key(boot: BootId, process: &wire::Process) -> Option<ProcessKey> {
         start_ticks: parent.start_ticks,
     })
 }
+
+mod access;
+mod network;
 
 /// Checks of one event.
 struct Check {
@@ -262,16 +308,30 @@ impl Check {
             matches!(process.executable_sha256.len(), 0 | 32),
             "process.executable_sha256",
         )?;
-        if let Some(user) = &process.user {
-            self.size(user.uid.len(), TEXT_BYTES_MAX, "process.user.uid")?;
-            self.size(user.name.len(), TEXT_BYTES_MAX, "process.user.name")?;
-        }
+        self.user(
+            process.user.as_ref(),
+            "process.user.uid",
+            "process.user.name",
+        )?;
         if let Some(parent) = &process.parent {
             self.size(
                 parent.executable.len(),
                 PATH_BYTES_MAX * 3,
                 "process.parent.executable",
             )?;
+        }
+        Ok(())
+    }
+
+    fn user(
+        &self,
+        user: Option<&wire::User>,
+        uid: &'static str,
+        name: &'static str,
+    ) -> Result<(), EventError> {
+        if let Some(user) = user {
+            self.size(user.uid.len(), TEXT_BYTES_MAX, uid)?;
+            self.size(user.name.len(), TEXT_BYTES_MAX, name)?;
         }
         Ok(())
     }

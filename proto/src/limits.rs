@@ -85,3 +85,6 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far an event's time may lie from the time at which the server receives it, into the future.
 /// The past has no limit: a spool may be old.
 pub const EVENT_TIME_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Names of a flow's remote address. An address with more is shared by so many that a name says little.
+pub const FLOW_NAMES_MAX: usize = 8;

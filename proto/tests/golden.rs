@@ -155,6 +155,116 @@ fn capability_1_a_batch_unpacks_to_its_events() {
     );
 }
 
+fn login() -> telemetry::Login {
+    telemetry::Login {
+        login_id: (0..16).collect(),
+        activity: telemetry::LoginActivity::Failed.into(),
+        service: "sudo".into(),
+        pid: Some(77),
+        user: user("0", "root"),
+        user_exists: Some(true),
+        actor: user("1000", "dana"),
+        peer: Some(telemetry::Peer {
+            is_local: false,
+            address: vec![203, 0, 113, 9],
+            port: 40_022,
+            host: "vpn.example.com".into(),
+        }),
+        method: telemetry::LoginMethod::Other.into(),
+        method_name: "hostbased".into(),
+        key_fingerprint: "SHA256:abc".into(),
+        terminal_state: telemetry::TerminalState::Named.into(),
+        terminal: "pts/3".into(),
+        audit_session: Some(5),
+        login_uid: Some(1000),
+        command: "/usr/bin/id".into(),
+        failed_attempts: 3,
+        reason: "3 incorrect password attempts".into(),
+        sources: vec![
+            telemetry::LoginSource::Audit.into(),
+            telemetry::LoginSource::Log.into(),
+            telemetry::LoginSource::Accounting.into(),
+        ],
+    }
+}
+
+fn session() -> telemetry::Session {
+    telemetry::Session {
+        activity: telemetry::SessionActivity::Locked.into(),
+        session_id: "c2".into(),
+        user: user("1000", "dana"),
+        service: "gdm-password".into(),
+        kind: "wayland".into(),
+        class: "user".into(),
+        seat: "seat0".into(),
+        terminal_state: telemetry::TerminalState::None.into(),
+        terminal: String::new(),
+        peer: Some(telemetry::Peer {
+            is_local: true,
+            ..telemetry::Peer::default()
+        }),
+        leader_pid: Some(900),
+        audit_session: Some(3),
+        login_id: (0..16).collect(),
+        since_time_ms: Some(TIME_MS - 9),
+        is_active: Some(true),
+        is_locked: Some(true),
+        is_idle: Some(false),
+        until_time_ms: Some(TIME_MS),
+    }
+}
+
+fn network() -> telemetry::Network {
+    telemetry::Network {
+        flow_id: 987,
+        activity: telemetry::NetworkActivity::Repeated.into(),
+        direction: telemetry::FlowDirection::Outbound.into(),
+        local_address: vec![192, 0, 2, 7],
+        local_port: 40_000,
+        remote_address: vec![198, 51, 100, 4],
+        remote_port: 443,
+        owner: Some(telemetry::FlowOwner {
+            pid: 4242,
+            start_ticks: 987,
+            executable: "/usr/bin/firefox".into(),
+            user: user("1000", "dana"),
+            login_uid: Some(1000),
+            audit_session: Some(3),
+        }),
+        user: user("1000", "dana"),
+        names: vec![telemetry::FlowName {
+            name: "dana.okta.example".into(),
+            source: telemetry::NameSource::DnsAnswer.into(),
+        }],
+        opened_from_time_ms: Some(TIME_MS - 2),
+        opened_until_time_ms: TIME_MS - 1,
+        closed_from_time_ms: Some(TIME_MS),
+        closed_until_time_ms: Some(TIME_MS + 1),
+        sent_bytes: Some(1),
+        received_bytes: Some(2),
+        repeats: Some(telemetry::FlowRepeats {
+            count: 4,
+            closed: 3,
+            first_time_ms: TIME_MS,
+            last_time_ms: TIME_MS + 5,
+        }),
+    }
+}
+
+fn user(uid: &str, name: &str) -> Option<telemetry::User> {
+    Some(telemetry::User {
+        uid: uid.into(),
+        name: name.into(),
+    })
+}
+
+#[test]
+fn capability_1_logins_sessions_and_flows_decode() {
+    check("login.bin", &login());
+    check("session.bin", &session());
+    check("network.bin", &network());
+}
+
 #[test]
 fn capability_1_enrolment_decodes() {
     check(

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::queue::Queue;
 
+pub(crate) mod network;
 pub(crate) mod process;
+pub(crate) mod session;
 pub(crate) mod stop;
 pub(crate) mod supervisor;
 
@@ -22,6 +24,10 @@ pub(crate) use stop::Stop;
 pub(crate) enum Observation {
     /// A process began, changed or ended.
     Process(Box<ProcessObservation>),
+    /// Somebody came in or left, a session changed, the machine slept.
+    Session(session::SessionObservation),
+    /// A connection or a listening socket.
+    Flow(Box<network::flow::Flow>),
     /// Something was lost.
     Loss(Box<Loss>),
     /// A sensor's state changed: a health event is due.
@@ -36,6 +42,8 @@ impl Observation {
     pub(crate) fn time_ms(&self) -> i64 {
         match self {
             Self::Process(process) => process.time_ms,
+            Self::Session(session) => session.time_ms(),
+            Self::Flow(flow) => flow.time_ms,
             Self::Loss(loss) => loss.until_ms,
             Self::SensorsChanged { time_ms } => *time_ms,
         }

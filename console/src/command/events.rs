@@ -6,7 +6,7 @@ use tocsin_proto::console::v1::{
 };
 use tocsin_proto::event::EventKind;
 
-use super::Session;
+use super::{Session, event_words};
 use crate::exit::{Exit, Failure};
 use crate::output::style::Style;
 use crate::output::table::{Cell, Column};
@@ -46,7 +46,7 @@ pub(crate) struct Search {
         hide_default_value = true
     )]
     user: String,
-    /// Of this kind: process, gap, health.
+    /// Of this kind: process, login, session, network, gap, health.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<EventKind>,
     /// With this text in arguments, paths, hashes or names, whatever its case.
@@ -157,21 +157,33 @@ impl Row for EventRow {
 
 /// What happened, and what that means.
 pub(crate) fn describe(event: &EventRow) -> (String, Style) {
-    match (&event.process, &event.gap, &event.health) {
-        (Some(process), _, _) => (describe_process(process), Style::Plain),
-        (_, Some(gap), _) => (describe_gap(gap), Style::Medium),
-        (_, _, Some(health)) => (describe_health(health), Style::Faint),
-        (None, None, None) => (String::new(), Style::Plain),
+    if let Some(process) = &event.process {
+        return (describe_process(process), Style::Plain);
     }
+    if let Some(gap) = &event.gap {
+        return (describe_gap(gap), Style::Medium);
+    }
+    if let Some(login) = &event.login {
+        return event_words::login(login, &event.activity);
+    }
+    if let Some(session) = &event.session {
+        return (event_words::session(session), Style::Plain);
+    }
+    if let Some(flow) = &event.network {
+        return (event_words::network(flow), Style::Plain);
+    }
+    let health = event.health.as_ref().map(describe_health);
+    (health.unwrap_or_default(), Style::Faint)
 }
 
 /// The account by which it happened; empty where there is none.
 pub(crate) fn user(event: &EventRow) -> &str {
-    let process = event.process.as_ref();
-    process.map_or("", |process| match process.user.as_str() {
-        "" => &process.uid,
-        user => user,
-    })
+    let process = event.process.as_ref().map(|of| (&of.user, &of.uid));
+    let login = event.login.as_ref().map(|of| (&of.user, &of.uid));
+    let session = event.session.as_ref().map(|of| (&of.user, &of.uid));
+    let network = event.network.as_ref().map(|of| (&of.user, &of.uid));
+    let account = process.or(login).or(session).or(network);
+    account.map_or("", |(user, uid)| if user.is_empty() { uid } else { user })
 }
 
 fn describe_process(process: &ProcessEvent) -> String {

@@ -266,10 +266,12 @@ pub struct EventRow {
     /// ENDPOINT.RUN.SEQUENCE.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// "process", "gap", "health" (later kinds: login, session, network, file).
+    /// "process", "login", "session", "network", "gap", "health" (a later kind: file).
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
-    /// Within the kind: "start", "exit", "exec", "observed"; "lost"; "report".
+    /// Within the kind: "start", "exit", "exec", "observed"; "lost"; "report"; "succeeded", "failed", "ended"; "opened",
+    /// "locked", "unlocked", "idle", "busy", "foreground", "background", "closed", "booted", "shut_down", "suspended",
+    /// "resumed"; "repeated", "listening", "listen_observed", "listen_closed".
     #[prost(string, tag = "3")]
     pub activity: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -293,6 +295,15 @@ pub struct EventRow {
     #[prost(message, optional, tag = "11")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: ::core::option::Option<HealthEvent>,
+    #[prost(message, optional, tag = "12")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: ::core::option::Option<LoginEvent>,
+    #[prost(message, optional, tag = "13")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: ::core::option::Option<SessionEvent>,
+    #[prost(message, optional, tag = "14")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: ::core::option::Option<NetworkEvent>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -395,6 +406,168 @@ pub struct SensorSummary {
     pub observed: u64,
     #[prost(uint64, tag = "5")]
     pub lost: u64,
+}
+/// Where somebody sits; absent where no source tells.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerRef {
+    #[prost(bool, tag = "1")]
+    pub is_local: bool,
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoginEvent {
+    /// The same in a login and its end.
+    #[prost(string, tag = "1")]
+    pub login_id: ::prost::alloc::string::String,
+    /// "sshd", "su", "sudo", "login", "cron", ...
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "3")]
+    pub pid: ::core::option::Option<u32>,
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(bool, optional, tag = "6")]
+    pub user_exists: ::core::option::Option<bool>,
+    /// Who asked, for su and sudo.
+    #[prost(string, tag = "7")]
+    pub actor: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub actor_uid: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "9")]
+    pub peer: ::core::option::Option<PeerRef>,
+    /// "password", "public_key", "keyboard_interactive", "not_asked", else as the program calls it; empty: unknown.
+    #[prost(string, tag = "10")]
+    pub method: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub key_fingerprint: ::prost::alloc::string::String,
+    /// Empty: unknown; "none": there is none.
+    #[prost(string, tag = "12")]
+    pub terminal: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "13")]
+    pub audit_session: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "14")]
+    pub login_uid: ::core::option::Option<u32>,
+    #[prost(string, tag = "15")]
+    pub command: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "16")]
+    pub failed_attempts: u32,
+    #[prost(string, tag = "17")]
+    pub reason: ::prost::alloc::string::String,
+    /// "audit", "log", "accounting".
+    #[prost(string, repeated, tag = "18")]
+    pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionEvent {
+    /// Empty for what happened to the machine.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub class: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub seat: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub terminal: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "9")]
+    pub peer: ::core::option::Option<PeerRef>,
+    #[prost(uint32, optional, tag = "10")]
+    pub leader_pid: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "11")]
+    pub audit_session: ::core::option::Option<u32>,
+    #[prost(string, tag = "12")]
+    pub login_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "13")]
+    #[serde(rename = "since_time", serialize_with = "crate::json::time_ms")]
+    pub since_time_ms: i64,
+    #[prost(bool, optional, tag = "14")]
+    pub is_active: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "15")]
+    pub is_locked: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "16")]
+    pub is_idle: ::core::option::Option<bool>,
+    #[prost(int64, tag = "17")]
+    #[serde(rename = "until_time", serialize_with = "crate::json::time_ms")]
+    pub until_time_ms: i64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NetworkEvent {
+    #[prost(string, tag = "1")]
+    pub flow_id: ::prost::alloc::string::String,
+    /// "outbound", "inbound"; empty for one that listens.
+    #[prost(string, tag = "2")]
+    pub direction: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub local_address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub local_port: u32,
+    #[prost(string, tag = "5")]
+    pub remote_address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub remote_port: u32,
+    #[prost(uint32, optional, tag = "7")]
+    pub pid: ::core::option::Option<u32>,
+    /// BOOT.PID.START of the owner.
+    #[prost(string, tag = "8")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub executable: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "12")]
+    pub login_uid: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "13")]
+    pub audit_session: ::core::option::Option<u32>,
+    #[prost(message, repeated, tag = "14")]
+    pub names: ::prost::alloc::vec::Vec<NetworkName>,
+    #[prost(int64, tag = "15")]
+    #[serde(rename = "opened_from_time", serialize_with = "crate::json::time_ms")]
+    pub opened_from_time_ms: i64,
+    #[prost(int64, tag = "16")]
+    #[serde(rename = "opened_until_time", serialize_with = "crate::json::time_ms")]
+    pub opened_until_time_ms: i64,
+    #[prost(int64, tag = "17")]
+    #[serde(rename = "closed_from_time", serialize_with = "crate::json::time_ms")]
+    pub closed_from_time_ms: i64,
+    #[prost(int64, tag = "18")]
+    #[serde(rename = "closed_until_time", serialize_with = "crate::json::time_ms")]
+    pub closed_until_time_ms: i64,
+    #[prost(uint64, optional, tag = "19")]
+    pub sent_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "20")]
+    pub received_bytes: ::core::option::Option<u64>,
+    /// How many connections it stands for beside the first; 0 where none.
+    #[prost(uint32, tag = "21")]
+    pub repeats: u32,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkName {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "dns_answer", "resolver_cache", "hosts_file".
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

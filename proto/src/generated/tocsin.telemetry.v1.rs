@@ -327,6 +327,556 @@ impl ArgvState {
         }
     }
 }
+/// Where somebody sits.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Peer {
+    /// On this machine itself; all else is empty then.
+    #[prost(bool, tag = "1")]
+    pub is_local: bool,
+    /// 4 or 16 bytes; empty where only a host name was logged.
+    #[prost(bytes = "vec", tag = "2")]
+    pub address: ::prost::alloc::vec::Vec<u8>,
+    /// 0 where unknown.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// As it was logged, where that is no address.
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+}
+/// One login, failed login or logout. What no source tells is absent, empty or unspecified, never "no".
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Login {
+    /// 16 bytes, the same in a login and its end. A login may be told again, with the same id and activity, after the
+    /// agent was restarted at a bad moment.
+    #[prost(bytes = "vec", tag = "1")]
+    pub login_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "LoginActivity", tag = "2")]
+    pub activity: i32,
+    /// The program that let the account in or refused it: "sshd", "su", "sudo", "login", "cron".
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    /// The process that decided.
+    #[prost(uint32, optional, tag = "4")]
+    pub pid: ::core::option::Option<u32>,
+    /// The account that was to be used.
+    #[prost(message, optional, tag = "5")]
+    pub user: ::core::option::Option<User>,
+    /// Whether that account exists on the machine.
+    #[prost(bool, optional, tag = "6")]
+    pub user_exists: ::core::option::Option<bool>,
+    /// Who asked, where that is an account of the machine: su and sudo.
+    #[prost(message, optional, tag = "7")]
+    pub actor: ::core::option::Option<User>,
+    /// Where it came from.
+    #[prost(message, optional, tag = "8")]
+    pub peer: ::core::option::Option<Peer>,
+    #[prost(enumeration = "LoginMethod", tag = "9")]
+    pub method: i32,
+    /// For LOGIN_METHOD_OTHER, as the program calls it.
+    #[prost(string, tag = "10")]
+    pub method_name: ::prost::alloc::string::String,
+    /// "SHA256:..." as OpenSSH prints it.
+    #[prost(string, tag = "11")]
+    pub key_fingerprint: ::prost::alloc::string::String,
+    #[prost(enumeration = "TerminalState", tag = "12")]
+    pub terminal_state: i32,
+    /// Without "/dev/".
+    #[prost(string, tag = "13")]
+    pub terminal: ::prost::alloc::string::String,
+    /// Kernel's audit session; joins processes to it.
+    #[prost(uint32, optional, tag = "14")]
+    pub audit_session: ::core::option::Option<u32>,
+    /// Kernel's login uid: for su and sudo the person behind the actor.
+    #[prost(uint32, optional, tag = "15")]
+    pub login_uid: ::core::option::Option<u32>,
+    /// What sudo ran or refused to run.
+    #[prost(string, tag = "16")]
+    pub command: ::prost::alloc::string::String,
+    /// Attempts inside this one that were refused first.
+    #[prost(uint32, tag = "17")]
+    pub failed_attempts: u32,
+    /// Why it was refused, in the program's words.
+    #[prost(string, tag = "18")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(enumeration = "LoginSource", repeated, tag = "19")]
+    pub sources: ::prost::alloc::vec::Vec<i32>,
+}
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LoginActivity {
+    Unspecified = 0,
+    /// OCSF Logon (1) with status Success.
+    Succeeded = 1,
+    /// OCSF Logon (1) with status Failure.
+    Failed = 2,
+    /// OCSF Logoff (2): a login that had succeeded ended.
+    Ended = 3,
+}
+impl LoginActivity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOGIN_ACTIVITY_UNSPECIFIED",
+            Self::Succeeded => "LOGIN_ACTIVITY_SUCCEEDED",
+            Self::Failed => "LOGIN_ACTIVITY_FAILED",
+            Self::Ended => "LOGIN_ACTIVITY_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOGIN_ACTIVITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOGIN_ACTIVITY_SUCCEEDED" => Some(Self::Succeeded),
+            "LOGIN_ACTIVITY_FAILED" => Some(Self::Failed),
+            "LOGIN_ACTIVITY_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+/// How the account was proven, or was to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LoginMethod {
+    /// No source tells.
+    Unspecified = 0,
+    Password = 1,
+    PublicKey = 2,
+    KeyboardInteractive = 3,
+    /// Nothing was asked: cron, root's su, sudo without password.
+    NotAsked = 4,
+    /// As method_name says.
+    Other = 5,
+}
+impl LoginMethod {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOGIN_METHOD_UNSPECIFIED",
+            Self::Password => "LOGIN_METHOD_PASSWORD",
+            Self::PublicKey => "LOGIN_METHOD_PUBLIC_KEY",
+            Self::KeyboardInteractive => "LOGIN_METHOD_KEYBOARD_INTERACTIVE",
+            Self::NotAsked => "LOGIN_METHOD_NOT_ASKED",
+            Self::Other => "LOGIN_METHOD_OTHER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOGIN_METHOD_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOGIN_METHOD_PASSWORD" => Some(Self::Password),
+            "LOGIN_METHOD_PUBLIC_KEY" => Some(Self::PublicKey),
+            "LOGIN_METHOD_KEYBOARD_INTERACTIVE" => Some(Self::KeyboardInteractive),
+            "LOGIN_METHOD_NOT_ASKED" => Some(Self::NotAsked),
+            "LOGIN_METHOD_OTHER" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+/// Whether there is a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TerminalState {
+    /// No source tells.
+    Unspecified = 0,
+    /// There is none.
+    None = 1,
+    /// The one that is named.
+    Named = 2,
+}
+impl TerminalState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TERMINAL_STATE_UNSPECIFIED",
+            Self::None => "TERMINAL_STATE_NONE",
+            Self::Named => "TERMINAL_STATE_NAMED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TERMINAL_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TERMINAL_STATE_NONE" => Some(Self::None),
+            "TERMINAL_STATE_NAMED" => Some(Self::Named),
+            _ => None,
+        }
+    }
+}
+/// Which kinds of sources told of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LoginSource {
+    Unspecified = 0,
+    /// The kernel's audit stream.
+    Audit = 1,
+    /// The journal or a log file.
+    Log = 2,
+    /// wtmp, btmp or utmp.
+    Accounting = 3,
+}
+impl LoginSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOGIN_SOURCE_UNSPECIFIED",
+            Self::Audit => "LOGIN_SOURCE_AUDIT",
+            Self::Log => "LOGIN_SOURCE_LOG",
+            Self::Accounting => "LOGIN_SOURCE_ACCOUNTING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOGIN_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOGIN_SOURCE_AUDIT" => Some(Self::Audit),
+            "LOGIN_SOURCE_LOG" => Some(Self::Log),
+            "LOGIN_SOURCE_ACCOUNTING" => Some(Self::Accounting),
+            _ => None,
+        }
+    }
+}
+/// A name of the remote address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FlowName {
+    /// Without the last dot.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "NameSource", tag = "2")]
+    pub source: i32,
+}
+/// The process that holds a socket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FlowOwner {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// As in Process: tells a reused pid apart.
+    #[prost(uint64, tag = "2")]
+    pub start_ticks: u64,
+    /// Path of its image, empty where unknown.
+    #[prost(string, tag = "3")]
+    pub executable: ::prost::alloc::string::String,
+    /// Its effective user.
+    #[prost(message, optional, tag = "4")]
+    pub user: ::core::option::Option<User>,
+    #[prost(uint32, optional, tag = "5")]
+    pub login_uid: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "6")]
+    pub audit_session: ::core::option::Option<u32>,
+}
+/// Connections that were folded into one event.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FlowRepeats {
+    #[prost(uint32, tag = "1")]
+    pub count: u32,
+    /// How many of them have ended; each of the others tells its own end.
+    #[prost(uint32, tag = "2")]
+    pub closed: u32,
+    /// When the first and the last of them were made, at the latest, Unix milliseconds.
+    #[prost(int64, tag = "3")]
+    pub first_time_ms: i64,
+    #[prost(int64, tag = "4")]
+    pub last_time_ms: i64,
+}
+/// A flow and what happened to it. Times are Unix milliseconds by the endpoint's clock.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Network {
+    /// The kernel's own number of the socket; of the first one, where it stands for several.
+    #[prost(uint64, tag = "1")]
+    pub flow_id: u64,
+    #[prost(enumeration = "NetworkActivity", tag = "2")]
+    pub activity: i32,
+    #[prost(enumeration = "FlowDirection", tag = "3")]
+    pub direction: i32,
+    /// 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub local_address: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "5")]
+    pub local_port: u32,
+    /// 4 or 16 bytes; zeros for one that listens.
+    #[prost(bytes = "vec", tag = "6")]
+    pub remote_address: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "7")]
+    pub remote_port: u32,
+    /// Absent where the process was gone before it could be looked for, or is out of sight.
+    #[prost(message, optional, tag = "8")]
+    pub owner: ::core::option::Option<FlowOwner>,
+    /// The account that made the socket; known without its process.
+    #[prost(message, optional, tag = "9")]
+    pub user: ::core::option::Option<User>,
+    /// Names of the remote address when the flow began; several mean that many share the address.
+    #[prost(message, repeated, tag = "10")]
+    pub names: ::prost::alloc::vec::Vec<FlowName>,
+    /// When it began: not before (absent: at any time before), not after.
+    #[prost(int64, optional, tag = "11")]
+    pub opened_from_time_ms: ::core::option::Option<i64>,
+    #[prost(int64, tag = "12")]
+    pub opened_until_time_ms: i64,
+    /// When it ended: not before, not after; absent while it has not.
+    #[prost(int64, optional, tag = "13")]
+    pub closed_from_time_ms: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "14")]
+    pub closed_until_time_ms: ::core::option::Option<i64>,
+    /// Bytes that the other side has acknowledged, and bytes from it, at the end.
+    #[prost(uint64, optional, tag = "15")]
+    pub sent_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "16")]
+    pub received_bytes: ::core::option::Option<u64>,
+    /// What it stands for, where that is more than one.
+    #[prost(message, optional, tag = "17")]
+    pub repeats: ::core::option::Option<FlowRepeats>,
+}
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NetworkActivity {
+    Unspecified = 0,
+    /// OCSF Open (1).
+    Opened = 1,
+    /// It was there when the agent started.
+    Observed = 2,
+    /// OCSF Close (2). Stands for the beginning too where that was never told.
+    Closed = 3,
+    /// Further connections of the same process to the same place within a minute, told once.
+    Repeated = 4,
+    /// OCSF Listen (7).
+    Listening = 5,
+    /// It listened when the agent started.
+    ListenObserved = 6,
+    ListenClosed = 7,
+}
+impl NetworkActivity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NETWORK_ACTIVITY_UNSPECIFIED",
+            Self::Opened => "NETWORK_ACTIVITY_OPENED",
+            Self::Observed => "NETWORK_ACTIVITY_OBSERVED",
+            Self::Closed => "NETWORK_ACTIVITY_CLOSED",
+            Self::Repeated => "NETWORK_ACTIVITY_REPEATED",
+            Self::Listening => "NETWORK_ACTIVITY_LISTENING",
+            Self::ListenObserved => "NETWORK_ACTIVITY_LISTEN_OBSERVED",
+            Self::ListenClosed => "NETWORK_ACTIVITY_LISTEN_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NETWORK_ACTIVITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "NETWORK_ACTIVITY_OPENED" => Some(Self::Opened),
+            "NETWORK_ACTIVITY_OBSERVED" => Some(Self::Observed),
+            "NETWORK_ACTIVITY_CLOSED" => Some(Self::Closed),
+            "NETWORK_ACTIVITY_REPEATED" => Some(Self::Repeated),
+            "NETWORK_ACTIVITY_LISTENING" => Some(Self::Listening),
+            "NETWORK_ACTIVITY_LISTEN_OBSERVED" => Some(Self::ListenObserved),
+            "NETWORK_ACTIVITY_LISTEN_CLOSED" => Some(Self::ListenClosed),
+            _ => None,
+        }
+    }
+}
+/// Who asked for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FlowDirection {
+    /// A socket that listens.
+    Unspecified = 0,
+    /// This machine.
+    Outbound = 1,
+    /// The other side.
+    Inbound = 2,
+}
+impl FlowDirection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FLOW_DIRECTION_UNSPECIFIED",
+            Self::Outbound => "FLOW_DIRECTION_OUTBOUND",
+            Self::Inbound => "FLOW_DIRECTION_INBOUND",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FLOW_DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "FLOW_DIRECTION_OUTBOUND" => Some(Self::Outbound),
+            "FLOW_DIRECTION_INBOUND" => Some(Self::Inbound),
+            _ => None,
+        }
+    }
+}
+/// How a name is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NameSource {
+    Unspecified = 0,
+    /// A program of the machine asked for the name and got the address, shortly before.
+    DnsAnswer = 1,
+    /// The resolver's cache held it when the agent started.
+    ResolverCache = 2,
+    /// The machine's file of hosts says so.
+    HostsFile = 3,
+}
+impl NameSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NAME_SOURCE_UNSPECIFIED",
+            Self::DnsAnswer => "NAME_SOURCE_DNS_ANSWER",
+            Self::ResolverCache => "NAME_SOURCE_RESOLVER_CACHE",
+            Self::HostsFile => "NAME_SOURCE_HOSTS_FILE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NAME_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "NAME_SOURCE_DNS_ANSWER" => Some(Self::DnsAnswer),
+            "NAME_SOURCE_RESOLVER_CACHE" => Some(Self::ResolverCache),
+            "NAME_SOURCE_HOSTS_FILE" => Some(Self::HostsFile),
+            _ => None,
+        }
+    }
+}
+/// A session as it is after the event. What no source tells is absent, empty or unspecified.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Session {
+    #[prost(enumeration = "SessionActivity", tag = "1")]
+    pub activity: i32,
+    /// The session manager's name, or that of its login; unique while the machine runs. Empty for the machine.
+    #[prost(string, tag = "2")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub user: ::core::option::Option<User>,
+    /// The PAM service that opened it.
+    #[prost(string, tag = "4")]
+    pub service: ::prost::alloc::string::String,
+    /// "tty", "x11", "wayland", "mir", "unspecified", as logind calls it.
+    #[prost(string, tag = "5")]
+    pub kind: ::prost::alloc::string::String,
+    /// "user", "greeter", "lock-screen", "background", as logind calls it.
+    #[prost(string, tag = "6")]
+    pub class: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub seat: ::prost::alloc::string::String,
+    #[prost(enumeration = "TerminalState", tag = "8")]
+    pub terminal_state: i32,
+    #[prost(string, tag = "9")]
+    pub terminal: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "10")]
+    pub peer: ::core::option::Option<Peer>,
+    /// The process that opened it.
+    #[prost(uint32, optional, tag = "11")]
+    pub leader_pid: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "12")]
+    pub audit_session: ::core::option::Option<u32>,
+    /// The login that opened it, 16 bytes; empty where unknown.
+    #[prost(bytes = "vec", tag = "13")]
+    pub login_id: ::prost::alloc::vec::Vec<u8>,
+    /// Since when it is open, Unix milliseconds.
+    #[prost(int64, optional, tag = "14")]
+    pub since_time_ms: ::core::option::Option<i64>,
+    /// Whether it is in its seat's foreground.
+    #[prost(bool, optional, tag = "15")]
+    pub is_active: ::core::option::Option<bool>,
+    #[prost(bool, optional, tag = "16")]
+    pub is_locked: ::core::option::Option<bool>,
+    /// Whether its user does nothing.
+    #[prost(bool, optional, tag = "17")]
+    pub is_idle: ::core::option::Option<bool>,
+    /// For the machine: when it happened at the latest, Unix milliseconds; the event's own time is the earliest.
+    #[prost(int64, optional, tag = "18")]
+    pub until_time_ms: ::core::option::Option<i64>,
+}
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionActivity {
+    Unspecified = 0,
+    Opened = 1,
+    /// It was there when the agent started.
+    Observed = 2,
+    Locked = 3,
+    Unlocked = 4,
+    /// Its user does nothing any more.
+    Idle = 5,
+    /// Its user does something again.
+    Busy = 6,
+    /// It came to its seat's foreground.
+    Foreground = 7,
+    /// Another one took its seat.
+    Background = 8,
+    Closed = 9,
+    /// The machine, not a session: it started, was told to stop, went to sleep, woke. Only until_time_ms is set.
+    Booted = 10,
+    ShutDown = 11,
+    Suspended = 12,
+    Resumed = 13,
+}
+impl SessionActivity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_ACTIVITY_UNSPECIFIED",
+            Self::Opened => "SESSION_ACTIVITY_OPENED",
+            Self::Observed => "SESSION_ACTIVITY_OBSERVED",
+            Self::Locked => "SESSION_ACTIVITY_LOCKED",
+            Self::Unlocked => "SESSION_ACTIVITY_UNLOCKED",
+            Self::Idle => "SESSION_ACTIVITY_IDLE",
+            Self::Busy => "SESSION_ACTIVITY_BUSY",
+            Self::Foreground => "SESSION_ACTIVITY_FOREGROUND",
+            Self::Background => "SESSION_ACTIVITY_BACKGROUND",
+            Self::Closed => "SESSION_ACTIVITY_CLOSED",
+            Self::Booted => "SESSION_ACTIVITY_BOOTED",
+            Self::ShutDown => "SESSION_ACTIVITY_SHUT_DOWN",
+            Self::Suspended => "SESSION_ACTIVITY_SUSPENDED",
+            Self::Resumed => "SESSION_ACTIVITY_RESUMED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_ACTIVITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_ACTIVITY_OPENED" => Some(Self::Opened),
+            "SESSION_ACTIVITY_OBSERVED" => Some(Self::Observed),
+            "SESSION_ACTIVITY_LOCKED" => Some(Self::Locked),
+            "SESSION_ACTIVITY_UNLOCKED" => Some(Self::Unlocked),
+            "SESSION_ACTIVITY_IDLE" => Some(Self::Idle),
+            "SESSION_ACTIVITY_BUSY" => Some(Self::Busy),
+            "SESSION_ACTIVITY_FOREGROUND" => Some(Self::Foreground),
+            "SESSION_ACTIVITY_BACKGROUND" => Some(Self::Background),
+            "SESSION_ACTIVITY_CLOSED" => Some(Self::Closed),
+            "SESSION_ACTIVITY_BOOTED" => Some(Self::Booted),
+            "SESSION_ACTIVITY_SHUT_DOWN" => Some(Self::ShutDown),
+            "SESSION_ACTIVITY_SUSPENDED" => Some(Self::Suspended),
+            "SESSION_ACTIVITY_RESUMED" => Some(Self::Resumed),
+            _ => None,
+        }
+    }
+}
 /// Events of one run of the agent, in the order of their sequences. It is stored and sent compressed,
 /// as the unit that the spool keeps and the server commits.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -346,7 +896,7 @@ pub struct Event {
     /// Endpoint's wall clock when it happened, Unix milliseconds. The server keeps the clock's skew apart.
     #[prost(int64, tag = "2")]
     pub event_time_ms: i64,
-    #[prost(oneof = "event::Body", tags = "3, 4, 5")]
+    #[prost(oneof = "event::Body", tags = "3, 4, 5, 6, 7, 8")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -359,5 +909,11 @@ pub mod event {
         Gap(super::Gap),
         #[prost(message, tag = "5")]
         Health(super::Health),
+        #[prost(message, tag = "6")]
+        Login(super::Login),
+        #[prost(message, tag = "7")]
+        Session(super::Session),
+        #[prost(message, tag = "8")]
+        Network(super::Network),
     }
 }

@@ -96,6 +96,12 @@ pub(super) struct RawEvent {
     pub(super) gap: Option<Bytes>,
     #[prost(bytes = "bytes", optional, tag = "5")]
     pub(super) health: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub(super) login: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "7")]
+    pub(super) session: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "8")]
+    pub(super) network: Option<Bytes>,
 }
 
 /// The matching events of these batches, in no order. A batch that cannot be read is passed over and logged: one

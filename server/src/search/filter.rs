@@ -6,9 +6,10 @@
 use memchr::memmem;
 use prost::Message;
 use tocsin_proto::event::EventKind;
-use tocsin_proto::telemetry::v1::{Gap, Health, Process};
+use tocsin_proto::telemetry::v1::Process;
 
 use super::decode::RawEvent;
+use super::words::words;
 
 /// Which events.
 #[derive(Debug, Clone)]
@@ -19,9 +20,9 @@ pub(crate) struct Filter {
     pub(crate) until_time_ms: i64,
     /// [`EventKind::bit`] of the kinds; 0 = any.
     pub(crate) kinds: u32,
-    /// Name or uid of the account of a process, whole, without regard to ASCII case.
+    /// Name or uid of the account of a process, login, session or flow, whole, without regard to ASCII case.
     pub(crate) user: Option<String>,
-    /// In argv (also across arguments, which a blank parts), paths, hashes or names.
+    /// In argv (also across arguments, which a blank parts), paths, hashes, names or addresses.
     pub(crate) text: Option<Text>,
 }
 
@@ -57,25 +58,16 @@ impl Filter {
         if let Some(bytes) = &event.process {
             return Process::decode(bytes.as_ref()).is_ok_and(|process| self.process(&process));
         }
-        if self.user.is_some() {
-            return false;
-        }
-        let Some(text) = &self.text else {
-            return true;
-        };
-        if let Some(bytes) = &event.gap {
-            return Gap::decode(bytes.as_ref()).is_ok_and(|gap| text.is_in(&gap.component));
-        }
-        let health = event
-            .health
-            .as_ref()
-            .map(|bytes| Health::decode(bytes.as_ref()));
-        health.is_some_and(|health| {
-            health.is_ok_and(|health| {
-                let mut sensors = health.sensors.iter();
-                sensors.any(|sensor| text.is_in(&sensor.name) || text.is_in(&sensor.detail))
+        let words = words(event);
+        let is_user = self.user.as_ref().is_none_or(|wanted| {
+            let mut users = words.users.iter();
+            users.any(|user| user.eq_ignore_ascii_case(wanted))
+        });
+        is_user
+            && self.text.as_ref().is_none_or(|text| {
+                let mut all = words.users.iter().chain(&words.texts);
+                all.any(|word| text.is_in(word))
             })
-        })
     }
 
     fn process(&self, process: &Process) -> bool {
@@ -98,10 +90,15 @@ fn kind(event: &RawEvent) -> Option<EventKind> {
     if event.process.is_some() {
         return Some(EventKind::Process);
     }
-    if event.gap.is_some() {
-        return Some(EventKind::Gap);
-    }
-    event.health.as_ref().map(|_| EventKind::Health)
+    let others = [
+        (&event.gap, EventKind::Gap),
+        (&event.health, EventKind::Health),
+        (&event.login, EventKind::Login),
+        (&event.session, EventKind::Session),
+        (&event.network, EventKind::Network),
+    ];
+    let mut others = others.into_iter();
+    others.find_map(|(bytes, kind)| bytes.as_ref().map(|_| kind))
 }
 
 /// A text to look for.
@@ -133,7 +130,7 @@ impl Text {
 
     fn may_be_in(&self, batch: &[u8]) -> bool {
         // Lower case of other letters may have another length: then only decoding tells.
-        if !self.piece.is_ascii() || self.piece.is_empty() {
+        if !self.piece.is_ascii() || self.piece.is_empty() || self.may_be_address() {
             return true;
         }
         if let Some(pieces) = &self.hash_pieces {
@@ -144,6 +141,14 @@ impl Text {
         }
         let lower = batch.to_ascii_lowercase();
         memmem::find(&lower, &self.piece).is_some()
+    }
+
+    /// Whether it may be part of an address or a port, which are stored as bytes.
+    fn may_be_address(&self) -> bool {
+        let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
+        // A group of an address and a port have five characters at most; a longer piece has a dot or a colon.
+        let has_parts = self.piece.len() <= 5 || self.piece.iter().any(|byte| b".:".contains(byte));
+        has_parts && self.piece.iter().all(is_part)
     }
 
     fn is_in(&self, text: &str) -> bool {

@@ -14,6 +14,7 @@ mod decode;
 mod filter;
 mod merge;
 pub(crate) mod process;
+mod words;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::store::telemetry::{BatchCursor, BatchQuery, StoredBatch, TelemetrySto
 pub(crate) use decode::{Found, find};
 pub(crate) use filter::{Filter, Text};
 use merge::Merge;
+pub(crate) use words::address;
 
 /// Bytes of matching events that one search holds while it puts them in order.
 const HELD_BYTES_MAX: usize = 32 << 20;

@@ -273,6 +273,9 @@ fn kind_bit(event: &Event) -> Option<u32> {
         Body::Process(_) => EventKind::Process,
         Body::Gap(_) => EventKind::Gap,
         Body::Health(_) => EventKind::Health,
+        Body::Login(_) => EventKind::Login,
+        Body::Session(_) => EventKind::Session,
+        Body::Network(_) => EventKind::Network,
     };
     Some(kind.bit())
 }

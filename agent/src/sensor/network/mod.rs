@@ -20,6 +20,34 @@ mod table;
 
 use flow::Flow;
 
+use super::{LossReason, Observation, Output, Sensor};
+
+/// The sensors of flows of this machine, best first.
+pub(crate) fn chain() -> Vec<Box<dyn Sensor>> {
+    vec![
+        #[cfg(target_os = "linux")]
+        Box::new(linux::Flows),
+    ]
+}
+
+impl NetworkSink for Output {
+    fn running(&self, detail: String) {
+        Self::running(self, detail);
+    }
+
+    fn observed(&self, flows: Vec<Flow>) {
+        self.send(
+            flows
+                .into_iter()
+                .map(|flow| Observation::Flow(Box::new(flow))),
+        );
+    }
+
+    fn lost(&self, lost: Option<u64>, from_ms: i64, until_ms: i64) {
+        Self::lost(self, LossReason::Overflow, lost, from_ms, until_ms);
+    }
+}
+
 /// Where the sensor puts what it saw.
 pub(crate) trait NetworkSink {
     /// The source is open; `detail` names what is missing.

@@ -28,6 +28,9 @@ mod procfs;
 #[cfg(target_os = "linux")]
 mod table;
 
+#[cfg(target_os = "linux")]
+pub(crate) use namespace::in_initial;
+
 /// The process sensors of this machine, best first.
 pub(crate) fn chain(config: &ProcessConfig, hasher: &Arc<Hasher>) -> Vec<Box<dyn Sensor>> {
     vec![

@@ -37,7 +37,7 @@ pub(super) fn restriction(scope: Scope) -> Option<u64> {
 }
 
 /// Runs `work` on a thread in the initial network namespace.
-pub(super) fn in_initial<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub(crate) fn in_initial<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let namespace = open_initial()?;
     std::thread::scope(|scope| {
         let moved = scope.spawn(|| {

@@ -22,9 +22,24 @@ mod syslog;
 pub(crate) mod table;
 mod utmp;
 
+use std::path::PathBuf;
+
 use login::Login;
 use power::Power;
 use table::Session;
+
+use super::{LossReason, Observation, Output, Sensor};
+
+/// The sensors of logins and sessions of this machine, best first; they keep their place in the logs at `place`.
+pub(crate) fn chain(place: PathBuf) -> Vec<Box<dyn Sensor>> {
+    #[cfg(target_os = "linux")]
+    return vec![Box::new(linux::Logins::new(linux::LoginConfig::new(place)))];
+    #[cfg(not(target_os = "linux"))]
+    {
+        drop(place);
+        Vec::new()
+    }
+}
 
 /// What this sensor saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +50,31 @@ pub(crate) enum SessionObservation {
     Session(Box<Session>),
     /// The machine started, stopped, slept or woke.
     Power(Power),
+}
+
+impl SessionObservation {
+    /// When it happened, Unix milliseconds.
+    pub(crate) fn time_ms(&self) -> i64 {
+        match self {
+            Self::Login(login) => login.time_ms,
+            Self::Session(session) => session.time_ms,
+            Self::Power(power) => power.time_ms,
+        }
+    }
+}
+
+impl SessionSink for Output {
+    fn running(&self, detail: String) {
+        Self::running(self, detail);
+    }
+
+    fn observed(&self, observations: Vec<SessionObservation>) {
+        self.send(observations.into_iter().map(Observation::Session));
+    }
+
+    fn lost(&self, lost: Option<u64>, from_ms: i64, until_ms: i64) {
+        Self::lost(self, LossReason::Overflow, lost, from_ms, until_ms);
+    }
 }
 
 /// Where the sensor puts it.

@@ -18,6 +18,9 @@ use crate::rpc::auth::Method;
 use crate::rpc::status::ErrorCode;
 use crate::search::{Filter, Found, Search, Text, find, search as search_events};
 
+mod access;
+mod network;
+
 /// Bytes of one reply: below the limit of a message, whatever one event adds.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 
@@ -195,6 +198,21 @@ fn row(found: &Found) -> Option<wire::EventRow> {
         Body::Health(body) => {
             row.health = Some(health(body));
             (EventKind::Health, "report")
+        }
+        Body::Login(body) => {
+            let activity = access::login_word(body.activity);
+            row.login = Some(access::login(body));
+            (EventKind::Login, activity)
+        }
+        Body::Session(body) => {
+            let activity = access::session_word(body.activity);
+            row.session = Some(access::session(body));
+            (EventKind::Session, activity)
+        }
+        Body::Network(body) => {
+            let activity = network::network_word(body.activity);
+            row.network = Some(network::network(found.source.boot, body));
+            (EventKind::Network, activity)
         }
     };
     row.kind = kind.word().to_owned();

@@ -37,7 +37,7 @@ use super::hosts;
 use super::names::Names;
 use super::table::{FlowTable, Lookup};
 use crate::clock;
-use crate::sensor::Stop;
+use crate::sensor::{Output, Sensor, SensorError, Stop};
 
 /// Time between scans while connections come and go, and at most while nothing does.
 const INTERVAL_MIN: Duration = Duration::from_millis(250);
@@ -104,6 +104,16 @@ impl Flows {
             running.wait(interval.max(bearable), &wake, stop)?;
         }
         Ok(())
+    }
+}
+
+impl Sensor for Flows {
+    fn name(&self) -> &'static str {
+        "network/sock_diag"
+    }
+
+    fn run(&mut self, output: &Output, stop: &Stop) -> Result<(), SensorError> {
+        Flows::run(self, output, stop).map_err(SensorError::failed("look at the sockets"))
     }
 }
 

@@ -45,7 +45,7 @@ use super::power::{Power, PowerActivity, SleepWatch};
 use super::table::{Session, SessionTable};
 use super::{SessionObservation, SessionSink};
 use crate::clock;
-use crate::sensor::Stop;
+use crate::sensor::{Output, Sensor, SensorError, Stop};
 
 /// How often the processes of open logins are looked for.
 const LIVENESS_MS: i64 = 30_000;
@@ -146,6 +146,16 @@ impl Logins {
         }
         running.save();
         Ok(())
+    }
+}
+
+impl Sensor for Logins {
+    fn name(&self) -> &'static str {
+        "session/logins"
+    }
+
+    fn run(&mut self, output: &Output, stop: &Stop) -> Result<(), SensorError> {
+        Logins::run(self, output, stop).map_err(SensorError::failed("read who logs in"))
     }
 }
 

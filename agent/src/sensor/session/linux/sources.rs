@@ -13,6 +13,7 @@ use super::journal_child::{self, From, JournalChild};
 use super::state::State;
 use super::tail::{Cut, Tail};
 use super::watch::Watch;
+use crate::sensor::process::in_initial;
 use crate::sensor::session::power::{Power, PowerActivity};
 use crate::sensor::session::record::{Record, Source};
 use crate::sensor::session::utmp::{Entry, Layout, Machine};
@@ -262,7 +263,9 @@ fn open_audit(config: &LoginConfig) -> (Option<AuditStream>, Option<String>) {
         return (None, Some("the audit stream is not asked for".to_owned()));
     }
     let lacks = |error: io::Error| Some(format!("no audit stream: {error}"));
-    let stream = match AuditStream::open() {
+    // The kernel multicasts only in the initial network namespace.
+    let opened = in_initial(AuditStream::open).unwrap_or_else(|_| AuditStream::open());
+    let stream = match opened {
         Ok(stream) => stream,
         Err(error) => return (None, lacks(error)),
     };
