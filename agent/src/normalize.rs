@@ -93,10 +93,10 @@ fn argv(image: &Image) -> (Vec<String>, bool) {
 }
 
 /// 4 or 16 bytes.
-fn address_bytes(address: std::net::IpAddr) -> Vec<u8> {
+fn address_bytes(address: core::net::IpAddr) -> Vec<u8> {
     match address {
-        std::net::IpAddr::V4(address) => address.octets().to_vec(),
-        std::net::IpAddr::V6(address) => address.octets().to_vec(),
+        core::net::IpAddr::V4(address) => address.octets().to_vec(),
+        core::net::IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

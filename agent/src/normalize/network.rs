@@ -1,6 +1,6 @@
 //! Flows -> event bodies. Pure; names of accounts are brought along.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 use tocsin_proto::limits::{FLOW_NAMES_MAX, PATH_BYTES_MAX};
 use tocsin_proto::telemetry::v1 as wire;

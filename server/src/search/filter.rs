@@ -212,9 +212,47 @@ mod tests {
             sequence: 1,
             event_time_ms: 100,
             process: Some(process.encode_to_vec().into()),
-            gap: None,
-            health: None,
+            ..RawEvent::default()
         }
+    }
+
+    #[test]
+    fn a_flow_is_found_by_address_name_and_user() {
+        use tocsin_proto::telemetry::v1::{FlowName, Network};
+        let flow = Network {
+            local_address: vec![192, 0, 2, 7],
+            remote_address: vec![203, 0, 113, 9],
+            remote_port: 443,
+            user: Some(User {
+                uid: "1000".into(),
+                name: "dana".into(),
+            }),
+            names: vec![FlowName {
+                name: "dana.okta.example".into(),
+                ..FlowName::default()
+            }],
+            ..Network::default()
+        };
+        let event = RawEvent {
+            sequence: 1,
+            event_time_ms: 100,
+            network: Some(flow.encode_to_vec().into()),
+            ..RawEvent::default()
+        };
+        let finds = |text: &str, user: Option<&str>| {
+            let filter = Filter {
+                kinds: EventKind::Network.bit(),
+                user: user.map(Into::into),
+                text: Text::new(text),
+                ..Filter::all()
+            };
+            filter.may_match(&flow.encode_to_vec()) && filter.matches(&event)
+        };
+        assert!(finds("203.0.113.9:443", None));
+        assert!(finds("113.9", Some("Dana")));
+        assert!(finds("OKTA", Some("1000")));
+        assert!(!finds("203.0.113.8", None));
+        assert!(!finds("okta", Some("eve")));
     }
 
     fn finds(text: &str) -> bool {
