@@ -292,7 +292,10 @@ fn progress_line(answer: &ImportFeedResponse, bytes: Option<u64>) -> String {
 }
 
 fn describe(name: &str, summary: &ImportSummary, page: &mut Page) {
-    let read = format!("{}: {} read", name, super::count(summary.records, "record"));
+    let read = match summary.records {
+        0 => format!("{name}: no records"),
+        records => format!("{name}: {} read", super::count(records, "record")),
+    };
     page.paragraph(&read, Style::Heading);
     for (label, n) in [
         ("Imported", summary.imported),

@@ -1,7 +1,9 @@
 //! `tocsin identities`: people, their accounts at providers, and their accounts on endpoints.
 
 use clap::Subcommand;
-use tocsin_proto::console::v1::{Identity, LinkIdentityRequest, ListIdentitiesRequest};
+use tocsin_proto::console::v1::{
+    Identity, LinkIdentityRequest, ListIdentitiesRequest, LocalAccount,
+};
 
 use super::Session;
 use crate::exit::{Exit, Failure};
@@ -104,13 +106,17 @@ fn describe(identity: &Identity, page: &mut Page) {
         if account.linked_time_ms != 0 {
             linked += &format!(" {}", time::minute(account.linked_time_ms));
         }
+        let uid = match account.user.is_empty() {
+            true => String::new(),
+            false => labelled("uid", &account.uid),
+        };
         let about = [
-            labelled("uid", &account.uid),
+            uid,
             account.confidence.clone(),
             labelled("from", &account.source),
             linked,
         ];
-        let name = format!("{} on {}", account.user, account.hostname);
+        let name = format!("{} on {}", user(account), account.hostname);
         page.item("-", &with(&name, &about));
     }
 }
@@ -130,6 +136,14 @@ fn with(name: &str, about: &[String]) -> String {
     match known.is_empty() {
         true => name.to_owned(),
         false => format!("{name} ({})", known.join(", ")),
+    }
+}
+
+/// What an account is called; a link may know its number only.
+fn user(account: &LocalAccount) -> String {
+    match account.user.as_str() {
+        "" => labelled("uid", &account.uid),
+        name => name.to_owned(),
     }
 }
 
@@ -157,7 +171,7 @@ impl Row for Identity {
         let accounts = self.accounts.iter();
         let accounts = accounts.map(|account| format!("{} {}", account.provider, account.login));
         let locals = self.local_accounts.iter();
-        let locals = locals.map(|account| format!("{}@{}", account.user, account.hostname));
+        let locals = locals.map(|account| format!("{}@{}", user(account), account.hostname));
         vec![
             self.id.as_str().into(),
             name(self).into(),
@@ -175,7 +189,7 @@ impl Row for Identity {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_proto::console::v1::{IdentityAccount, LocalAccount};
+    use tocsin_proto::console::v1::IdentityAccount;
 
     use super::*;
 
@@ -218,5 +232,21 @@ mod tests {
         };
         let said = "  - dana on lab-7\\x1b (uid 1000, certain, from analyst, linked by kim)\n";
         assert!(page(&identity).contains(said), "{}", page(&identity));
+    }
+
+    #[test]
+    fn a_link_by_number_alone_shows_the_number() {
+        let identity = Identity {
+            local_accounts: vec![LocalAccount {
+                hostname: "lab-7".into(),
+                uid: "0".into(),
+                ..LocalAccount::default()
+            }],
+            ..Identity::default()
+        };
+        let page = page(&identity);
+        assert!(page.contains("  - uid 0 on lab-7\n"), "{page}");
+        let row = format!("{:?}", identity.cells());
+        assert!(row.contains("\"uid 0@lab-7\""), "{row}");
     }
 }

@@ -7,9 +7,10 @@ use super::{CommandError, DataArgs, tell};
 use crate::audit::AuditEntry;
 use crate::ca::{self, Authority, Facts, Validity};
 use crate::clock::now_ms;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::data_dir::{self, DataDir};
 use crate::role::Role;
+use crate::rpc::status::chain;
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::trust::{AnalystRow, TrustStore};
 
@@ -31,8 +32,14 @@ pub(super) struct InitArgs {
 }
 
 pub(super) async fn init(args: InitArgs) -> Result<(), CommandError> {
-    let names =
-        config::names(&args.names).map_err(|error| CommandError::Usage(format!("--{error}")))?;
+    let names = config::names(&args.names).map_err(|error| {
+        CommandError::Usage(match error {
+            ConfigError::Value {
+                value, expected, ..
+            } => format!("--name {value} is not {expected}"),
+            other => format!("--name: {}", chain(&other)),
+        })
+    })?;
     let data = DataDir::create(&args.data.data)?;
     if let Err(error) = make(&data, &names).await {
         // Half a data directory is in the way of the next try.

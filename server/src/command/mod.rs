@@ -208,7 +208,11 @@ fn answer(line: &str) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
     writeln!(output, "{line}")
         .and_then(|()| output.flush())
-        .map_err(CommandError::Output)
+        .or_else(|error| match error.kind() {
+            // Whoever reads has seen enough.
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(CommandError::Output(error)),
+        })
 }
 
 /// Tells a person something beside the answer.

@@ -245,9 +245,13 @@ fn refusal(caller: &Caller, expired: bool, method: Method) -> Option<(ErrorCode,
             Some((NotPermitted, "an endpoint may not do what analysts do"))
         }
         (_, Who::Analyst { .. }) => Some((NotPermitted, "an analyst may not do what endpoints do")),
+        (Admits::Role(_), Who::Nobody) if caller.peer.key.is_some() => Some((
+            NotKnown,
+            "this profile is not accepted here: it was renewed or revoked",
+        )),
         (_, Who::Nobody) if caller.peer.key.is_some() => Some((
             NotKnown,
-            "this certificate's key is not known here: enroll anew, or have the profile renewed",
+            "this certificate's key is not known here: enroll anew",
         )),
         (_, Who::Nobody) => Some((NotKnown, "this needs a certificate: enroll first")),
     }

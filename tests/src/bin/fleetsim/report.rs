@@ -122,7 +122,11 @@ impl Report {
             ),
             line(
                 "bytes an event stored",
-                decimal(stored),
+                // A short run may end before the database has grown by a page.
+                match self.stored_bytes {
+                    0 => "not measured".to_owned(),
+                    _ => decimal(stored),
+                },
                 STORED_BYTES_MUST,
                 STORED_BYTES_GOAL,
             ),
