@@ -87,7 +87,9 @@ async fn what_makes_no_sense_is_told_with_what_would() {
     let refused = search(&server, request).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(
-        refused.message().contains("process, login, session, network, gap, health"),
+        refused
+            .message()
+            .contains("process, login, session, network, gap, health"),
         "{refused}"
     );
     let request = console::SearchEventsRequest {
