@@ -450,7 +450,7 @@ fn endpoint_gaps(endpoint: &LinkedEndpoint, span: TimeSpan, gaps: &mut Vec<Missi
     }));
     if !endpoint.sends_flows {
         gaps.push(MissingData {
-            what: format!("endpoint {name} sends no network flows yet"),
+            what: format!("endpoint {name} has no network flows that are matched yet"),
             from_ms: None,
             until_ms: None,
         });

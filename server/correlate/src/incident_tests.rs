@@ -93,9 +93,9 @@ fn linked_endpoints_are_listed_in_a_fixed_order_with_what_they_lack() {
         gaps,
         [
             "endpoint a was not reporting all of the time",
-            "endpoint a sends no network flows yet",
+            "endpoint a has no network flows that are matched yet",
             "endpoint b was not reporting all of the time",
-            "endpoint b sends no network flows yet",
+            "endpoint b has no network flows that are matched yet",
         ]
     );
     assert_eq!(incident.attempts[0].provenance.reasons.len(), 2);

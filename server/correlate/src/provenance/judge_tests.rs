@@ -349,7 +349,7 @@ fn each_thing_that_is_missing_is_named() {
             laptop("porto-17"),
         ),
         (
-            "sends no network flows yet",
+            "has no network flows that are matched yet",
             with(|e| {
                 e.sends_flows = false;
                 e.facts.sensors.clear();

@@ -306,7 +306,7 @@ fn blind(name: &str, detail: &Detail) -> (MissingKind, String) {
         ),
         Some(Blind::SendsNoFlows) => (
             MissingKind::NoFlows,
-            format!("endpoint {name} sends no network flows yet"),
+            format!("endpoint {name} has no network flows that are matched yet"),
         ),
         Some(Blind::SensorUntold) => (
             MissingKind::SensorDown,
