@@ -181,7 +181,7 @@ pub(crate) struct CertificateConfig {
 pub(crate) struct LimitConfig {
     /// Open connections.
     pub(crate) connections: u32,
-    /// Handshakes at once; the others wait in the kernel's queue.
+    /// Handshakes at once, of all origins together; one origin has few of them (`listener/lobby.rs`).
     pub(crate) handshakes: u32,
     /// A handshake that takes longer is given up.
     pub(crate) handshake_timeout: Duration,

@@ -1,5 +1,6 @@
 //! Whoever talks to a server: with a certificate or without, politely or not.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
@@ -13,7 +14,7 @@ use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::tls::{self, ClientIdentity};
 use tocsin_proto::token::EnrollmentToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
@@ -22,6 +23,7 @@ use tonic::{Code, Request, Response, Status};
 #[derive(Clone)]
 pub(crate) struct Client {
     port: u16,
+    from: Ipv4Addr,
     config: Arc<ClientConfig>,
 }
 
@@ -47,25 +49,28 @@ impl Client {
         };
         Self {
             port,
+            from: Ipv4Addr::LOCALHOST,
             config: Arc::new(config),
         }
     }
 
-    async fn tls(
-        port: u16,
-        config: Arc<ClientConfig>,
-    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+    /// The same from another address of this machine.
+    pub(crate) fn from(self, from: Ipv4Addr) -> Self {
+        Self { from, ..self }
+    }
+
+    async fn tls(self) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.from, 0).into())?;
+        let tcp = socket.connect(([127, 0, 0, 1], self.port).into()).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(config).connect(name, tcp).await
+        TlsConnector::from(self.config).connect(name, tcp).await
     }
 
     /// Shakes hands and listens: what the server's side of the handshake ends with, where it refuses.
     pub(crate) async fn handshake(&self) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
-        let mut stream = Self::tls(self.port, self.config.clone())
-            .await
-            .map_err(text)?;
+        let mut stream = self.clone().tls().await.map_err(text)?;
         // In TLS 1.3 the client is done before the server has judged its certificate: it speaks, and the first
         // byte it hears tells.
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -78,16 +83,16 @@ impl Client {
 
     /// The certificate that the server shows.
     pub(crate) async fn server_certificate(&self) -> CertificateDer<'static> {
-        let stream = Self::tls(self.port, self.config.clone()).await.unwrap();
+        let stream = self.clone().tls().await.unwrap();
         stream.get_ref().1.peer_certificates().unwrap()[0].clone()
     }
 
     /// A channel, connected now; every clone of it is the same connection.
     pub(crate) async fn channel(&self) -> Channel {
-        let (port, config) = (self.port, self.config.clone());
+        let client = self.clone();
         let connect = tower::service_fn(move |_| {
-            let config = config.clone();
-            async move { Self::tls(port, config).await.map(TokioIo::new) }
+            let client = client.clone();
+            async move { client.tls().await.map(TokioIo::new) }
         });
         Endpoint::from_static("http://localhost")
             .connect_with_connector(connect)

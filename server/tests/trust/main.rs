@@ -13,6 +13,8 @@ mod command;
 #[cfg(test)]
 mod enrollment;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod session;
