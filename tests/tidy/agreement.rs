@@ -74,7 +74,7 @@ fn capability(source: &str, golden: &str) -> Vec<String> {
         }
         if !golden.contains(&format!("fn capability_{step}_")) {
             problems.push(format!(
-                "proto/tests/golden.rs: step {step} has no test named 'capability_{step}_...'"
+                "proto/tests/golden/main.rs: step {step} has no test named 'capability_{step}_...'"
             ));
         }
     }
@@ -191,7 +191,7 @@ fn migrations_are_numbered_without_holes() {
 #[test]
 fn every_capability_step_has_its_date_and_its_test() {
     let source = text("proto/src/capability.rs");
-    none(&capability(source, text("proto/tests/golden.rs")));
+    none(&capability(source, text("proto/tests/golden/main.rs")));
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn the_walk_finds_the_project() {
 #[test]
 fn tests_are_told_from_the_product() {
     let is_test = |path| File::new(path, "").is_test();
-    assert!(is_test("proto/tests/golden.rs"));
+    assert!(is_test("proto/tests/golden/main.rs"));
     assert!(is_test("tests/flows/outage.rs"));
     assert!(is_test("agent/spool/src/ledger/tests.rs"));
     assert!(!is_test("tests/src/lib.rs"));
