@@ -1,6 +1,7 @@
 //! `tocsin-agent doctor`: a list of what the agent needs, each with its state and, where something is wrong, the
 //! cure. It changes nothing and disturbs no running agent. What only root can check says so.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::{CommandError, Exit, Output, block_on, print, print_json};
 use crate::address::ServerAddress;
 use crate::clock;
 use crate::config::Config;
-use crate::health::ConnectionState;
+use crate::health::{ConnectionState, SensorReport, SensorState};
 use crate::identity::Identity;
 use crate::sensor::process;
 use crate::state::StateDirectory;
@@ -37,7 +38,7 @@ enum Outcome {
 /// One line.
 #[derive(Debug, Serialize)]
 struct Check {
-    name: &'static str,
+    name: Cow<'static, str>,
     outcome: Outcome,
     detail: String,
     /// What to do; empty where nothing need be done.
@@ -45,21 +46,26 @@ struct Check {
 }
 
 impl Check {
-    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+    fn ok(name: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self::new(name, Outcome::Ok, detail, "")
     }
 
-    fn warn(name: &'static str, detail: impl Into<String>, cure: &str) -> Self {
+    fn warn(name: impl Into<Cow<'static, str>>, detail: impl Into<String>, cure: &str) -> Self {
         Self::new(name, Outcome::Warn, detail, cure)
     }
 
-    fn fail(name: &'static str, detail: impl Into<String>, cure: &str) -> Self {
+    fn fail(name: impl Into<Cow<'static, str>>, detail: impl Into<String>, cure: &str) -> Self {
         Self::new(name, Outcome::Fail, detail, cure)
     }
 
-    fn new(name: &'static str, outcome: Outcome, detail: impl Into<String>, cure: &str) -> Self {
+    fn new(
+        name: impl Into<Cow<'static, str>>,
+        outcome: Outcome,
+        detail: impl Into<String>,
+        cure: &str,
+    ) -> Self {
         Self {
-            name,
+            name: name.into(),
             outcome,
             detail: detail.into(),
             cure: cure.to_owned(),
@@ -99,6 +105,7 @@ pub(super) fn run(
     checks.push(block_on(patient.server())?);
     checks.push(patient.clock());
     checks.push(patient.process_sensor());
+    checks.extend(patient.other_sensors());
     checks.push(patient.spool());
     checks.push(patient.disk());
     let failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
@@ -116,6 +123,28 @@ fn check_config(path: Option<&Path>) -> (Option<Config>, Check) {
             let cure = "correct the file; 'tocsin-agent config print' shows every key";
             (None, Check::fail("configuration", chain(&error), cure))
         }
+    }
+}
+
+fn check_sensor(sensor: &SensorReport) -> Check {
+    let name = sensor.name.clone();
+    let detail = |state: &str| match sensor.detail.as_str() {
+        "" => state.to_owned(),
+        detail => format!("{state}: {detail}"),
+    };
+    match sensor.state {
+        SensorState::Running => Check::ok(name, detail("running")),
+        SensorState::Starting => Check::ok(name, detail("starting")),
+        SensorState::Failed => Check::fail(
+            name,
+            detail("failed"),
+            "the agent starts it again by itself; its log says more",
+        ),
+        SensorState::Unavailable => Check::warn(
+            name,
+            detail("not on this machine"),
+            "what it would tell is unknown, never absent; run the agent as root, outside of containers",
+        ),
     }
 }
 
@@ -261,6 +290,18 @@ impl Patient<'_> {
         }
     }
 
+    /// As the running agent says; what its process sensor can do is probed.
+    fn other_sensors(&self) -> Vec<Check> {
+        let Some(status) = self.status.as_ref().filter(|status| status.pid != 0) else {
+            return Vec::new();
+        };
+        let others = status.sensors.iter();
+        others
+            .filter(|sensor| !sensor.name.starts_with("process/"))
+            .map(check_sensor)
+            .collect()
+    }
+
     fn spool(&self) -> Check {
         const NAME: &str = "spool";
         let Some(status) = self
@@ -346,12 +387,12 @@ fn table(checks: &[Check]) -> String {
             Outcome::Fail => "FAIL",
         };
         text.push_str(&format!(
-            "{outcome}  {:14}  {}\n",
-            check.name,
+            "{outcome}  {:17}  {}\n",
+            printable(&check.name),
             printable(&check.detail)
         ));
         if !check.cure.is_empty() {
-            text.push_str(&format!("{:22}-> {}\n", "", check.cure));
+            text.push_str(&format!("{:25}-> {}\n", "", check.cure));
         }
     }
     text
@@ -415,6 +456,39 @@ mod tests {
     }
 
     #[test]
+    fn every_sensor_has_its_line() {
+        let state = StateDirectory::new("/nonexistent".into());
+        let sensor = |name: &str, state| SensorReport {
+            name: name.into(),
+            state,
+            detail: "no resolver".into(),
+            observed: 0,
+            lost: 0,
+            restarts: 0,
+        };
+        let mut status = status();
+        status.sensors = vec![
+            sensor("process/poll", SensorState::Running),
+            sensor("network/sock_diag", SensorState::Running),
+            sensor("session/logins", SensorState::Failed),
+        ];
+        let checks = patient(&state, status.clone()).other_sensors();
+        let told: Vec<_> = checks
+            .iter()
+            .map(|check| (&*check.name, check.outcome, check.detail.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("network/sock_diag", Outcome::Ok, "running: no resolver"),
+                ("session/logins", Outcome::Fail, "failed: no resolver"),
+            ]
+        );
+        status.pid = 0;
+        assert!(patient(&state, status).other_sensors().is_empty());
+    }
+
+    #[test]
     fn a_full_spool_is_told() {
         let state = StateDirectory::new("/nonexistent".into());
         let mut status = status();
@@ -432,7 +506,7 @@ mod tests {
         ]);
         assert_eq!(
             text,
-            "ok    a               good\nFAIL  b               bad\u{fffd}\n                      -> do this\n"
+            "ok    a                  good\nFAIL  b                  bad\u{fffd}\n                         -> do this\n"
         );
     }
 }

@@ -268,7 +268,7 @@ fn health(endpoint: &Endpoint, page: &mut Page) {
 }
 
 /// A system's name, once where its version begins with it.
-fn system(os: &str, version: &str) -> String {
+pub(crate) fn system(os: &str, version: &str) -> String {
     match version.to_lowercase().starts_with(&os.to_lowercase()) {
         true => version.to_owned(),
         false => joined(&[os, version], " "),

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use super::{ATTEMPT_COLUMNS, Report, attempt_cells, basis, svg};
 use crate::text::html as clean;
-use crate::time;
 
 /// What a browser may do with the page: show it in its own styles.
 const POLICY: &str =
@@ -40,30 +39,13 @@ pub(super) fn render(report: &Report<'_>) -> String {
     page.put(&svg::render(report.story));
     page.evidence(report);
     page.list("What is missing or late", &report.missing());
-    let actions: Vec<_> = incident
-        .recommended_actions
-        .iter()
-        .map(|one| format!("{}: {}", one.action.replace('_', " "), one.reason))
-        .collect();
-    page.list("What to do, in this order", &actions);
+    page.list("What to do, in this order", &report.actions());
     page.attempts(report);
-    let notes: Vec<_> = incident
-        .notes
-        .iter()
-        .map(|one| format!("{} {}: {}", time::second(one.time_ms), one.author, one.text))
-        .collect();
-    page.list("Notes", &notes);
-    let activity: Vec<_> = incident
-        .activity
-        .iter()
-        .map(|one| format!("{} {}: {}", time::second(one.time_ms), one.actor, one.what))
-        .collect();
-    page.list("What happened to it", &activity);
+    page.list("Notes", &report.notes());
+    page.list("What happened to it", &report.activity());
     page.put(&format!(
-        "<p class=\"faint\">Made {} UTC by tocsin {}. Times are UTC. Where an attempt was made is a claim about \
-         traffic on enrolled endpoints, never about a person.</p>\n</body>\n</html>",
-        time::second(report.made_time_ms),
-        env!("CARGO_PKG_VERSION")
+        "<p class=\"faint\">{}</p>\n</body>\n</html>",
+        report.made()
     ));
     page.0
 }

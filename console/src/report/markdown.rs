@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::{ATTEMPT_COLUMNS, Report, attempt_cells, basis};
 use crate::text::markdown as clean;
-use crate::time;
 
 /// Makes it.
 pub(super) fn render(report: &Report<'_>) -> String {
@@ -17,12 +16,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
     }
     page.evidence(report);
     page.list("What is missing or late", &report.missing());
-    let actions: Vec<_> = incident
-        .recommended_actions
-        .iter()
-        .map(|one| format!("{}: {}", one.action.replace('_', " "), one.reason))
-        .collect();
-    page.list("What to do, in this order", &actions);
+    page.list("What to do, in this order", &report.actions());
     page.line("\n## Attempts\n");
     page.line(&format!("| {} |", ATTEMPT_COLUMNS.join(" | ")));
     page.line(&format!("|{}", "---|".repeat(ATTEMPT_COLUMNS.len())));
@@ -30,24 +24,9 @@ pub(super) fn render(report: &Report<'_>) -> String {
         let cells = attempt_cells(attempt, incident).map(|cell| clean(&cell));
         page.line(&format!("| {} |", cells.join(" | ")));
     }
-    let notes: Vec<_> = incident
-        .notes
-        .iter()
-        .map(|one| format!("{} {}: {}", time::second(one.time_ms), one.author, one.text))
-        .collect();
-    page.list("Notes", &notes);
-    let activity: Vec<_> = incident
-        .activity
-        .iter()
-        .map(|one| format!("{} {}: {}", time::second(one.time_ms), one.actor, one.what))
-        .collect();
-    page.list("What happened to it", &activity);
-    page.line(&format!(
-        "\nMade {} UTC by tocsin {}. Times are UTC. Where an attempt was made is a claim about traffic on \
-         enrolled endpoints, never about a person.",
-        time::second(report.made_time_ms),
-        env!("CARGO_PKG_VERSION")
-    ));
+    page.list("Notes", &report.notes());
+    page.list("What happened to it", &report.activity());
+    page.line(&format!("\n{}", report.made()));
     page.0
 }
 

@@ -104,6 +104,40 @@ impl Report<'_> {
         )
     }
 
+    /// What to do, in this order, unclean.
+    fn actions(&self) -> Vec<String> {
+        let actions = self.incident.recommended_actions.iter();
+        actions
+            .map(|one| format!("{}: {}", one.action.replace('_', " "), one.reason))
+            .collect()
+    }
+
+    /// What analysts noted, unclean.
+    fn notes(&self) -> Vec<String> {
+        let notes = self.incident.notes.iter();
+        notes
+            .map(|one| format!("{} {}: {}", time::second(one.time_ms), one.author, one.text))
+            .collect()
+    }
+
+    /// What happened to the incident, unclean.
+    fn activity(&self) -> Vec<String> {
+        let activity = self.incident.activity.iter();
+        activity
+            .map(|one| format!("{} {}: {}", time::second(one.time_ms), one.actor, one.what))
+            .collect()
+    }
+
+    /// When and by what it was made, and how it is to be read.
+    fn made(&self) -> String {
+        format!(
+            "Made {} UTC by tocsin {}. Times are UTC. Where an attempt was made is a claim about traffic on \
+             enrolled endpoints, never about a person.",
+            time::second(self.made_time_ms),
+            env!("CARGO_PKG_VERSION")
+        )
+    }
+
     /// The head's facts: name and text, unclean.
     fn facts(&self) -> Vec<(&'static str, String)> {
         let incident = self.incident;

@@ -8,6 +8,7 @@ use tocsin_proto::console::v1::{AgentHealth, Endpoint, EndpointState, EventRow, 
 
 use super::endpoints::skew;
 use super::{ago, at, freshness, heading};
+use crate::command::endpoints::system;
 use crate::command::{bytes, count, short, word};
 use crate::output::style::Style;
 use crate::state::State;
@@ -128,9 +129,8 @@ type Fact = (&'static str, String, Style);
 
 fn machine(endpoint: &Endpoint, state: &State) -> Vec<Fact> {
     let machine = format!(
-        "{} {}, kernel {}, {}, up since {}, zone {}",
-        endpoint.os,
-        endpoint.os_version,
+        "{}, kernel {}, {}, up since {}, zone {}",
+        system(&endpoint.os, &endpoint.os_version),
         endpoint.kernel_version,
         endpoint.architecture,
         at(endpoint.boot_time_ms, state),
