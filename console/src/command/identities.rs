@@ -140,7 +140,7 @@ fn with(name: &str, about: &[String]) -> String {
 }
 
 /// What an account is called; a link may know its number only.
-fn user(account: &LocalAccount) -> String {
+pub(crate) fn user(account: &LocalAccount) -> String {
     match account.user.as_str() {
         "" => labelled("uid", &account.uid),
         name => name.to_owned(),

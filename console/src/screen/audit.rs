@@ -1,16 +1,16 @@
 //! The audit log, the newest first, and whether it is whole.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
 use tocsin_proto::console::v1::AuditRow;
 
+use super::listing::{Listing, NONE_AS_ASKED};
 use super::{freshness, heading};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::widget::span;
-use crate::widget::table::{self, Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
     column("NUMBER", 6, 10),
@@ -24,8 +24,6 @@ const COLUMNS: &[Column] = &[
 
 /// Draws it.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
-    let rows = [Constraint::Length(2), Constraint::Min(0)];
-    let [top, body] = Layout::vertical(rows).areas(area);
     let list = &state.audit.rows;
     let title = format!(
         "{} of {} audit rows, the newest first",
@@ -33,27 +31,20 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
         list.total()
     );
     let said = freshness(&list.all, state);
-    let lines = vec![heading(&title, &said, state), verified(state)];
-    frame.render_widget(Paragraph::new(lines), top);
-    if list.len() == 0 {
-        let said = match list.total() {
+    let listing = Listing {
+        above: vec![heading(&title, &said, state), verified(state)],
+        none: match list.total() {
             0 => "",
-            _ => "None is as asked: / for other words.",
-        };
-        frame.render_widget(Paragraph::new(said), body);
-        return None;
-    }
-    let table = Table {
-        columns: COLUMNS,
-        rows: list.len(),
-        selected: list.at(),
-        theme: state.theme,
+            _ => NONE_AS_ASKED,
+        },
+        table: Table {
+            columns: COLUMNS,
+            rows: list.len(),
+            selected: list.at(),
+            theme: state.theme,
+        },
     };
-    let rows = table::draw(table, frame, body, |at| {
-        let row = list.row(at);
-        row.map(|one| cells(one, state)).unwrap_or_default()
-    });
-    Some(rows)
+    listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }
 
 /// What checking the chain of hashes said.

@@ -1,15 +1,16 @@
 //! The list of endpoints.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::widgets::Paragraph;
+use ratatui::layout::Rect;
 use tocsin_proto::console::v1::{Endpoint, EndpointState};
 
+use super::listing::{Listing, NONE_AS_ASKED};
 use super::{ago, freshness, heading};
+use crate::command::endpoints::system;
 use crate::command::{short, word};
 use crate::output::style::Style;
 use crate::state::State;
-use crate::widget::table::{self, Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
     column("STATE", 8, 8),
@@ -26,36 +27,26 @@ const COLUMNS: &[Column] = &[
 
 /// Draws it.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
-    let rows = [Constraint::Length(1), Constraint::Min(0)];
-    let [top, body] = Layout::vertical(rows).areas(area);
     let list = &state.endpoints;
     let total = list.all.value().map_or(0, Vec::len);
     let title = format!("{} of {total} endpoints", list.len());
-    let said = freshness(&list.all, state);
-    frame.render_widget(Paragraph::new(heading(&title, &said, state)), top);
-    if list.len() == 0 {
-        let said = match total {
+    let listing = Listing {
+        above: vec![heading(&title, &freshness(&list.all, state), state)],
+        none: match total {
             0 => {
                 "No endpoints. On the server: tocsin-server token create --data DIR\n\
                   On the machine: tocsin-agent enroll --server HOST:PORT --token TOKEN"
             }
-            _ => "None is as asked: / for other words.",
-        };
-        frame.render_widget(Paragraph::new(said), body);
-        return None;
-    }
-    let table = Table {
-        columns: COLUMNS,
-        rows: list.len(),
-        selected: list.at(),
-        theme: state.theme,
+            _ => NONE_AS_ASKED,
+        },
+        table: Table {
+            columns: COLUMNS,
+            rows: list.len(),
+            selected: list.at(),
+            theme: state.theme,
+        },
     };
-    let rows = table::draw(table, frame, body, |at| {
-        let row = list.row(at);
-        row.map(|endpoint| cells(endpoint, state))
-            .unwrap_or_default()
-    });
-    Some(rows)
+    listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }
 
 fn cells(endpoint: &Endpoint, state: &State) -> Vec<Cell> {
@@ -72,7 +63,7 @@ fn cells(endpoint: &Endpoint, state: &State) -> Vec<Cell> {
     vec![
         (said, endpoint.state().into()),
         plain(endpoint.hostname.clone()),
-        plain(format!("{} {}", endpoint.os, endpoint.os_version)),
+        plain(system(&endpoint.os, &endpoint.os_version)),
         plain(endpoint.agent_version.clone()),
         plain(ago(endpoint.last_seen_time_ms, state)),
         plain(skew(endpoint)),

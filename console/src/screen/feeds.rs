@@ -1,14 +1,14 @@
 //! The list of feeds: how fresh each is, and what it could not read.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::widgets::Paragraph;
+use ratatui::layout::Rect;
 use tocsin_proto::console::v1::Feed;
 
+use super::listing::{Listing, NONE_AS_ASKED};
 use super::{ago, freshness, heading};
 use crate::output::style::Style;
 use crate::state::State;
-use crate::widget::table::{self, Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
     column("PROVIDER", 8, 20),
@@ -23,35 +23,26 @@ const COLUMNS: &[Column] = &[
 
 /// Draws it.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
-    let rows = [Constraint::Length(1), Constraint::Min(0)];
-    let [top, body] = Layout::vertical(rows).areas(area);
     let list = &state.feeds;
     let title = format!("{} of {} feeds", list.len(), list.total());
-    let said = freshness(&list.all, state);
-    frame.render_widget(Paragraph::new(heading(&title, &said, state)), top);
-    if list.len() == 0 {
-        let said = match (list.all.value(), list.total()) {
+    let listing = Listing {
+        above: vec![heading(&title, &freshness(&list.all, state), state)],
+        none: match (list.all.value(), list.total()) {
             (None, _) => "",
             (_, 0) => {
                 "No feeds. Without one there are no prompts and no incidents:\n\
-                 tocsin feeds import FILE --provider okta|entra|duo"
+                 tocsin feeds import FILE --provider okta|entra|duo|..."
             }
-            _ => "None is as asked: / for other words.",
-        };
-        frame.render_widget(Paragraph::new(said), body);
-        return None;
-    }
-    let table = Table {
-        columns: COLUMNS,
-        rows: list.len(),
-        selected: list.at(),
-        theme: state.theme,
+            _ => NONE_AS_ASKED,
+        },
+        table: Table {
+            columns: COLUMNS,
+            rows: list.len(),
+            selected: list.at(),
+            theme: state.theme,
+        },
     };
-    let rows = table::draw(table, frame, body, |at| {
-        let row = list.row(at);
-        row.map(|one| cells(one, state)).unwrap_or_default()
-    });
-    Some(rows)
+    listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }
 
 fn cells(feed: &Feed, state: &State) -> Vec<Cell> {

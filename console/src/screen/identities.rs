@@ -1,18 +1,20 @@
 //! The list of identities, and one: accounts at providers and on endpoints, incidents.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use tocsin_proto::console::v1::{Identity, IncidentState};
 
 use super::incidents::severity_word;
+use super::listing::{Listing, NONE_AS_ASKED};
 use super::{at, freshness, heading};
+use crate::command::identities::user;
 use crate::command::{short, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::people::name;
-use crate::widget::table::{self, Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, Table, column};
 use crate::widget::{span, wrapped};
 
 /// Columns for the names of facts.
@@ -30,35 +32,26 @@ const COLUMNS: &[Column] = &[
 
 /// Draws the list.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
-    let rows = [Constraint::Length(1), Constraint::Min(0)];
-    let [top, body] = Layout::vertical(rows).areas(area);
     let list = &state.identities;
     let title = format!("{} of {} identities", list.len(), list.total());
-    let said = freshness(&list.all, state);
-    frame.render_widget(Paragraph::new(heading(&title, &said, state)), top);
-    if list.len() == 0 {
-        let said = match (list.all.value(), list.total()) {
+    let listing = Listing {
+        above: vec![heading(&title, &freshness(&list.all, state), state)],
+        none: match (list.all.value(), list.total()) {
             (None, _) => "",
             (_, 0) => {
                 "No identities. They come with the accounts in MFA events:\n\
-                 tocsin feeds import FILE --provider okta|entra|duo"
+                 tocsin feeds import FILE --provider okta|entra|duo|..."
             }
-            _ => "None is as asked: / for other words.",
-        };
-        frame.render_widget(Paragraph::new(said), body);
-        return None;
-    }
-    let table = Table {
-        columns: COLUMNS,
-        rows: list.len(),
-        selected: list.at(),
-        theme: state.theme,
+            _ => NONE_AS_ASKED,
+        },
+        table: Table {
+            columns: COLUMNS,
+            rows: list.len(),
+            selected: list.at(),
+            theme: state.theme,
+        },
     };
-    let rows = table::draw(table, frame, body, |at| {
-        let row = list.row(at);
-        row.map(|one| cells(one, state)).unwrap_or_default()
-    });
-    Some(rows)
+    listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }
 
 fn cells(identity: &Identity, state: &State) -> Vec<Cell> {
@@ -67,7 +60,7 @@ fn cells(identity: &Identity, state: &State) -> Vec<Cell> {
     let accounts = accounts.map(|one| format!("{} {}", one.provider, one.login));
     let locals = identity.local_accounts.iter();
     let locals: Vec<_> = locals
-        .map(|one| format!("{}@{}", one.user, one.hostname))
+        .map(|one| format!("{}@{}", user(one), one.hostname))
         .collect();
     vec![
         plain(name(identity).to_owned()),
@@ -179,7 +172,7 @@ impl Page<'_> {
             self.item("  ", &said, Style::Medium);
         }
         for one in &identity.local_accounts {
-            let mut said = format!("{} on {} ({}", one.user, one.hostname, one.confidence);
+            let mut said = format!("{} on {} ({}", user(one), one.hostname, one.confidence);
             if !one.source.is_empty() {
                 said += &format!(", from {}", one.source);
             }

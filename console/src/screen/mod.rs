@@ -14,6 +14,7 @@ mod incident;
 mod incident_axis;
 mod incident_lines;
 mod incidents;
+mod listing;
 mod overview;
 mod prompts;
 

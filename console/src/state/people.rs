@@ -19,7 +19,7 @@ impl Listed for Identity {
             .collect();
         let locals = self.local_accounts.iter();
         let locals: Vec<_> = locals
-            .map(|one| format!("{}@{}", one.user, one.hostname))
+            .map(|one| format!("{}@{}", crate::command::identities::user(one), one.hostname))
             .collect();
         let (accounts, locals) = (accounts.join(" "), locals.join(" "));
         format!("{} {accounts} {locals} {}", self.display_name, self.id)
