@@ -488,6 +488,85 @@ mod tests {
         assert!(Event::try_from(event(wire::event::Body::Gap(gap))).is_err());
     }
 
+    fn refusal(body: wire::event::Body) -> String {
+        Event::try_from(event(body)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_login_has_its_id_and_bounded_texts() {
+        let login = wire::Login {
+            login_id: vec![1; 16],
+            activity: wire::LoginActivity::Succeeded.into(),
+            ..Default::default()
+        };
+        let refused = |change: fn(&mut wire::Login)| {
+            let mut login = login.clone();
+            change(&mut login);
+            refusal(wire::event::Body::Login(login))
+        };
+        assert!(Event::try_from(event(wire::event::Body::Login(login.clone()))).is_ok());
+        assert!(refused(|l| l.login_id = vec![1; 15]).contains("login.login_id"));
+        assert!(refused(|l| l.activity = 0).contains("login.activity"));
+        assert!(refused(|l| l.method = 99).contains("login.method"));
+        assert!(refused(|l| l.reason = "x".repeat(1025)).contains("login.reason"));
+        let peer = |address: Vec<u8>, port| wire::Peer {
+            address,
+            port,
+            ..Default::default()
+        };
+        assert!(refusal_of_peer(&login, peer(vec![1; 5], 1)).contains("peer.address"));
+        assert!(refusal_of_peer(&login, peer(vec![1; 4], 65_536)).contains("peer.port"));
+    }
+
+    fn refusal_of_peer(login: &wire::Login, peer: wire::Peer) -> String {
+        refusal(wire::event::Body::Login(wire::Login {
+            peer: Some(peer),
+            ..login.clone()
+        }))
+    }
+
+    #[test]
+    fn a_session_has_a_name_and_the_machine_has_none() {
+        let session = |activity: wire::SessionActivity, id: &str| {
+            wire::event::Body::Session(wire::Session {
+                activity: activity.into(),
+                session_id: id.into(),
+                ..Default::default()
+            })
+        };
+        use wire::SessionActivity::{Locked, Resumed, Unspecified};
+        assert!(Event::try_from(event(session(Locked, "3"))).is_ok());
+        assert!(Event::try_from(event(session(Resumed, ""))).is_ok());
+        assert!(refusal(session(Locked, "")).contains("session.session_id"));
+        assert!(refusal(session(Resumed, "3")).contains("session.session_id"));
+        assert!(refusal(session(Unspecified, "3")).contains("session.activity"));
+    }
+
+    #[test]
+    fn a_flow_has_addresses_and_times_in_order() {
+        let flow = wire::Network {
+            activity: wire::NetworkActivity::Closed.into(),
+            local_address: vec![1; 4],
+            remote_address: vec![1; 16],
+            opened_from_time_ms: Some(4),
+            opened_until_time_ms: 5,
+            closed_from_time_ms: Some(6),
+            closed_until_time_ms: Some(6),
+            ..Default::default()
+        };
+        let refused = |change: fn(&mut wire::Network)| {
+            let mut flow = flow.clone();
+            change(&mut flow);
+            refusal(wire::event::Body::Network(flow))
+        };
+        assert!(Event::try_from(event(wire::event::Body::Network(flow.clone()))).is_ok());
+        assert!(refused(|f| f.remote_address.clear()).contains("network.remote_address"));
+        assert!(refused(|f| f.opened_until_time_ms = 3).contains("opened_until"));
+        assert!(refused(|f| f.closed_until_time_ms = Some(5)).contains("closed_until"));
+        assert!(refused(|f| f.names = vec![Default::default(); 9]).contains("network.names"));
+        assert!(refused(|f| f.owner = Some(Default::default())).contains("network.owner.pid"));
+    }
+
     #[test]
     fn a_time_a_year_ahead_is_refused() {
         let mut late = event(wire::event::Body::Process(process()));

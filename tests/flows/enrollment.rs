@@ -91,8 +91,18 @@ fn a_cloned_machine_is_refused_and_shown_until_it_is_enrolled_anew() {
         let refused = text(&rows(&conflict["conflicts"])?[0], "run")?;
         ensure!(refused != text(&first, "run")?, "{conflict}");
 
+        let token = server.token(1)?;
+        let running = clone.enroll(&server, &token);
+        let said = format!(
+            "{:#}",
+            running.err().unwrap_or_else(|| anyhow::anyhow!("enrolled"))
+        );
+        ensure!(
+            said.contains("stop it, enroll, and start it again"),
+            "{said}"
+        );
         clone.kill()?;
-        clone.enroll(&server, &server.token(1)?)?;
+        clone.enroll(&server, &token)?;
         clone.run()?;
         let second = clone.online(&console)?;
         ensure!(

@@ -8,6 +8,7 @@
 mod authority;
 mod certificate;
 mod enrollment;
+mod evidence;
 mod hostile;
 mod import;
 mod incident;

@@ -2,7 +2,8 @@
 //!
 //! The token is used up by one success. A machine that is enrolled already is enrolled anew: it presents its former
 //! certificate, which ends a conflict about it, and gets a new key and id. The former identity stays in use until the
-//! new one is on disk; an agent that runs takes it up when it connects.
+//! new one is on disk. An agent that runs must be stopped first: its run would go on under another endpoint, which
+//! has never seen how it began and would take that for lost.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::file::{self, Access, Durability};
 use crate::identity::Identity;
 use crate::machine;
-use crate::state::StateDirectory;
+use crate::state::{LockError, StateDirectory};
 use crate::status::Status;
 use crate::uplink::enroll::enroll;
 
@@ -59,6 +60,7 @@ pub(super) fn run(arguments: EnrollArguments) -> Result<Exit, CommandError> {
     let state = arguments.state.open();
     // Before the token is used up: whoever may not write the state must not get that far.
     state.create()?;
+    let _no_agent_runs = state.lock().map_err(stop_first)?;
     let former = former(&state)?;
     let identity = block_on(enroll(&server, &token, former.as_ref()))??;
     if let Some(root) = update_root {
@@ -76,6 +78,16 @@ pub(super) fn run(arguments: EnrollArguments) -> Result<Exit, CommandError> {
         identity.server()
     ))?;
     Ok(Exit::Done)
+}
+
+/// An agent that runs is no reason to try again, but to end it.
+fn stop_first(error: LockError) -> CommandError {
+    match error {
+        LockError::Held { .. } => CommandError::Failed(
+            "the agent runs: stop it, enroll, and start it again ('systemctl stop tocsin-agent', or end 'tocsin-agent run')".into(),
+        ),
+        error @ LockError::Io { .. } => error.into(),
+    }
 }
 
 fn read_token(arguments: &EnrollArguments) -> Result<EnrollmentToken, CommandError> {

@@ -250,6 +250,78 @@ mod tests {
         assert_eq!((body.user, body.peer), (None, None));
     }
 
+    #[test]
+    fn each_fact_of_a_session_is_in_its_own_field() {
+        let (_, session, _) = hostile("x", 7, (5, 9));
+        let facts = SessionFacts {
+            active: Some(true),
+            locked: Some(false),
+            idle: None,
+            leader: Some(70),
+            audit_session: Some(71),
+            seat: "seat0".into(),
+            kind: "wayland".into(),
+            class: "user".into(),
+            ..session.facts
+        };
+        let Body::Session(body) = super::session(&Session { facts, ..session }) else {
+            panic!("a session stays one");
+        };
+        assert_eq!(body.activity(), wire::SessionActivity::Locked);
+        assert_eq!(
+            (body.is_active, body.is_locked, body.is_idle),
+            (Some(true), Some(false), None)
+        );
+        assert_eq!((body.leader_pid, body.audit_session), (Some(70), Some(71)));
+        assert_eq!(
+            [&*body.seat, &*body.kind, &*body.class],
+            ["seat0", "wayland", "user"]
+        );
+        assert_eq!(body.login_id, [9; 16]);
+        assert_eq!(body.since_time_ms, Some(9));
+    }
+
+    #[test]
+    fn each_fact_of_a_login_is_in_its_own_field() {
+        let (login, _, _) = hostile("x", 7, (5, 9));
+        let login = Login {
+            actor: Account {
+                uid: Some(1000),
+                name: Some("dana".into()),
+            },
+            origin: Origin::Remote {
+                address: Some([203, 0, 113, 9].into()),
+                port: Some(4022),
+                host: None,
+            },
+            method: Some(Method::PublicKey),
+            login_uid: Some(1001),
+            reason: Some("why".into()),
+            command: Some("id".into()),
+            sources: Sources {
+                audit: false,
+                text: true,
+                accounting: false,
+            },
+            ..login
+        };
+        let Body::Login(body) = super::login(&login) else {
+            panic!("a login stays one");
+        };
+        let peer = body.peer.clone().unwrap();
+        assert_eq!(
+            (peer.is_local, peer.address, peer.port),
+            (false, vec![203, 0, 113, 9], 4022)
+        );
+        assert_eq!(body.method(), wire::LoginMethod::PublicKey);
+        assert_eq!(body.activity(), wire::LoginActivity::Failed);
+        assert_eq!(body.actor.unwrap().name, "dana");
+        assert_eq!(body.user.unwrap().uid, "7");
+        assert_eq!((body.audit_session, body.login_uid), (Some(7), Some(1001)));
+        assert_eq!((&*body.reason, &*body.command), ("why", "id"));
+        assert_eq!(body.sources, [i32::from(wire::LoginSource::Log)]);
+    }
+
     proptest! {
         #[test]
         fn whatever_a_log_says_the_contract_accepts(

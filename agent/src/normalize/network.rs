@@ -164,6 +164,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_fact_of_a_flow_is_in_its_own_field() {
+        let seen = Flow {
+            direction: Some(Direction::Inbound),
+            local: ([192, 0, 2, 7], 22).into(),
+            remote: ([203, 0, 113, 9], 4022).into(),
+            opened: Moment {
+                from_ms: None,
+                until_ms: 5,
+            },
+            closed: Some(Moment {
+                from_ms: Some(8),
+                until_ms: 9,
+            }),
+            sent_bytes: Some(1),
+            received_bytes: Some(2),
+            ..hostile("x", 1000, (5, 5))
+        };
+        let names = FlowUserNames {
+            socket: "root".into(),
+            owner: "dana".into(),
+        };
+        let Body::Network(body) = flow(&seen, names) else {
+            panic!("a flow stays one");
+        };
+        assert_eq!(body.direction(), wire::FlowDirection::Inbound);
+        assert_eq!(
+            (body.local_address, body.local_port),
+            (vec![192, 0, 2, 7], 22)
+        );
+        assert_eq!(
+            (body.remote_address, body.remote_port),
+            (vec![203, 0, 113, 9], 4022)
+        );
+        assert_eq!(
+            (body.opened_from_time_ms, body.opened_until_time_ms),
+            (None, 5)
+        );
+        assert_eq!(
+            (body.closed_from_time_ms, body.closed_until_time_ms),
+            (Some(8), Some(9))
+        );
+        assert_eq!((body.sent_bytes, body.received_bytes), (Some(1), Some(2)));
+        assert_eq!(body.user.unwrap().name, "root");
+        assert_eq!(body.owner.unwrap().user.unwrap().name, "dana");
+        assert_eq!(body.names.len(), FLOW_NAMES_MAX);
+    }
+
     proptest! {
         #[test]
         fn whatever_a_machine_has_the_contract_accepts(

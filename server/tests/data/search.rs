@@ -77,6 +77,98 @@ async fn filters_narrow_and_an_id_finds_its_event() {
 }
 
 #[tokio::test]
+async fn logins_sessions_and_flows_come_back_as_they_were_sent() {
+    use tocsin_proto::telemetry::v1 as telemetry;
+    let server = Server::start();
+    let agent = Agent::connect(&server).await;
+    let user = |name: &str| {
+        Some(telemetry::User {
+            uid: "1000".into(),
+            name: name.into(),
+        })
+    };
+    let login = telemetry::Login {
+        login_id: vec![0xab; 16],
+        activity: telemetry::LoginActivity::Failed.into(),
+        service: "sshd".into(),
+        user: user("dana"),
+        peer: Some(telemetry::Peer {
+            address: vec![203, 0, 113, 9],
+            port: 4022,
+            ..Default::default()
+        }),
+        method: telemetry::LoginMethod::PublicKey.into(),
+        sources: vec![telemetry::LoginSource::Log.into()],
+        ..Default::default()
+    };
+    let session = telemetry::Session {
+        activity: telemetry::SessionActivity::Locked.into(),
+        session_id: "3".into(),
+        user: user("eli"),
+        is_locked: Some(true),
+        ..Default::default()
+    };
+    let flow = telemetry::Network {
+        flow_id: 7,
+        activity: telemetry::NetworkActivity::Opened.into(),
+        direction: telemetry::FlowDirection::Outbound.into(),
+        local_address: vec![192, 0, 2, 7],
+        remote_address: vec![198, 51, 100, 4],
+        remote_port: 443,
+        user: user("fay"),
+        names: vec![telemetry::FlowName {
+            name: "sign-in.example".into(),
+            source: telemetry::NameSource::DnsAnswer.into(),
+        }],
+        ..Default::default()
+    };
+    let bodies = [
+        Body::Login(login),
+        Body::Session(session),
+        Body::Network(flow),
+    ];
+    let events = (1..).zip(bodies).map(|(sequence, body)| Event {
+        sequence,
+        event_time_ms: 1_000,
+        body: Some(body),
+    });
+    agent.commit(vec![agent.request(events.collect())]).await;
+
+    let one = async |user: &str, kind: &str, text: &str| {
+        let request = console::SearchEventsRequest {
+            user: user.into(),
+            kind: kind.into(),
+            text: text.into(),
+            ..Default::default()
+        };
+        let mut rows = search(&server, request).await.unwrap();
+        assert_eq!(rows.len(), 1, "{user} {kind} {text}");
+        rows.remove(0)
+    };
+    let row = one("dana", "login", "203.0.113.9").await;
+    let login = row.login.unwrap();
+    assert_eq!((&*row.kind, &*row.activity), ("login", "failed"));
+    assert_eq!((&*login.service, &*login.method), ("sshd", "public_key"));
+    assert_eq!(login.peer.unwrap().address, "203.0.113.9");
+    assert_eq!(login.sources, ["log"]);
+    assert_eq!(login.login_id, "ab".repeat(16));
+    let row = one("ELI", "session", "").await;
+    let session = row.session.unwrap();
+    assert_eq!((&*row.kind, &*row.activity), ("session", "locked"));
+    assert_eq!((session.is_locked, session.is_idle), (Some(true), None));
+    let row = one("", "", "sign-in.example").await;
+    let flow = row.network.unwrap();
+    assert_eq!((&*row.kind, &*row.activity), ("network", "opened"));
+    assert_eq!((&*flow.direction, &*flow.user), ("outbound", "fay"));
+    assert_eq!(
+        (&*flow.remote_address, flow.remote_port),
+        ("198.51.100.4", 443)
+    );
+    assert_eq!(flow.names[0].source, "dns_answer");
+    assert_eq!((flow.pid, &*flow.key), (None, ""));
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_told_with_what_would() {
     let server = Server::start();
     let any = console::SearchEventsRequest::default;
