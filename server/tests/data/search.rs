@@ -76,11 +76,9 @@ async fn filters_narrow_and_an_id_finds_its_event() {
     assert_eq!(search(&server, request).await.unwrap(), [row]);
 }
 
-#[tokio::test]
-async fn logins_sessions_and_flows_come_back_as_they_were_sent() {
+/// A refused login of dana, a locked session of eli, a flow of fay.
+fn login_session_flow() -> Vec<Event> {
     use tocsin_proto::telemetry::v1 as telemetry;
-    let server = Server::start();
-    let agent = Agent::connect(&server).await;
     let user = |name: &str| {
         Some(telemetry::User {
             uid: "1000".into(),
@@ -132,7 +130,16 @@ async fn logins_sessions_and_flows_come_back_as_they_were_sent() {
         event_time_ms: 1_000,
         body: Some(body),
     });
-    agent.commit(vec![agent.request(events.collect())]).await;
+    events.collect()
+}
+
+#[tokio::test]
+async fn logins_sessions_and_flows_come_back_as_they_were_sent() {
+    let server = Server::start();
+    let agent = Agent::connect(&server).await;
+    agent
+        .commit(vec![agent.request(login_session_flow())])
+        .await;
 
     let one = async |user: &str, kind: &str, text: &str| {
         let request = console::SearchEventsRequest {
