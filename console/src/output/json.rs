@@ -2,7 +2,7 @@
 //!
 //! JSON lets most characters stand for themselves, also those by which a terminal is taken over (DEL, C1
 //! controls) or a reader deceived (bidirectional controls, characters without width). Whatever
-//! [`crate::text`] would not let pass is written as `\uXXXX` here, which every reader of JSON turns back
+//! [`crate::text`] would not let pass is written as a `\u` escape here, which every reader of JSON turns back
 //! into the same character: nothing changes for scripts.
 
 use std::fmt::Write as _;

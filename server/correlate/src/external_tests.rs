@@ -150,6 +150,35 @@ fn trap_3_two_transactions_at_duo_are_two_attempts_however_near() {
 }
 
 #[test]
+fn another_providers_attempt_is_looked_for_within_five_minutes_and_no_further() {
+    let attempts_of = |minutes| {
+        let story = at(Provider::Duo)
+            .factor(Factor::Push)
+            .event(Kind::Approved)
+            .after_minutes(minutes)
+            .at_provider(Provider::Entra)
+            .flow(flow("f1"))
+            .factor(Factor::External)
+            .event(Kind::Approved);
+        results(story).len()
+    };
+    assert_eq!((attempts_of(4), attempts_of(7), attempts_of(90)), (1, 2, 2));
+    let asked_later = |minutes| {
+        let story = at(Provider::Entra)
+            .flow(flow("f1"))
+            .factor(Factor::External)
+            .event(Kind::Approved)
+            .after_minutes(minutes)
+            .at_provider(Provider::Duo)
+            .flow(FlowIds::default())
+            .factor(Factor::Push)
+            .event(Kind::Approved);
+        results(story).len()
+    };
+    assert_eq!((asked_later(4), asked_later(7)), (1, 2));
+}
+
+#[test]
 fn messages_and_calls_become_unanswered_by_their_own_providers_time() {
     for factor in [Factor::Sms, Factor::Voice] {
         let story = at(Provider::Auth0).factor(factor).prompt().after_minutes(9);
