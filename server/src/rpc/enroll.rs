@@ -37,7 +37,7 @@ const ENDPOINTS_MAX: usize = 1 << 20;
 const AT_WORK_MAX: usize = 8;
 
 /// Renewals of one endpoint in a minute. Each is a row in the audit log; an ordinary agent renews every few weeks.
-const RENEWALS_PER_MINUTE_MAX: u32 = 60;
+const RENEWALS_PER_MINUTE_MAX: u32 = 4;
 
 /// How long a key that was replaced still works: the reply that brought the new certificate may be lost.
 const RETIRE_AFTER: Duration = Duration::from_secs(24 * 3600);

@@ -411,6 +411,34 @@ pub(crate) async fn retention_takes_the_oldest_and_keeps_the_marks(engine: &dyn 
     assert!(store.bytes_used().await.unwrap() > 0);
 }
 
+/// What one endpoint holds is known, and only its own is removed, its oldest first.
+pub(crate) async fn the_heaviest_loses_its_own(engine: &dyn Engine) {
+    let store = engine.telemetry().await;
+    assert_eq!(store.heaviest().await.unwrap(), None);
+    let quiet = batch_of(endpoint(2), run(9), vec![event(1, 1)]);
+    let first_run = batch_of(endpoint(1), run(2), vec![event(1, 1), event(2, 2)]);
+    store
+        .append(&[quiet, first_run, batch(1, 4), batch(9, 20)])
+        .await
+        .unwrap();
+    let full = store.heaviest().await.unwrap().unwrap();
+    assert_eq!((full.endpoint, full.others), (endpoint(1), 1));
+    // Two runs, and a gap for what never came: four batches to one.
+    assert!(full.bytes > 3 * full.bytes_of_others, "{full:?}");
+    assert_eq!(store.remove_oldest_of(endpoint(1), 9).await.unwrap(), 1);
+    assert_eq!(store.remove_oldest_of(endpoint(1), 2).await.unwrap(), 2);
+    let events = events_of(store.as_ref(), endpoint(1), run(1)).await;
+    assert_eq!(sequences(&events), (9..=20).collect::<Vec<_>>());
+    assert_eq!(store.totals(&[endpoint(2)]).await.unwrap()[0].events, 1);
+    assert_eq!(store.remove_oldest_of(endpoint(1), 9).await.unwrap(), 1);
+    assert_eq!(store.remove_oldest_of(endpoint(1), 9).await.unwrap(), 0);
+    let left = store.heaviest().await.unwrap().unwrap();
+    assert_eq!(
+        (left.endpoint, left.bytes, left.others),
+        (endpoint(2), full.bytes_of_others, 0)
+    );
+}
+
 /// The kept process table of an endpoint is that of the run it was last kept for.
 pub(crate) async fn one_process_table_is_kept_for_an_endpoint(engine: &dyn Engine) {
     let store = engine.telemetry().await;

@@ -174,6 +174,19 @@ pub(crate) struct ProcessSnapshot {
 }
 
 /// Telemetry. Promises of every method: see [`super`].
+/// The endpoint of which most is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heaviest {
+    /// Which.
+    pub(crate) endpoint: EndpointId,
+    /// Bytes of its batches, rows and all, about.
+    pub(crate) bytes: u64,
+    /// How many others have something stored.
+    pub(crate) others: u64,
+    /// Bytes of theirs, all together.
+    pub(crate) bytes_of_others: u64,
+}
+
 #[async_trait]
 pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
     /// Stores what is new of these batches, in their order, with the marks, the counts and the gaps in front of
@@ -236,6 +249,11 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
     /// Removes at most `limit` of the oldest batches, those received before the time, and answers how many it
     /// removed. Marks stay.
     async fn remove_oldest(&self, received_before_ms: i64, limit: u32) -> Result<u64, StoreError>;
+    /// The endpoint of which most is stored; `None` where nothing is.
+    async fn heaviest(&self) -> Result<Option<Heaviest>, StoreError>;
+    /// Removes at most `limit` batches of the endpoint's oldest run of which any are stored, by sequence, and answers
+    /// how many it removed. Marks stay.
+    async fn remove_oldest_of(&self, endpoint: EndpointId, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// Takes away what a batch repeats: everything up to `mark`, which lies in it.

@@ -12,8 +12,8 @@ use tocsin_proto::id::{EndpointId, EventId, RunId};
 use super::SqliteTelemetry;
 use crate::store::StoreError;
 use crate::store::telemetry::{
-    Appended, BatchCursor, BatchQuery, EndpointTotals, NewBatch, ProcessSnapshot, RunRow, RunSpan,
-    StoredBatch, TelemetryStore,
+    Appended, BatchCursor, BatchQuery, EndpointTotals, Heaviest, NewBatch, ProcessSnapshot, RunRow,
+    RunSpan, StoredBatch, TelemetryStore,
 };
 
 mod append;
@@ -118,6 +118,14 @@ impl TelemetryStore for SqliteTelemetry {
 
     async fn remove_oldest(&self, received_before_ms: i64, limit: u32) -> Result<u64, StoreError> {
         retain::remove_oldest(&self.file, received_before_ms, limit).await
+    }
+
+    async fn heaviest(&self) -> Result<Option<Heaviest>, StoreError> {
+        retain::heaviest(&self.file).await
+    }
+
+    async fn remove_oldest_of(&self, endpoint: EndpointId, limit: u32) -> Result<u64, StoreError> {
+        retain::remove_oldest_of(&self.file, endpoint, limit).await
     }
 }
 

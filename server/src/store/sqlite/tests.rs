@@ -50,6 +50,7 @@ conform! {
     listings_by_kind_leave_out_other_batches,
     an_event_is_found_by_its_id,
     retention_takes_the_oldest_and_keeps_the_marks,
+    the_heaviest_loses_its_own,
     one_process_table_is_kept_for_an_endpoint,
 }
 

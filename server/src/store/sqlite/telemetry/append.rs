@@ -10,6 +10,9 @@ use crate::store::telemetry::{Appended, NamedLoss, NewBatch, hole, trim};
 
 const ACTION: &str = "store event batches";
 
+/// Bytes that a batch takes beside its payload, about: its row, and its place in six indexes.
+pub(super) const ROW_BYTES: usize = 512;
+
 /// See [`TelemetryStore::append`](crate::store::telemetry::TelemetryStore::append).
 pub(super) async fn append(
     store: &SqliteTelemetry,
@@ -68,29 +71,43 @@ async fn one(
     let damaged = |_| StoreError::Damaged {
         what: "event batch",
     };
-    let mut events = 0;
+    let mut added = Added::default();
     let mut appended = Appended::Stored;
     if head.first_sequence <= run.mark {
         let rest = trim(batch, run.mark).map_err(damaged)?;
         insert(transaction, &run, &rest, false).await?;
-        events += rest.head.events;
+        added.count(&rest);
         appended = Appended::Trimmed;
     } else {
         let missing = run.mark + 1;
         if missing < head.first_sequence && !is_named(batch, missing) {
             let gap = hole(batch, missing, run.event_time_max_ms).map_err(damaged)?;
             insert(transaction, &run, &gap, true).await?;
-            events += gap.head.events;
+            added.count(&gap);
         }
         insert(transaction, &run, batch, false).await?;
-        events += head.events;
+        added.count(batch);
     }
-    let run = move_mark(transaction, &run, batch, events).await?;
+    let run = move_mark(transaction, &run, batch, added).await?;
     runs.changed.0.insert((head.endpoint, head.run), run);
     for loss in &batch.named {
         forget_holes(transaction, runs, head.endpoint, loss).await?;
     }
     Ok(appended)
+}
+
+/// What a batch brings, with the gap in front of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Added {
+    events: u32,
+    bytes: usize,
+}
+
+impl Added {
+    fn count(&mut self, batch: &NewBatch) {
+        self.events += batch.head.events;
+        self.bytes += batch.payload.len() + ROW_BYTES;
+    }
 }
 
 /// The batch itself says that what is missing before it was lost, and where.
@@ -193,17 +210,18 @@ async fn move_mark(
     connection: &mut SqliteConnection,
     run: &RunState,
     batch: &NewBatch,
-    events: u32,
+    added: Added,
 ) -> Result<RunState, StoreError> {
     let head = &batch.head;
     let event_time_max_ms = run.event_time_max_ms.max(head.event_time_max_ms);
     let moved = sqlx::query(
         "UPDATE run SET committed_through = ?, stored_events = stored_events + ?, \
-         first_event_time_ms = min(first_event_time_ms, ?), last_event_time_ms = ?, last_receive_time_ms = ? \
+         stored_bytes = stored_bytes + ?, first_event_time_ms = min(first_event_time_ms, ?), last_event_time_ms = ?, last_receive_time_ms = ? \
          WHERE no = ? AND committed_through = ?",
     )
     .bind(signed(head.last_sequence))
-    .bind(events)
+    .bind(added.events)
+    .bind(i64::try_from(added.bytes).unwrap_or(i64::MAX))
     .bind(head.event_time_min_ms)
     .bind(event_time_max_ms)
     .bind(head.receive_time_ms)
@@ -238,24 +256,38 @@ async fn forget_holes(
     let Some(run) = run else {
         return Ok(());
     };
-    let removed = sqlx::query(
-        "DELETE FROM batch WHERE run_no = ? AND hole = 1 AND first_sequence BETWEEN ? AND ? AND last_sequence <= ?",
+    let removed: Vec<Removed> = sqlx::query_as(
+        "DELETE FROM batch WHERE run_no = ? AND hole = 1 AND first_sequence BETWEEN ? AND ? AND last_sequence <= ? \
+         RETURNING run_no, events, length(payload)",
     )
     .bind(run.no)
     .bind(signed(loss.first_sequence))
     .bind(signed(loss.last_sequence))
     .bind(signed(loss.last_sequence))
-    .execute(&mut *connection)
+    .fetch_all(&mut *connection)
     .await
-    .map_err(engine(ACTION))?
-    .rows_affected();
-    if removed > 0 {
-        sqlx::query("UPDATE run SET stored_events = max(stored_events - ?, 0) WHERE no = ?")
-            .bind(signed(removed))
-            .bind(run.no)
-            .execute(&mut *connection)
-            .await
-            .map_err(engine(ACTION))?;
+    .map_err(engine(ACTION))?;
+    uncount(connection, &removed).await.map_err(engine(ACTION))
+}
+
+/// Number of its run, events and bytes of payload of a batch that is gone.
+pub(super) type Removed = (i64, i64, i64);
+
+/// Takes what is gone from what its runs are known to have stored.
+pub(super) async fn uncount(
+    connection: &mut SqliteConnection,
+    removed: &[Removed],
+) -> Result<(), sqlx::Error> {
+    for (run_no, events, payload_bytes) in removed {
+        sqlx::query(
+            "UPDATE run SET stored_events = max(stored_events - ?, 0), \
+             stored_bytes = max(stored_bytes - ?, 0) WHERE no = ?",
+        )
+        .bind(events)
+        .bind(payload_bytes.saturating_add(signed(ROW_BYTES as u64)))
+        .bind(run_no)
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }
