@@ -60,6 +60,12 @@ pub(crate) enum StoreError {
         /// What it should have been.
         what: &'static str,
     },
+    /// There is no room left for it.
+    #[error("{action}: the server's disk is full: make room there, and try again")]
+    Full {
+        /// What was attempted on what.
+        action: &'static str,
+    },
     /// The engine failed.
     #[error("{action}")]
     Engine {

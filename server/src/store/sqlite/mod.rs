@@ -12,7 +12,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
 use super::StoreError;
@@ -43,14 +43,32 @@ enum EngineCause {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
-/// Turns an engine's error into [`StoreError::Engine`]: `.map_err(engine("read the endpoints"))`.
+/// SQLite's result code for a full disk: SQLITE_FULL.
+const FULL: &str = "13";
+
+impl EngineCause {
+    fn is_full(&self) -> bool {
+        let Self::Query(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        error.code().is_some_and(|code| code == FULL)
+    }
+}
+
+/// Turns an engine's error into [`StoreError::Engine`], or [`StoreError::Full`]: `.map_err(engine("read the endpoints"))`.
 fn engine<E>(action: &'static str) -> impl FnOnce(E) -> StoreError
 where
     EngineCause: From<E>,
 {
-    move |error| StoreError::Engine {
-        action,
-        source: EngineError(error.into()),
+    move |error| {
+        let cause = EngineCause::from(error);
+        if cause.is_full() {
+            return StoreError::Full { action };
+        }
+        StoreError::Engine {
+            action,
+            source: EngineError(cause),
+        }
     }
 }
 
@@ -138,6 +156,11 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
     PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(BUSY_TIMEOUT * 3)
+        // Where the disk is full SQLite itself rolls back, and the driver goes on believing in a transaction: no other
+        // could ever begin on that connection. Another takes its place.
+        .before_acquire(|connection: &mut SqliteConnection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        })
         .connect_with(options)
         .await
         .map_err(engine("open the database"))

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{SqliteState, SqliteTelemetry};
-use crate::store::StateStore;
+use crate::audit::{AuditEntry, Verifier};
 use crate::store::conformance::{self as suite, Engine};
 use crate::store::telemetry::{Appended, TelemetryStore};
+use crate::store::trust::TrustStore;
+use crate::store::{StateStore, StoreError};
 
 struct Sqlite(tempfile::TempDir);
 
@@ -109,4 +111,53 @@ async fn a_wrong_memory_of_a_mark_fails_one_append_and_no_more() {
     assert_eq!(stored, [Appended::Stored]);
     let repeated = one.append(&[suite::batch(6, 10)]).await.unwrap();
     assert_eq!(repeated, [Appended::Repeated]);
+}
+
+/// SQLite is told that its file may not grow, which is what a full disk is to it.
+async fn fill(file: &super::Database) {
+    sqlx::query("PRAGMA max_page_count = 1")
+        .execute(&file.writer)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_stores_nothing_and_is_got_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteTelemetry::open(&dir.path().join("telemetry.db"))
+        .await
+        .unwrap();
+    store.append(&[suite::batch(1, 5)]).await.unwrap();
+    let mut large = suite::batch(6, 10);
+    large.payload.resize(1 << 20, 7);
+    fill(&store.file).await;
+    let refused = store.append(std::slice::from_ref(&large)).await;
+    assert!(
+        matches!(refused, Err(StoreError::Full { .. })),
+        "{refused:?}"
+    );
+    let stored = store.append(&[large, suite::batch(11, 12)]).await.unwrap();
+    assert_eq!(stored, [Appended::Stored, Appended::Stored]);
+}
+
+#[tokio::test]
+async fn an_audit_log_on_a_full_disk_refuses_and_goes_on_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteState::open(&dir.path().join("state.db"))
+        .await
+        .unwrap();
+    let large = "x".repeat(2048);
+    let entry = AuditEntry::operator("token.create", &large, &large);
+    fill(&store.0).await;
+    let mut written = 0;
+    while store.append_audit(&entry).await.is_ok() {
+        written += 1;
+        assert!(written < 1000, "the file has grown");
+    }
+    store.append_audit(&entry).await.unwrap();
+    let mut verifier = Verifier::new();
+    for row in store.audit_rows(0, 1000).await.unwrap() {
+        verifier.take(&row);
+    }
+    assert_eq!((verifier.rows(), verifier.bad()), (written + 1, None));
 }
