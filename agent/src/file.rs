@@ -67,10 +67,35 @@ impl FileError {
     }
 }
 
-/// Makes a directory and those above it. One that exists keeps its content and gets the right mode.
+/// Makes a directory and those above it. One that exists keeps its content and gets the right mode; it must be a
+/// directory of this account and no link to one: whoever made it could put other files in the place of ours.
 pub(crate) fn create_directory(path: &Path, access: Access) -> Result<(), FileError> {
     std::fs::create_dir_all(path).map_err(FileError::new("create", path))?;
+    check_owner(path).map_err(FileError::new("use", path))?;
     set_mode(path, access.mode(true)).map_err(FileError::new("set the mode of", path))
+}
+
+#[cfg(unix)]
+fn check_owner(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::symlink_metadata(path)?;
+    let account = nix::unistd::geteuid().as_raw();
+    if metadata.is_symlink() {
+        return Err(io::Error::other("it is a link: name the directory itself"));
+    }
+    if metadata.uid() != account {
+        return Err(io::Error::other(format!(
+            "it belongs to uid {}, and the agent runs as uid {account}: name another directory, or give it to that account",
+            metadata.uid()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_owner(_path: &Path) -> io::Result<()> {
+    // The installer makes the state directory, with an access list that lets nobody else write there.
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -223,5 +248,23 @@ mod tests {
                 .unwrap_err()
                 .is_missing()
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_another_has_made_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let theirs = directory.path().join("theirs");
+        std::fs::create_dir(&theirs).unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&theirs, &link).unwrap();
+        let error = create_directory(&link, Access::Private).unwrap_err();
+        assert!(error.source.to_string().contains("is a link"), "{error:?}");
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        std::os::unix::fs::chown(&theirs, Some(12_345), None).unwrap();
+        let error = create_directory(&theirs, Access::Private).unwrap_err();
+        assert!(error.source.to_string().contains("uid 12345"), "{error:?}");
     }
 }

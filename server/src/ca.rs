@@ -409,6 +409,32 @@ mod tests {
         assert!(!String::from_utf8_lossy(&certificate).contains("admin"));
     }
 
+    /// Whatever is changed, left out or added: it is refused, or still says the key that has signed it.
+    #[test]
+    fn a_request_that_was_changed_on_its_way_brings_no_other_key() {
+        let key = KeyPair::generate().unwrap();
+        let request = request(&key);
+        let pin = key_pin(&key.subject_public_key_info());
+        let refused = |changed: &[u8]| match CheckedRequest::parse(changed) {
+            Ok(checked) => {
+                assert_eq!(checked.pin, pin);
+                false
+            }
+            Err(_) => true,
+        };
+        let mut changed = request.clone();
+        let mut count = 0;
+        for at in 0..request.len() {
+            for bit in 0..8 {
+                changed[at] ^= 1 << bit;
+                count += usize::from(refused(&changed));
+                changed[at] ^= 1 << bit;
+            }
+            assert!(refused(&request[..at]), "cut at {at}");
+        }
+        assert!(count > request.len() * 79 / 10, "{count} were refused");
+    }
+
     #[test]
     fn requests_of_other_keys_or_without_proof_are_refused() {
         let key = KeyPair::generate().unwrap();

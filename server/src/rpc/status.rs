@@ -86,7 +86,7 @@ impl From<StoreError> for Status {
             StoreError::NotFound { .. } => ErrorCode::NotFound,
             StoreError::Ambiguous { .. } => ErrorCode::Invalid,
             StoreError::State { .. } => ErrorCode::State,
-            StoreError::Full { .. } => ErrorCode::Unavailable,
+            StoreError::Full { .. } => ErrorCode::Busy,
             StoreError::Damaged { .. } | StoreError::Engine { .. } => ErrorCode::Internal,
         };
         status(code, &error)
