@@ -74,8 +74,28 @@ pub enum Answer {
 /// Where the server is not reached or refuses.
 pub async fn enroll(address: &str, token: &str, hostname: &str) -> Result<Enrolled> {
     let token: EnrollmentToken = token.parse()?;
+    let channel = enrolling(address, &token).await?;
+    enroll_over(channel, &token, hostname).await
+}
+
+/// A connection without a certificate. The server closes it after a minute.
+///
+/// # Errors
+/// Where the server is not reached.
+pub async fn enrolling(address: &str, token: &EnrollmentToken) -> Result<Channel> {
     let config = tls::enrolling_client(token.ca_pin, None)?;
-    let channel = rpc::connect(address, Arc::new(config), Arc::default()).await?;
+    rpc::connect(address, Arc::new(config), Arc::default()).await
+}
+
+/// [`enroll`] over a connection that is there.
+///
+/// # Errors
+/// Where the server refuses or the connection is closed.
+pub async fn enroll_over(
+    channel: Channel,
+    token: &EnrollmentToken,
+    hostname: &str,
+) -> Result<Enrolled> {
     let key = KeyPair::generate()?;
     let request = CertificateParams::default().serialize_request(&key)?;
     let response = EnrollmentServiceClient::new(channel)

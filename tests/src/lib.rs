@@ -7,6 +7,7 @@
 //!   Console          tocsin: one command, its JSON and its exit code
 //! Network            network namespaces with a cable each (root only)
 //! endpoint, rpc      a simulated endpoint, and analysts' calls, over the real protocol
+//! figures, meter     what benchmarks print, and what programs use
 //! okta               records in the shapes of Okta's System Log
 //! workload           process events as a busy machine makes them
 //! ```
@@ -18,6 +19,8 @@
 pub mod agent;
 pub mod console;
 pub mod endpoint;
+pub mod figures;
+pub mod meter;
 pub mod network;
 pub mod okta;
 pub mod process;

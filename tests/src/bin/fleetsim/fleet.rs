@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tocsin_tests::endpoint::{self, Enrolled, Session};
+use tocsin_tests::meter::Meter;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-
-use crate::measure::ServerMeter;
 
 /// Handshakes at once: below what the server takes, so that none is turned away.
 const HANDSHAKES_MAX: usize = 64;
@@ -39,7 +38,7 @@ pub(crate) async fn enroll(address: &str, token: &str, count: usize) -> Result<V
 pub(crate) async fn keep_idle(
     address: &str,
     endpoints: &[Enrolled],
-    meter: &ServerMeter,
+    meter: &Meter,
 ) -> Result<IdleFigures> {
     if endpoints.is_empty() {
         return Ok(IdleFigures::default());

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use tocsin_proto::agent::v1::UploadEventsResponse;
 use tocsin_proto::limits::{BATCH_EVENTS_MAX, UPLOAD_BATCHES_IN_FLIGHT_MAX};
 use tocsin_tests::endpoint::{self, Enrolled, now_ms};
+use tocsin_tests::meter::Meter;
 use tocsin_tests::rpc::WireCount;
 use tocsin_tests::workload::Workload;
 use tokio::sync::{Semaphore, mpsc};
@@ -15,7 +16,6 @@ use tokio::task::JoinSet;
 use tonic::Streaming;
 
 use crate::Options;
-use crate::measure::ServerMeter;
 
 /// The agent packs what it has after this time, or when a batch is full.
 const FLUSH: Duration = Duration::from_millis(200);
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     address: &str,
     endpoints: &[Enrolled],
     options: &Options,
-    meter: &ServerMeter,
+    meter: &Meter,
 ) -> Result<Round> {
     let count = Arc::new(WireCount::default());
     let mut sessions = Vec::with_capacity(endpoints.len());

@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use tocsin_tests::meter::Meter;
 use tocsin_tests::sandbox::{Place, Sandbox};
 use tocsin_tests::server::{Server, Setup};
 
-use crate::measure::{ServerMeter, descriptors_for};
+use crate::measure::descriptors_for;
 use crate::report::Report;
 
 /// Many simulated agents against a real server.
@@ -96,7 +97,7 @@ fn run(options: &Options) -> Result<bool> {
 
 async fn measured(options: &Options, server: &mut Server<'_>, report: &mut Report) -> Result<bool> {
     let address = server.address().to_string();
-    let meter = ServerMeter::new(server.process()?.pid());
+    let meter = Meter::new(server.process()?.pid());
     let token = server.token(u32::try_from(options.agents + options.idle)?)?;
 
     let idle = fleet::enroll(&address, &token, options.idle).await?;

@@ -1,57 +1,13 @@
-//! What is measured from outside: the server's CPU time and memory, its files, the limits of this program.
+//! What is measured from outside: the server's files, the limits of this program.
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::{SysconfVar, sysconf};
 
 /// Descriptors that neither program needs for agents: files, logs, listeners, the runtime.
 const DESCRIPTORS_BESIDE: u64 = 256;
-
-/// Reads the server's counters.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ServerMeter {
-    pid: u32,
-}
-
-impl ServerMeter {
-    pub(crate) fn new(pid: u32) -> Self {
-        Self { pid }
-    }
-
-    /// CPU time so far, user and system.
-    pub(crate) fn cpu(self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))
-            .context("read the server's CPU time")?;
-        // Behind the name in parentheses, which may hold anything: utime and stime are fields 14 and 15.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(str::parse::<u64>)
-            .sum::<Result<u64, _>>()?;
-        let per_second = sysconf(SysconfVar::CLK_TCK)?.context("clock ticks a second")?;
-        Ok(Duration::from_millis(
-            ticks * 1000 / u64::try_from(per_second)?,
-        ))
-    }
-
-    /// Resident memory, bytes.
-    pub(crate) fn resident_bytes(self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))
-            .context("read the server's memory")?;
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().strip_suffix(" kB"))
-            .context("find VmRSS")?;
-        Ok(kib.trim().parse::<u64>()? * 1024)
-    }
-}
 
 /// Bytes of the telemetry database with its write-ahead log.
 pub(crate) fn stored_bytes(data: &Path) -> Result<u64> {

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use tocsin_tests::figures::{self, Line, decimal, figure, line, percentile, whole};
+
 use crate::fleet::IdleFigures;
 use crate::load::RoundFigures;
 use crate::verify::Stored;
@@ -58,7 +60,6 @@ impl Report {
             self.rounds.len(),
             self.idle.streams
         )?;
-        let head = ["figure", "measured", "must", "goal"].map(str::to_owned);
         let figures = self
             .ingest()
             .into_iter()
@@ -78,10 +79,7 @@ impl Report {
                 "0",
             ),
         ];
-        for [name, measured, must, goal] in [head].into_iter().chain(figures).chain(counts) {
-            writeln!(out, "{name:<48}{measured:>12}{must:>10}{goal:>10}")?;
-        }
-        Ok(())
+        figures::print(&mut out, figures.chain(counts))
     }
 
     fn events(&self) -> u64 {
@@ -152,32 +150,6 @@ impl Report {
     }
 }
 
-/// Figure, measured, must, goal.
-type Line = [String; 4];
-
-fn line(name: &str, measured: String, must: &str, goal: &str) -> Line {
-    [name.to_owned(), measured, must.to_owned(), goal.to_owned()]
-}
-
-fn figure(name: &str, measured: String) -> Line {
-    line(name, measured, "", "")
-}
-
 fn per_second(events: u64, time: Duration) -> f64 {
     events as f64 / time.as_secs_f64().max(f64::EPSILON)
-}
-
-/// Milliseconds below which so many of a thousand lie; they are sorted.
-fn percentile(sorted: &[Duration], per_mille: usize) -> f64 {
-    let at = sorted.len() * per_mille / 1000;
-    let found = sorted.get(at.min(sorted.len().saturating_sub(1)));
-    found.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
-}
-
-fn whole(figure: f64) -> String {
-    format!("{figure:.0}")
-}
-
-fn decimal(figure: f64) -> String {
-    format!("{figure:.1}")
 }
