@@ -23,8 +23,13 @@ pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 /// Different days on which a sign-in from a new place with a new device must come back.
 const TENTATIVE_DAYS: usize = 3;
 
-/// Sign-ins below which nothing can be called unusual: too little is known.
-pub(crate) const KNOWN_SIGN_INS: u32 = 3;
+/// Sign-ins, and days with one, below which nothing can be called unusual: too little is known. Who is new signs in
+/// on the second machine and from the second network in the first days.
+pub(crate) const KNOWN_SIGN_INS: u32 = 6;
+const KNOWN_DAYS: u32 = 3;
+
+/// From so many names of machines on, half of the sign-ins with a new one each, the browser forgets who it is.
+const FORGETFUL_FROM: usize = 6;
 
 /// Sign-ins, and days with one, below which no hour can be called unusual.
 const KNOWN_HOURS: (u32, u32) = (10, 5);
@@ -114,6 +119,13 @@ fn network_value(origin: &Origin) -> Option<String> {
     Some(format!("net/{asn}/{country}/{city}"))
 }
 
+/// Network and city together with the kind of client: a phone in its carrier's network has another address each time
+/// and nothing that names it.
+fn client_value(origin: &Origin) -> Option<String> {
+    let (network, agent) = (network_value(origin)?, agent_value(origin)?);
+    Some(format!("client/{network}/{agent}"))
+}
+
 fn country_value(origin: &Origin) -> Option<String> {
     origin
         .place
@@ -158,7 +170,7 @@ impl Baseline {
     }
 
     fn is_known(&self) -> bool {
-        self.sign_ins >= KNOWN_SIGN_INS
+        self.sign_ins >= KNOWN_SIGN_INS && self.days >= KNOWN_DAYS
     }
 
     fn has(&self, value: &str, now_ms: i64) -> bool {
@@ -169,6 +181,17 @@ impl Baseline {
 
     fn has_any(&self, values: &[String], now_ms: i64) -> bool {
         values.iter().any(|value| self.has(value, now_ms))
+    }
+
+    /// Whether the person's browser forgets its token, so that a new one says nothing.
+    fn is_forgetful(&self) -> bool {
+        let from = "token/".to_owned();
+        let tokens = self
+            .seen
+            .range(from..)
+            .take_while(|(value, _)| value.starts_with("token/"));
+        let tokens = tokens.count();
+        tokens >= FORGETFUL_FROM && u64::from(self.sign_ins) <= 2 * (tokens as u64)
     }
 
     /// Whether any value of this kind was ever seen, so that a new one says something.
@@ -223,8 +246,11 @@ impl Baseline {
         }
         let at_home = address_value(origin).is_some_and(|value| self.has(&value, now_ms));
         let is_alike = self.has_any(&alike, now_ms);
-        if at_home && is_alike && novelty.device != Some(true) {
+        if at_home && is_alike && (novelty.device != Some(true) || self.is_forgetful()) {
             return Standing::Usual;
+        }
+        if is_alike && origin.device_id.is_none() && self.is_forgetful() {
+            return Standing::Unknown;
         }
         if novelty.device == Some(true) {
             return Standing::Unusual;
@@ -304,17 +330,18 @@ impl Baseline {
     /// Takes a sign-in as perhaps the person's own: it becomes usual when it keeps coming back.
     pub(crate) fn learn_tentatively(&mut self, origin: &Origin, time_ms: i64) {
         let day = time_ms.div_euclid(DAY_MS);
-        for value in all_values(origin) {
+        for value in all_values(origin).into_iter().chain(client_value(origin)) {
             if self.tentative.len() >= VALUES_MAX && !self.tentative.contains_key(&value) {
                 self.tentative.pop_first();
             }
             self.tentative.entry(value).or_default().insert(day);
         }
         // Values that everybody shares, as a browser's name, come back by themselves: only a value that
-        // names the address or the machine makes the whole usual.
+        // names the address or the machine makes the whole usual, or the network and the client together.
         let names = device_values(origin)
             .into_iter()
-            .chain(address_value(origin));
+            .chain(address_value(origin))
+            .chain(client_value(origin));
         let returned = names
             .filter_map(|value| self.tentative.get(&value))
             .any(|days| days.len() >= TENTATIVE_DAYS);

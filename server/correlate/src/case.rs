@@ -127,6 +127,14 @@ impl<'t, 'a> Case<'t, 'a> {
         self.items.iter().copied().filter_map(of).collect()
     }
 
+    /// The same without attempts from where and with what the person usually signs in, which only happened meanwhile,
+    /// and without sign-ins on phones: no phone is an endpoint, so that none was seen on one says nothing.
+    pub(crate) fn suspects(&self) -> Vec<(&'t Item<'a>, &'t Judged)> {
+        let mut judged = self.judged();
+        judged.retain(|(item, _)| item.is_refusal() || (item.is_odd() && !item.is_mobile()));
+        judged
+    }
+
     /// Whether the person said that a prompt or an activity was not theirs.
     pub(crate) fn is_reported(&self) -> bool {
         self.items.iter().any(|item| {

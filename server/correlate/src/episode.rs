@@ -109,7 +109,7 @@ fn may_follow(item: &Item<'_>, sources: &BTreeSet<String>) -> bool {
     if let Some(attempt) = item.attempt() {
         return match attempt.result {
             AttemptResult::Approved | AttemptResult::Error | AttemptResult::Prompted => {
-                !item.is_usual() || is_from_source()
+                item.is_odd() || is_from_source()
             }
             _ => item.is_refusal(),
         };
@@ -128,7 +128,7 @@ fn may_follow(item: &Item<'_>, sources: &BTreeSet<String>) -> bool {
         | MfaEventKind::AppAccess
         | MfaEventKind::AdminAccess
         | MfaEventKind::PasswordChanged
-        | MfaEventKind::PolicyDenied => !item.is_usual() || is_from_source(),
+        | MfaEventKind::PolicyDenied => item.is_odd() || is_from_source(),
         MfaEventKind::RiskReported => event.risk == Some(Risk::High),
         _ => false,
     }

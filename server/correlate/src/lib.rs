@@ -57,6 +57,7 @@ mod scene;
 mod story;
 
 use serde::{Deserialize, Serialize};
+use tocsin_proto::id::MfaEventId;
 
 pub use crate::advice::RecommendedAction;
 pub use crate::attempt::AttemptResult;
@@ -136,6 +137,21 @@ pub fn correlate(input: &Input) -> Outcome {
         next_change_ms,
         coverage: context.coverage(judgements.all()),
     }
+}
+
+/// Where the traffic of each judged attempt was seen, by the id of the attempt's first event: for measuring, and for
+/// attempts that are in no incident.
+pub fn provenances(input: &Input) -> Vec<(MfaEventId, Provenance)> {
+    let (events, _) = input::normalize(&input.mfa_events);
+    let attempts = attempts(&events, &input.observed_until_ms);
+    let timeline = timeline(&events, attempts, input.baseline.clone());
+    let endpoints = linked(&input.endpoints);
+    let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
+    let judgements = judge(&timeline.items, &endpoints, &input.directory);
+    judgements
+        .each()
+        .map(|(id, one)| (id, one.clone()))
+        .collect()
 }
 
 /// Linked endpoints in a fixed order, each once, with their facts in order.

@@ -7,7 +7,7 @@
 //! likely              medium            high             high
 //! very likely         high              high             critical
 //!
-//! privileged account, belief possible or more     one step up
+//! privileged account, belief 1 in 5 or more        one step up
 //! approval after hostile prompts                  at least high
 //! a factor change after that                      critical
 //! ```
@@ -105,6 +105,9 @@ pub(crate) struct Grounds {
     pub is_factor_changed_after: bool,
 }
 
+/// Log-odds from which on a privileged account counts for more: about 1 in 5.
+const RAISED_FROM: Weight = Weight(-140);
+
 /// The severity on these grounds.
 pub(crate) fn severity(grounds: Grounds) -> Severity {
     use BeliefBand::{Likely, Possible, Unlikely, VeryLikely};
@@ -118,7 +121,7 @@ pub(crate) fn severity(grounds: Grounds) -> Severity {
         (Likely, _, _) | (VeryLikely, _, false) => Severity::High,
         (VeryLikely, _, true) => Severity::Critical,
     };
-    let by_privilege = if grounds.is_privileged && band >= Possible {
+    let by_privilege = if grounds.is_privileged && grounds.belief >= RAISED_FROM {
         by_table.raised()
     } else {
         by_table

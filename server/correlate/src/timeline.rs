@@ -11,7 +11,7 @@
 //! Not learned: what comes from a place or machine that is not usual while hostile prompts, a report or a
 //! reset by others are fresh. Their end is counted as an episode's is ([`open_until`]).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tocsin_proto::id::MfaEventId;
 
@@ -22,8 +22,9 @@ use crate::input::{MfaEvent, MfaEventKind, Novelty, Origin};
 /// Refusals within an hour that no ordinary retry makes. Public rules use 2 to 10; a person who gets it
 /// wrong gives up or succeeds before five.
 pub(crate) const MANY_AN_HOUR: usize = 5;
-/// The same from the person's own place and machine, where a broken application may ask by itself.
-const MANY_AN_HOUR_AT_HOME: usize = 8;
+/// The same from the person's own place and machine, where only what the person said counts: a program with an old
+/// password asks by itself, and nobody answers.
+const SAID_AN_HOUR_AT_HOME: usize = 6;
 /// Refusals within an hour that are hostile where something else is odd: the hour, or the place of an
 /// unknown machine.
 const SOME_AN_HOUR: usize = 3;
@@ -33,8 +34,15 @@ const MANY_A_WEEK: usize = 10;
 const RETRY_MS: i64 = 30 * MINUTE_MS;
 /// Refusals that one retry can close.
 const RETRIED_MAX: usize = MANY_AN_HOUR - 1;
+/// Who denies so often, approves and adds a factor at once was not retrying.
+pub(crate) const DENIED_MIN: usize = 2;
+/// At once.
+pub(crate) const CHANGED_SOON_MS: i64 = HOUR_MS;
 /// Items before a success that are looked at for refusals it closes.
 const RETRY_ITEMS_MAX: usize = 256;
+/// What hostile prompts came from is not learned from for so long after the last: a machine that the person goes on to
+/// use for two weeks without another is theirs.
+const TAINTED_MS: i64 = 14 * DAY_MS;
 /// Each suspicious item keeps its episode open for so long.
 const OPEN_MS: i64 = 2 * DAY_MS;
 /// No episode stays open for longer than this without another suspicious item.
@@ -142,9 +150,26 @@ impl<'a> Item<'a> {
         self.place == Standing::Usual && self.device == Standing::Usual
     }
 
+    /// Place or machine is not the person's, or nothing is known of either.
+    pub(crate) fn is_odd(&self) -> bool {
+        self.place == Standing::Unusual
+            || self.device == Standing::Unusual
+            || (self.place == Standing::Unknown && self.device == Standing::Unknown)
+    }
+
     /// Neither place nor machine is the person's, and enough is known to say so.
     pub(crate) fn is_foreign(&self) -> bool {
         self.place == Standing::Unusual && self.device == Standing::Unusual
+    }
+
+    /// The person answered, and not with yes.
+    pub(crate) fn is_said(&self) -> bool {
+        self.attempt().is_some_and(|attempt| {
+            matches!(
+                attempt.result,
+                AttemptResult::Denied | AttemptResult::FraudReported | AttemptResult::WrongNumber
+            )
+        })
     }
 
     /// A prompt that led to no sign-in, and that no retry explains.
@@ -170,6 +195,16 @@ impl<'a> Item<'a> {
         self.origin().user_agent.as_ref().is_some_and(|agent| {
             let agent = agent.to_lowercase();
             SCRIPTED_CLIENTS.iter().any(|client| agent.contains(client))
+        })
+    }
+
+    /// The client says that it is a phone's.
+    pub(crate) fn is_mobile(&self) -> bool {
+        self.origin().os.as_ref().is_some_and(|os| {
+            let os = os.to_lowercase();
+            ["android", "ios", "iphone"]
+                .iter()
+                .any(|word| os.contains(word))
         })
     }
 
@@ -242,13 +277,13 @@ pub(crate) fn timeline<'a>(
 #[derive(Default)]
 struct Walk {
     baseline: Baseline,
-    /// Refusals of the last hour.
-    refusals_ms: VecDeque<i64>,
+    /// Refusals of the last hour, and whether the person said something.
+    refusals_ms: VecDeque<(i64, bool)>,
     /// Until then nothing is learned from a place or machine that is not usual.
     wary_until_ms: i64,
-    /// Addresses and machines that hostile prompts came from: the provider's "seen before" about them
-    /// is worth nothing.
-    tainted: BTreeSet<String>,
+    /// Addresses and machines that hostile prompts came from, and when last: the provider's "seen before"
+    /// about them is worth nothing for [`TAINTED_MS`].
+    tainted: BTreeMap<String, i64>,
 }
 
 impl Walk {
@@ -271,7 +306,7 @@ impl Walk {
         // What somebody else did says where *they* were.
         if !item.is_by_other() {
             let (origin, novelty) = (item.origin(), item.novelty());
-            let trusted = time_ms > self.wary_until_ms && !self.is_tainted(origin);
+            let trusted = time_ms > self.wary_until_ms && !self.is_tainted(origin, time_ms);
             let place = self.baseline.place(origin, novelty, time_ms, trusted);
             let device = self.baseline.device(origin, novelty, time_ms, trusted);
             item.is_new_country = self.baseline.is_new_country(origin, time_ms);
@@ -279,15 +314,19 @@ impl Walk {
         }
         if self.is_alarming(&item) {
             self.wary_until_ms = open_until(self.wary_until_ms, time_ms);
-            self.tainted.extend(taints(item.origin()));
+            let taints = taints(item.origin()).map(|value| (value, time_ms));
+            self.tainted.extend(taints);
         } else if item.is_sign_in() {
             self.learn(&item);
         }
         item
     }
 
-    fn is_tainted(&self, origin: &Origin) -> bool {
-        taints(origin).any(|value| self.tainted.contains(&value))
+    fn is_tainted(&self, origin: &Origin, time_ms: i64) -> bool {
+        let last_ms = |value: String| self.tainted.get(&value).copied();
+        taints(origin)
+            .filter_map(last_ms)
+            .any(|ms| time_ms - ms <= TAINTED_MS)
     }
 
     fn is_alarming(&mut self, item: &Item<'_>) -> bool {
@@ -295,17 +334,18 @@ impl Walk {
             while self
                 .refusals_ms
                 .front()
-                .is_some_and(|ms| item.time_ms - ms > HOUR_MS)
+                .is_some_and(|(ms, _)| item.time_ms - ms > HOUR_MS)
             {
                 self.refusals_ms.pop_front();
             }
-            self.refusals_ms.push_back(item.time_ms);
-            let many = if item.is_usual() {
-                MANY_AN_HOUR_AT_HOME
+            self.refusals_ms.push_back((item.time_ms, item.is_said()));
+            let said = self.refusals_ms.iter().filter(|(_, is_said)| *is_said);
+            let is_many = if item.device == Standing::Usual {
+                said.count() >= SAID_AN_HOUR_AT_HOME
             } else {
-                MANY_AN_HOUR
+                self.refusals_ms.len() >= MANY_AN_HOUR
             };
-            return item.is_foreign() || self.refusals_ms.len() >= many || item.is_scripted();
+            return item.is_foreign() || is_many || item.is_scripted();
         }
         match item.event().map(|event| event.kind) {
             Some(MfaEventKind::SuspiciousReported) => true,
@@ -318,7 +358,7 @@ impl Walk {
 
     fn learn(&mut self, item: &Item<'_>) {
         let (origin, time_ms) = (item.origin(), item.time_ms);
-        let is_wary = time_ms <= self.wary_until_ms || self.is_tainted(origin);
+        let is_wary = time_ms <= self.wary_until_ms || self.is_tainted(origin, time_ms);
         if is_wary && !item.is_usual() {
             return;
         }
@@ -368,13 +408,30 @@ fn close_retried(items: &mut [Item<'_>]) {
             .filter(|item| is_retried(item))
             .collect();
         let at_odd_hour = retried.iter().any(|item| item.hour == Standing::Unusual);
-        if retried.len() > RETRIED_MAX || (at_odd_hour && retried.len() >= SOME_AN_HOUR) {
+        let denied = retried.iter().filter(|item| {
+            item.attempt()
+                .is_some_and(|a| a.result == AttemptResult::Denied)
+        });
+        let is_changed = denied.count() >= DENIED_MIN && is_changed_soon(rest, success.end_ms());
+        if retried.len() > RETRIED_MAX
+            || (at_odd_hour && retried.len() >= SOME_AN_HOUR)
+            || is_changed
+        {
             continue;
         }
         for item in &mut retried {
             item.is_closed = true;
         }
     }
+}
+
+/// Whether a way of signing in is added soon after a success.
+fn is_changed_soon(rest: &[Item<'_>], success_ms: i64) -> bool {
+    rest.iter()
+        .take_while(|item| item.time_ms - success_ms <= CHANGED_SOON_MS)
+        .any(|item| {
+            item.is_kind(MfaEventKind::FactorEnrolled) || item.is_kind(MfaEventKind::DeviceEnrolled)
+        })
 }
 
 /// The second pass: counts refusals in sliding windows and marks the hostile ones.
@@ -385,31 +442,39 @@ fn mark_hostile(items: &mut [Item<'_>]) {
         .filter(|(_, i)| i.is_refusal())
         .map(|(at, _)| at)
         .collect();
-    let times: Vec<i64> = refusals
-        .iter()
-        .filter_map(|at| items.get(*at))
-        .map(|item| item.time_ms)
-        .collect();
+    let counted = |keep: fn(&Item<'_>) -> bool| -> Vec<i64> {
+        let refused = refusals.iter().filter_map(|at| items.get(*at));
+        refused
+            .filter(|item| keep(item))
+            .map(|item| item.time_ms)
+            .collect()
+    };
+    let times = counted(|_| true);
     let an_hour = most_within(&times, HOUR_MS);
     let a_week = most_within(&times, 7 * DAY_MS);
+    let said = counted(|item| item.is_said());
+    let said_an_hour = most_within(&said, HOUR_MS);
     for (n, at) in refusals.iter().enumerate() {
         let (Some(item), Some(an_hour), Some(a_week)) =
             (items.get_mut(*at), an_hour.get(n), a_week.get(n))
         else {
             continue;
         };
-        let many = if item.is_usual() {
-            MANY_AN_HOUR_AT_HOME
+        // Whoever has only the password does not have the machine.
+        let is_own = item.device == Standing::Usual;
+        let is_many = if is_own {
+            let at = said.partition_point(|ms| *ms < item.time_ms);
+            item.is_said() && said_an_hour.get(at) >= Some(&SAID_AN_HOUR_AT_HOME)
         } else {
-            MANY_AN_HOUR
+            *an_hour >= MANY_AN_HOUR
         };
         let is_odd = item.hour == Standing::Unusual
             || (item.place == Standing::Unusual && item.device == Standing::Unknown);
         item.is_hostile = item.is_foreign()
             || item.is_scripted()
-            || *an_hour >= many
+            || is_many
             || (is_odd && *an_hour >= SOME_AN_HOUR)
-            || (!item.is_usual() && *a_week >= MANY_A_WEEK);
+            || (!is_own && *a_week >= MANY_A_WEEK);
     }
 }
 

@@ -49,7 +49,7 @@ impl Evidence for LockedAtPrompt {
             summary: format!(
                 "every endpoint of this person was locked, logged off, off or asleep at {} of {} prompts, without sign-in traffic",
                 items.len(),
-                case.judged().len()
+                case.suspects().len()
             ),
             event_ids: event_ids(&items),
         })

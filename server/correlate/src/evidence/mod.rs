@@ -27,6 +27,7 @@ mod prompting_burst;
 mod prompting_slow;
 mod provenance_elsewhere;
 mod provenance_here;
+mod refused_then_changed;
 mod remote_support_tool;
 mod reported_risk;
 mod retry_succeeded;
@@ -60,6 +61,7 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &prompting_slow::PromptingSlow,
     &provenance_elsewhere::ProvenanceElsewhere,
     &provenance_here::ProvenanceHere,
+    &refused_then_changed::RefusedThenChanged,
     &remote_support_tool::RemoteSupportTool,
     &reported_risk::ReportedRisk,
     &retry_succeeded::RetrySucceeded,

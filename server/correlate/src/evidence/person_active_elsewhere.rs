@@ -25,7 +25,7 @@ impl Evidence for PersonActiveElsewhere {
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
         let mut items: Vec<&Item<'_>> = Vec::new();
         let mut hostname = None;
-        for (item, judged) in case.judged() {
+        for (item, judged) in case.suspects() {
             let active = judged.sights.iter().find(|sight| {
                 sight.facts.presence == Presence::InUse
                     && sight.facts.address == Address::Different

@@ -34,7 +34,7 @@ impl Evidence for ProvenanceElsewhere {
     }
 
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
-        let judged = case.judged();
+        let judged = case.suspects();
         let elsewhere: Vec<_> = judged
             .iter()
             .filter(|(_, judged)| judged.provenance.verdict == ProvenanceVerdict::Elsewhere)
@@ -57,7 +57,7 @@ impl Evidence for ProvenanceElsewhere {
     }
 
     fn endpoint_events(&self, case: &Case<'_, '_>) -> Vec<EventId> {
-        let judged = case.judged();
+        let judged = case.suspects();
         let elsewhere = judged
             .iter()
             .filter(|(_, j)| j.provenance.verdict == ProvenanceVerdict::Elsewhere);

@@ -37,7 +37,7 @@ impl Evidence for ProvenanceHere {
     }
 
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
-        let judged = case.judged();
+        let judged = case.suspects();
         let is = |verdict| {
             judged
                 .iter()
@@ -69,7 +69,7 @@ impl Evidence for ProvenanceHere {
     }
 
     fn endpoint_events(&self, case: &Case<'_, '_>) -> Vec<EventId> {
-        let judged = case.judged();
+        let judged = case.suspects();
         let here = judged
             .iter()
             .filter(|(_, j)| j.provenance.verdict == ProvenanceVerdict::Here);

@@ -17,7 +17,7 @@ const SPEC: Spec = Spec {
 };
 
 const BOTH: Weight = Weight(-250);
-const DEVICE: Weight = Weight(-60);
+const DEVICE: Weight = Weight(-70);
 
 impl Evidence for UsualOrigin {
     fn spec(&self) -> &'static Spec {

@@ -79,6 +79,12 @@ impl Judgements {
         self.by_attempt.values().map(|judged| &judged.provenance)
     }
 
+    /// The same with the id of the attempt's first event.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (MfaEventId, &Provenance)> {
+        let all = self.by_attempt.iter();
+        all.map(|(id, judged)| (*id, &judged.provenance))
+    }
+
     pub(crate) fn provenance(&self, attempt: &Attempt<'_>) -> Provenance {
         self.of(attempt)
             .map_or_else(reason::not_judged, |judged| judged.provenance.clone())
@@ -345,8 +351,9 @@ struct Walk<'w, 'e> {
     directory: &'w SignInDirectory,
     own_windows: &'w [TimeSpan],
     left_out: usize,
-    /// Known sign-ins so far: when, and whether one of the endpoints showed it.
-    known: Vec<(i64, bool)>,
+    /// Known sign-ins so far: when, whether one of the endpoints showed it, and whether on a phone. Phones are no
+    /// endpoints, so what is usual for them is asked of them alone.
+    known: Vec<(i64, bool, bool)>,
 }
 
 impl Walk<'_, '_> {
@@ -486,14 +493,15 @@ impl Walk<'_, '_> {
 
     fn habit(&self, first: &First<'_, '_>) -> Habit {
         let before_ms = first.anchor.window.from_ms;
+        let on_phone = first.item.is_mobile();
         let lately = || {
             let since_ms = before_ms.saturating_sub(LOOK_BACK_MS);
-            self.known
-                .iter()
-                .filter(move |(ms, _)| (since_ms..before_ms).contains(ms))
+            self.known.iter().filter(move |(ms, _, phone)| {
+                *phone == on_phone && (since_ms..before_ms).contains(ms)
+            })
         };
         let all = lately().count();
-        let unmanaged = lately().filter(|(_, is_shown)| !is_shown).count();
+        let unmanaged = lately().filter(|(_, is_shown, _)| !is_shown).count();
         if unmanaged * 4 >= all.max(1) {
             Habit::Often
         } else if all < HABIT_KNOWN || unmanaged * 20 >= all {
@@ -509,14 +517,11 @@ impl Walk<'_, '_> {
             return;
         }
         let time_ms = first.anchor.window.until_ms;
-        let is_mobile = first.attempt.origin.os.as_deref().is_some_and(|os| {
-            let os = os.to_lowercase();
-            os.contains("android") || os.contains("ios") || os.contains("iphone")
-        });
+        let is_mobile = first.item.is_mobile();
         let is_shown = readings.iter().any(|r| matches!(r, Reading::Here(_)));
         let is_silent = |r: &Reading| matches!(r, Reading::Silent | Reading::SilentAway);
         if is_shown || is_mobile || (!readings.is_empty() && readings.iter().all(is_silent)) {
-            self.known.push((time_ms, is_shown));
+            self.known.push((time_ms, is_shown, is_mobile));
         }
     }
 }

@@ -418,13 +418,19 @@ fn elsewhere_is_capped_by_sign_ins_from_machines_that_are_not_enrolled() {
         origin.os = Some("Android".into());
         story = story.from(origin).sign_in();
     }
-    let story = story
-        .at(AT)
-        .attacker()
-        .event(MfaEventKind::PasswordAccepted);
-    let (verdict, confidence, reasons) = says(story.after_seconds(3).prompt().denied(), porto(10));
+    let attacked = |os: &str| {
+        let story = story.clone().at(AT).attacker();
+        let mut origin = story.clone().prompt().events().pop().unwrap().origin;
+        origin.os = Some(os.into());
+        let story = story.from(origin).event(MfaEventKind::PasswordAccepted);
+        says(story.after_seconds(3).prompt().denied(), porto(10))
+    };
+    let (verdict, confidence, reasons) = attacked("Android");
     assert_eq!((verdict, confidence), ("elsewhere", "weak"), "{reasons}");
     assert!(reasons.contains("often signs in from machines that are not enrolled"));
+    // A phone in the person's hand does not call itself a desktop.
+    let (verdict, confidence, reasons) = attacked("Windows");
+    assert_eq!((verdict, confidence), ("elsewhere", "strong"), "{reasons}");
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! What is printed: a table for people, JSON for programs.
+
+use serde_json::{Value, json};
+
+use crate::month::Totals;
+use crate::score::{Score, Share, to_f64};
+use crate::world::MONTH_DAYS;
+
+/// How our detector is called beside the rules.
+const OWN: &str = "tocsin, medium and above";
+
+fn per_week(score: &Score, totals: &Totals) -> f64 {
+    let people_weeks = to_f64(totals.seeds * totals.people)
+        * f64::from(i32::try_from(MONTH_DAYS / 7).unwrap_or(4));
+    to_f64(score.wrong) / people_weeks * 500.0
+}
+
+fn share(share: Share) -> String {
+    if share.all == 0 {
+        return "    -            ".to_owned();
+    }
+    format!("{:.3} [{:.3},{:.3}]", share.value, share.low, share.high)
+}
+
+fn minutes(score: &Score, percent: usize) -> String {
+    score
+        .minutes_at(percent)
+        .map_or_else(|| "-".to_owned(), |minutes| minutes.to_string())
+}
+
+/// A share of a count, as a line.
+fn counted(name: &str, (all, hits): (usize, usize)) -> String {
+    let share = share(Share::of(hits, all));
+    format!("{name:<54} {hits:>5} of {all:<5} {share}")
+}
+
+/// A table.
+pub(crate) fn table(totals: &Totals) -> String {
+    let mut lines = detectors(totals);
+    lines.push(String::new());
+    lines.push(format!("found by {OWN}, by scenario"));
+    let scenarios = totals.engine.scenarios.iter();
+    lines.extend(scenarios.map(|(scenario, counts)| counted(scenario, *counts)));
+    lines.push(counted(
+        "approved after prompts, acted on, or covered",
+        totals.engine.certain,
+    ));
+    lines.push(String::new());
+    let bands = totals.bands.iter();
+    lines.extend(bands.map(|(band, counts)| counted(&format!("belief {}", band.word()), *counts)));
+    let verdicts = totals.verdicts;
+    lines.push(counted(
+        "attackers' attempts that are said to be here",
+        verdicts.attacks,
+    ));
+    lines.push(counted(
+        "own laptop's attempts that are said to be elsewhere",
+        verdicts.own,
+    ));
+    lines.push(counted(
+        "attempts decided where an endpoint is covered",
+        verdicts.covered,
+    ));
+    lines.push(String::new());
+    let mut kinds: Vec<_> = totals.false_kinds.iter().collect();
+    kinds.sort_by_key(|(kinds, count)| (std::cmp::Reverse(**count), *kinds));
+    let kinds = kinds.iter().take(SHOWN_MAX);
+    lines.extend(kinds.map(|(kinds, count)| format!("false {count:>4} {kinds}")));
+    let missed = totals.missed.iter().take(SHOWN_MAX);
+    lines.extend(missed.map(|missed| format!("missed {missed}")));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Each detector in a line.
+fn detectors(totals: &Totals) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "{} months of {} people, {} records; shares with 95 % bounds; false incidents a week and 500 people; minutes \
+             to detect, median and 90 %",
+            totals.seeds, totals.people, totals.events
+        ),
+        format!(
+            "{:<54} {:<21} {:<21} {:>9} {:>7} {:>7}",
+            "", "precision", "recall", "false/wk", "50 %", "90 %"
+        ),
+    ];
+    let rules = totals.rules.iter().map(|(name, score)| (*name, score));
+    for (name, score) in std::iter::once((OWN, &totals.engine)).chain(rules) {
+        lines.push(format!(
+            "{name:<54} {} {} {:>9.2} {:>7} {:>7}",
+            share(score.precision()),
+            share(score.recall()),
+            per_week(score, totals),
+            minutes(score, 50),
+            minutes(score, 90)
+        ));
+    }
+    lines
+}
+
+/// Some false incidents, one by one, and the attacks that were missed.
+pub(crate) fn explained(totals: &Totals, count: usize) -> String {
+    let told = totals.explained.iter().take(count).chain(&totals.missed);
+    told.map(|text| format!("{text}\n")).collect()
+}
+
+/// Rows of a list that only helps to understand.
+const SHOWN_MAX: usize = 30;
+
+fn share_json(share: Share) -> Value {
+    json!({"hits": share.of, "all": share.all, "share": share.value, "low": share.low, "high": share.high})
+}
+
+fn score_json(score: &Score, totals: &Totals) -> Value {
+    let scenarios: serde_json::Map<String, Value> = score
+        .scenarios
+        .iter()
+        .map(|(name, (all, found))| ((*name).to_owned(), share_json(Share::of(*found, *all))))
+        .collect();
+    json!({
+        "precision": share_json(score.precision()),
+        "recall": share_json(score.recall()),
+        "recall_certain": share_json(Share::of(score.certain.1, score.certain.0)),
+        "false_per_week_500": per_week(score, totals),
+        "incidents_right": score.right,
+        "incidents_wrong": score.wrong,
+        "incidents_of_tests": score.tests,
+        "minutes_50": score.minutes_at(50),
+        "minutes_90": score.minutes_at(90),
+        "scenarios": scenarios,
+    })
+}
+
+/// The same as one JSON object.
+pub(crate) fn object(totals: &Totals) -> Value {
+    let verdicts = totals.verdicts;
+    let pair = |(all, hits): (usize, usize)| share_json(Share::of(hits, all));
+    let rules: serde_json::Map<String, Value> = totals
+        .rules
+        .iter()
+        .map(|(name, score)| ((*name).to_owned(), score_json(score, totals)))
+        .collect();
+    let bands: serde_json::Map<String, Value> = totals
+        .bands
+        .iter()
+        .map(|(band, counts)| (band.word().to_owned(), pair(*counts)))
+        .collect();
+    json!({
+        "months": totals.seeds,
+        "people": totals.people,
+        "records": totals.events,
+        "tocsin": score_json(&totals.engine, totals),
+        "rules": rules,
+        "bands": bands,
+        "provenance": {
+            "attack_here": pair(verdicts.attacks),
+            "own_elsewhere": pair(verdicts.own),
+            "decided": pair(verdicts.covered),
+        },
+        "missed": totals.missed,
+    })
+}
