@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::pipeline::{FormerRun, Pipeline, Stages};
 use crate::queue::Queue;
 use crate::sensor::supervisor::{self, Running};
-use crate::sensor::{Loss, LossPlace, LossReason, Observation, network, process, session};
+use crate::sensor::{Loss, LossPlace, LossReason, Observation, file, network, process, session};
 use crate::state::{LockError, StateDirectory};
 use crate::status::{RunFacts, Status};
 use crate::text::chain;
@@ -157,10 +157,13 @@ impl App {
         if let Some(former) = former {
             queue.push("agent", [stopped(&former, start_ms)]);
         }
+        let [changes, openings] = file::chains(&config.file);
         let chains = [
             ("process", process::chain(&config.process, &hasher)),
             ("session", session::chain(state.logins_path())),
             ("network", network::chain()),
+            changes,
+            openings,
         ];
         let mut sensors = Vec::with_capacity(chains.len());
         for (what, chain) in chains.into_iter().filter(|(_, chain)| !chain.is_empty()) {

@@ -4,7 +4,7 @@
 //! nothing that enrolment decides. The default file (`agent.toml`) is the manual; a test holds it and the
 //! defaults of the code together.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -36,6 +36,12 @@ const SPOOL_BYTES: std::ops::RangeInclusive<u64> = (16 << 20)..=(1 << 40);
 
 /// Fastest and slowest polling: a scan costs up to 0.2 s of CPU; a minute sees next to nothing.
 const POLL_INTERVAL_MS: std::ops::RangeInclusive<u64> = 250..=60_000;
+
+/// Such a file is read whole into memory to be hashed.
+const FILE_HASH_BYTES: std::ops::RangeInclusive<u64> = 0..=(16 << 20);
+
+/// Paths of one list.
+const PATHS_MAX: usize = 64;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +80,7 @@ struct RawConfig {
     log: Option<String>,
     spool: RawSpool,
     process: RawProcess,
+    file: RawFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +95,14 @@ struct RawProcess {
     scope: Option<Scope>,
     hash_bytes_max: Option<u64>,
     poll_interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawFile {
+    paths: Option<Vec<PathBuf>>,
+    opened_paths: Option<Vec<PathBuf>>,
+    hash_bytes_max: Option<u64>,
 }
 
 /// Which processes are reported.
@@ -111,6 +126,19 @@ pub(crate) struct Config {
     pub(crate) spool_bytes_max: u64,
     /// What the process sensors do.
     pub(crate) process: ProcessConfig,
+    /// What the sensors of files do.
+    pub(crate) file: FileConfig,
+}
+
+/// What the sensors of files do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileConfig {
+    /// Files and folders whose changes are reported beside those that are known; absolute.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Files whose every opening is reported; absolute.
+    pub(crate) opened_paths: Vec<PathBuf>,
+    /// Largest file that is hashed; 0 = none is.
+    pub(crate) hash_bytes_max: u64,
 }
 
 /// What the process sensors do.
@@ -133,6 +161,11 @@ impl Default for Config {
                 scope: Scope::Auto,
                 hash_bytes_max: 256 << 20,
                 poll_interval: Duration::from_secs(2),
+            },
+            file: FileConfig {
+                paths: Vec::new(),
+                opened_paths: Vec::new(),
+                hash_bytes_max: 1 << 20,
             },
         }
     }
@@ -183,6 +216,17 @@ impl Config {
                     )?),
                 },
             },
+            file: FileConfig {
+                paths: check.paths("file.paths", raw.file.paths)?,
+                opened_paths: check.paths("file.opened_paths", raw.file.opened_paths)?,
+                hash_bytes_max: check.number(
+                    "file.hash_bytes_max",
+                    raw.file
+                        .hash_bytes_max
+                        .unwrap_or(default.file.hash_bytes_max),
+                    FILE_HASH_BYTES,
+                )?,
+            },
         })
     }
 }
@@ -208,6 +252,38 @@ impl Ranges<'_> {
             value: value.to_string(),
             range: format!("from {} to {}", range.start(), range.end()),
         })
+    }
+
+    fn paths(
+        &self,
+        key: &'static str,
+        value: Option<Vec<PathBuf>>,
+    ) -> Result<Vec<PathBuf>, ConfigError> {
+        let value = value.unwrap_or_default();
+        let wrong = |value: String, range: String| ConfigError::Range {
+            path: self.path.to_owned(),
+            key,
+            value,
+            range,
+        };
+        if value.len() > PATHS_MAX {
+            let range = format!("{PATHS_MAX} paths at most");
+            return Err(wrong(format!("{} paths", value.len()), range));
+        }
+        // As the kernel names a file: another spelling would never match.
+        let is_plain = |path: &Path| {
+            let mut parts = path.components();
+            let whole: PathBuf = path.components().collect();
+            parts.next() == Some(Component::RootDir)
+                && parts.clone().next().is_some()
+                && parts.all(|part| matches!(part, Component::Normal(_)))
+                && whole.as_os_str() == path.as_os_str()
+        };
+        if let Some(path) = value.iter().find(|path| !is_plain(path)) {
+            let range = "an absolute path without '.', '..' and a '/' at its end";
+            return Err(wrong(format!("'{}'", path.display()), range.to_owned()));
+        }
+        Ok(value)
     }
 
     fn log(&self, value: String) -> Result<String, ConfigError> {
@@ -246,6 +322,9 @@ mod tests {
             "scope",
             "hash_bytes_max",
             "poll_interval_ms",
+            "paths",
+            "opened_paths",
+            "hash_bytes_max",
         ];
         let named: Vec<&str> = DEFAULT_TEXT
             .lines()
@@ -288,6 +367,28 @@ mod tests {
                 .contains("one of error")
         );
         assert!(parse("[process]\nscope = 'galaxy'").is_err());
+    }
+
+    #[test]
+    fn paths_are_absolute_plain_and_bounded() {
+        let config = parse("[file]\npaths = ['/srv/keys', '/etc/hosts']").unwrap();
+        assert_eq!(config.file.paths.len(), 2);
+        for path in [
+            "srv/keys",
+            "/srv/../etc",
+            "/srv/./a",
+            "/srv/keys/",
+            "/",
+            "",
+            "//a",
+        ] {
+            let said = parse(&format!("[file]\nopened_paths = ['{path}']"));
+            let said = said.unwrap_err().to_string();
+            assert!(said.contains("file.opened_paths is"), "{path}: {said}");
+        }
+        let many = vec!["'/a'"; PATHS_MAX + 1].join(",");
+        let said = parse(&format!("[file]\npaths = [{many}]")).unwrap_err();
+        assert!(said.to_string().ends_with("it must be 64 paths at most"));
     }
 
     #[test]

@@ -14,9 +14,11 @@ use crate::sensor::{Loss, LossPlace, LossReason};
 use crate::text::{cut, cut_at, cut_reason};
 
 mod access;
+mod file;
 mod network;
 
 pub(crate) use access::{login, power, session};
+pub(crate) use file::file;
 pub(crate) use network::{FlowUserNames, flow};
 
 /// What is not in the observation itself.

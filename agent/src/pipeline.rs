@@ -21,6 +21,7 @@ use crate::health::{self, ConnectionState, Health};
 use crate::normalize::{self, FlowUserNames, Looked, SpoolLoss, SpoolLossKind};
 use crate::outbox::Outbox;
 use crate::queue::Queue;
+use crate::sensor::file::change::FileObservation;
 use crate::sensor::network::flow::Flow;
 use crate::sensor::process::Account;
 use crate::sensor::session::SessionObservation;
@@ -143,6 +144,7 @@ impl Pipeline {
                     SessionObservation::Power(power) => normalize::power(power),
                 },
                 Observation::Flow(flow) => self.flow(&flow),
+                Observation::File(file) => self.file(&file),
                 Observation::Loss(loss) => {
                     self.stages.health.count_dropped(loss.lost.unwrap_or(0));
                     normalize::loss(&loss)
@@ -178,6 +180,15 @@ impl Pipeline {
             owner: name(flow.owner.as_ref().and_then(|owner| owner.uid)),
         };
         normalize::flow(flow, names)
+    }
+
+    fn file(&mut self, file: &FileObservation) -> Body {
+        let uid = file.actor.as_ref().and_then(|actor| actor.uid);
+        let name = uid.map(|uid| {
+            let account = Account::Uid(uid);
+            self.names.name(&account, Instant::now()).to_owned()
+        });
+        normalize::file(file, name.unwrap_or_default())
     }
 
     fn process(&mut self, process: &ProcessObservation) -> Body {

@@ -43,6 +43,8 @@ pub(crate) enum Query {
     Processes(String),
     /// What is missing from an endpoint.
     Gaps(String),
+    /// The latest events of files on one endpoint.
+    Files(String),
     /// All identities.
     Identities,
     /// An identity, by its id.
@@ -72,6 +74,7 @@ impl Query {
             Self::Endpoint(_) => Slot::Endpoint,
             Self::Processes(_) => Slot::Processes,
             Self::Gaps(_) => Slot::Gaps,
+            Self::Files(_) => Slot::Files,
             Self::Identities => Slot::Identities,
             Self::Identity(_) => Slot::Identity,
             Self::Events(_) => Slot::Events,
@@ -101,6 +104,8 @@ pub(crate) enum Slot {
     Processes,
     /// For [`Query::Gaps`].
     Gaps,
+    /// For [`Query::Files`].
+    Files,
     /// For [`Query::Identities`].
     Identities,
     /// For [`Query::Identity`].

@@ -96,6 +96,8 @@ pub(crate) enum Reply {
     Processes(Vec<ProcessRow>),
     /// To [`Query::Gaps`].
     Gaps(Vec<EventRow>),
+    /// To [`Query::Files`].
+    Files(Vec<EventRow>),
     /// To [`Query::Identities`].
     Identities(Vec<Identity>),
     /// To [`Query::Identity`].

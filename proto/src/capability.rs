@@ -6,9 +6,10 @@
 //! | step | date | what it adds |
 //! |---|---|---|
 //! | 1 | 2026-11-24 | enrolment, sessions, clock probes, uploads; process, login, session, network, gap and health events |
+//! | 2 | 2026-11-24 | file events |
 
 /// What this build can do.
-pub const CURRENT: u32 = 1;
+pub const CURRENT: u32 = 2;
 
 /// The oldest agent that this server still speaks with. Older ones are told so by
 /// `Refused { reason: CAPABILITY }`, which every agent understands.

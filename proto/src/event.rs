@@ -28,6 +28,8 @@ pub enum EventKind {
     Session,
     /// A connection or a listening socket.
     Network,
+    /// Something happened to a file that matters.
+    File,
 }
 
 impl EventKind {
@@ -37,6 +39,7 @@ impl EventKind {
         Self::Login,
         Self::Session,
         Self::Network,
+        Self::File,
         Self::Gap,
         Self::Health,
     ];
@@ -50,6 +53,7 @@ impl EventKind {
             Self::Login => "login",
             Self::Session => "session",
             Self::Network => "network",
+            Self::File => "file",
         }
     }
 
@@ -67,6 +71,7 @@ impl EventKind {
             Self::Login => 1 << 3,
             Self::Session => 1 << 4,
             Self::Network => 1 << 5,
+            Self::File => 1 << 6,
         }
     }
 }
@@ -130,6 +135,8 @@ pub enum Body {
     Session(Box<wire::Session>),
     /// See [`wire::Network`]; its activity and addresses are present, its times in order.
     Network(Box<wire::Network>),
+    /// See [`wire::File`]; its activity and path are present.
+    File(Box<wire::File>),
 }
 
 impl Event {
@@ -142,6 +149,7 @@ impl Event {
             Body::Login(_) => EventKind::Login,
             Body::Session(_) => EventKind::Session,
             Body::Network(_) => EventKind::Network,
+            Body::File(_) => EventKind::File,
         }
     }
 
@@ -197,6 +205,10 @@ impl TryFrom<wire::Event> for Event {
                 check.network(&network)?;
                 Body::Network(Box::new(network))
             }
+            wire::event::Body::File(file) => {
+                check.file(&file)?;
+                Body::File(Box::new(file))
+            }
         };
         Ok(Self {
             sequence: EventSequence(event.sequence),
@@ -215,6 +227,7 @@ impl From<Event> for wire::Event {
             Body::Login(login) => wire::event::Body::Login(*login),
             Body::Session(session) => wire::event::Body::Session(*session),
             Body::Network(network) => wire::event::Body::Network(*network),
+            Body::File(file) => wire::event::Body::File(*file),
         };
         Self {
             sequence: event.sequence.0,
@@ -244,6 +257,7 @@ pub fn parent_key(boot: BootId, process: &wire::Process) -> Option<ProcessKey> {
 }
 
 mod access;
+mod file;
 mod network;
 
 /// Checks of one event.

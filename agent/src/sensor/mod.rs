@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::queue::Queue;
 
+pub(crate) mod file;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod session;
@@ -28,6 +29,8 @@ pub(crate) enum Observation {
     Session(session::SessionObservation),
     /// A connection or a listening socket.
     Flow(Box<network::flow::Flow>),
+    /// Something happened to a file that matters.
+    File(Box<file::change::FileObservation>),
     /// Something was lost.
     Loss(Box<Loss>),
     /// A sensor's state changed: a health event is due.
@@ -44,6 +47,7 @@ impl Observation {
             Self::Process(process) => process.time_ms,
             Self::Session(session) => session.time_ms(),
             Self::Flow(flow) => flow.time_ms,
+            Self::File(file) => file.time_ms,
             Self::Loss(loss) => loss.until_ms,
             Self::SensorsChanged { time_ms } => *time_ms,
         }

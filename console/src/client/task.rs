@@ -31,8 +31,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(15);
 /// Rows of a list that are kept; lists that are longer are cut.
 const ROWS_MAX: usize = 100_000;
 
-/// Gaps of an endpoint that are shown.
-const GAPS_MAX: u64 = 20;
+/// Gaps and files of an endpoint that are shown.
+const LATEST_MAX: u64 = 20;
 
 /// Changes that may be under way at once.
 const CHANGES_MAX: usize = 16;
@@ -195,7 +195,8 @@ async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
         Query::Endpoints => Reply::Endpoints(endpoints(client).await?),
         Query::Endpoint(id) => Reply::Endpoint(Box::new(client.endpoint(id).await?)),
         Query::Processes(id) => Reply::Processes(processes(client, id).await?),
-        Query::Gaps(id) => Reply::Gaps(gaps(client, id).await?),
+        Query::Gaps(id) => Reply::Gaps(latest(client, id, "gap").await?),
+        Query::Files(id) => Reply::Files(latest(client, id, "file").await?),
         Query::Identities => {
             Reply::Identities(all(client, ListIdentitiesRequest::default()).await?)
         }
@@ -244,11 +245,12 @@ async fn processes(client: &Client, id: &str) -> Result<Vec<ProcessRow>, ClientE
     all(client, request).await
 }
 
-async fn gaps(client: &Client, id: &str) -> Result<Vec<EventRow>, ClientError> {
+/// The latest events of one kind.
+async fn latest(client: &Client, id: &str, kind: &str) -> Result<Vec<EventRow>, ClientError> {
     let request = SearchEventsRequest {
         endpoint: id.to_owned(),
-        kind: "gap".to_owned(),
-        limit: GAPS_MAX,
+        kind: kind.to_owned(),
+        limit: LATEST_MAX,
         ..SearchEventsRequest::default()
     };
     events(client, request).await

@@ -1,7 +1,9 @@
-//! Logins, sessions and flows in one line each. Pure; the text stays foreign until it is printed through
+//! Logins, sessions, flows and files in one line each. Pure; the text stays foreign until it is printed through
 //! [`crate::text`].
 
-use tocsin_proto::console::v1::{LoginEvent, NetworkEvent, PeerRef, SessionEvent};
+use tocsin_proto::console::v1::{
+    FileEvent, FileStateRef, LoginEvent, NetworkEvent, PeerRef, SessionEvent,
+};
 
 use crate::output::style::Style;
 
@@ -98,6 +100,45 @@ pub(super) fn network(flow: &NetworkEvent) -> String {
     said
 }
 
+/// Which file, what it decides, and by whom.
+pub(crate) fn file(file: &FileEvent, activity: &str) -> (String, Style) {
+    let mut said = file.path.clone();
+    if !file.previous_path.is_empty() {
+        said = format!("{} to {said}", file.previous_path);
+    }
+    said += &format!(" ({})", file.category.replace('_', " "));
+    if file.is_replaced {
+        said += ", by another file";
+    }
+    let permissions = |of: Option<&FileStateRef>| {
+        of.map(|of| format!("{} {}:{}", of.mode, of.uid, of.gid))
+            .unwrap_or_default()
+    };
+    if activity == "permissions_changed" {
+        let (before, after) = (file.before.as_ref(), file.after.as_ref());
+        said += &format!(", {} to {}", permissions(before), permissions(after));
+    }
+    said += &match &file.actor {
+        None => ", by whom is not known".to_owned(),
+        Some(actor) if actor.executable.is_empty() => {
+            format!(", by process {}, which has ended", actor.pid)
+        }
+        Some(actor) => format!(", by {} ({})", actor.executable, actor.pid),
+    };
+    if file.count > 1 && activity == "opened" {
+        said += &format!(", {} times", file.count);
+    }
+    let is_telling = activity == "opened" && file.category == "credential_store";
+    (
+        said,
+        if is_telling {
+            Style::Medium
+        } else {
+            Style::Plain
+        },
+    )
+}
+
 /// An address of version 6 in brackets, so that the port can be told from it.
 fn side(address: &str, port: u32) -> String {
     if address.contains(':') {
@@ -118,6 +159,8 @@ fn peer(peer: Option<&PeerRef>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_proto::console::v1::FileActorRef;
+
     use super::*;
 
     #[test]
@@ -151,6 +194,54 @@ mod tests {
         };
         assert_eq!(session(&seen), "session 3, locked");
         assert_eq!(session(&SessionEvent::default()), "the machine");
+    }
+
+    #[test]
+    fn a_file_says_what_it_decides_and_by_whom_or_that_it_is_not_known() {
+        let opened = FileEvent {
+            path: "/home/dana/.mozilla/firefox/a/cookies.sqlite".into(),
+            category: "credential_store".into(),
+            count: 3,
+            actor: Some(FileActorRef {
+                pid: 7,
+                executable: "/usr/bin/python3".into(),
+                ..FileActorRef::default()
+            }),
+            ..FileEvent::default()
+        };
+        let (said, style) = file(&opened, "opened");
+        assert_eq!(
+            said,
+            "/home/dana/.mozilla/firefox/a/cookies.sqlite (credential store), by /usr/bin/python3 (7), 3 times"
+        );
+        assert_eq!(style, Style::Medium);
+        let replaced = FileEvent {
+            path: "/etc/passwd".into(),
+            category: "account".into(),
+            is_replaced: true,
+            count: 4,
+            ..FileEvent::default()
+        };
+        let (said, _) = file(&replaced, "modified");
+        assert_eq!(
+            said,
+            "/etc/passwd (account), by another file, by whom is not known"
+        );
+        let state = |mode: &str| FileStateRef {
+            mode: mode.into(),
+            ..FileStateRef::default()
+        };
+        let changed = FileEvent {
+            before: Some(state("-rw-------")),
+            after: Some(state("-rw-rw-rw-")),
+            is_replaced: false,
+            ..replaced
+        };
+        let (said, _) = file(&changed, "permissions_changed");
+        assert_eq!(
+            said,
+            "/etc/passwd (account), -rw------- 0:0 to -rw-rw-rw- 0:0, by whom is not known"
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) struct Search {
         hide_default_value = true
     )]
     user: String,
-    /// Of this kind: process, login, session, network, gap, health.
+    /// Of this kind: process, login, session, network, file, gap, health.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Option<EventKind>,
     /// With this text in arguments, paths, hashes or names, whatever its case.
@@ -172,6 +172,9 @@ pub(crate) fn describe(event: &EventRow) -> (String, Style) {
     if let Some(flow) = &event.network {
         return (event_words::network(flow), Style::Plain);
     }
+    if let Some(file) = &event.file {
+        return event_words::file(file, &event.activity);
+    }
     let health = event.health.as_ref().map(describe_health);
     (health.unwrap_or_default(), Style::Faint)
 }
@@ -182,7 +185,9 @@ pub(crate) fn user(event: &EventRow) -> &str {
     let login = event.login.as_ref().map(|of| (&of.user, &of.uid));
     let session = event.session.as_ref().map(|of| (&of.user, &of.uid));
     let network = event.network.as_ref().map(|of| (&of.user, &of.uid));
-    let account = process.or(login).or(session).or(network);
+    let actor = event.file.as_ref().and_then(|of| of.actor.as_ref());
+    let actor = actor.map(|of| (&of.user, &of.uid));
+    let account = process.or(login).or(session).or(network).or(actor);
     account.map_or("", |(user, uid)| if user.is_empty() { uid } else { user })
 }
 

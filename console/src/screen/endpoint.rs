@@ -1,4 +1,4 @@
-//! One endpoint: facts, health, gaps, and its processes as a tree.
+//! One endpoint: facts, health, gaps, files that matter, and its processes as a tree.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -9,6 +9,7 @@ use tocsin_proto::console::v1::{AgentHealth, Endpoint, EndpointState, EventRow, 
 use super::endpoints::skew;
 use super::{ago, at, freshness, heading};
 use crate::command::endpoints::system;
+use crate::command::events::describe;
 use crate::command::{bytes, count, short, word};
 use crate::output::style::Style;
 use crate::state::State;
@@ -16,7 +17,7 @@ use crate::state::endpoint::{Branch, command_line};
 use crate::widget::table::{self, Cell, Column, Rows, Table, column};
 use crate::widget::{fit, span};
 
-/// Gaps and conflicts that are named where there is little room, and where there is much.
+/// Gaps, conflicts and files that are named where there is little room, and where there is much.
 const FEW: usize = 1;
 const MANY: usize = 6;
 
@@ -100,6 +101,7 @@ fn facts(endpoint: &Endpoint, state: &State, area: Rect) -> Vec<Line<'static>> {
     };
     let mut rows = machine(endpoint, state);
     rows.extend(losses(endpoint, state, many));
+    rows.extend(files(state, many));
     let room = usize::from(area.width).saturating_sub(NAME_COLUMNS + 1);
     let mut title = heading(
         &endpoint.hostname,
@@ -191,6 +193,18 @@ fn losses(endpoint: &Endpoint, state: &State, many: usize) -> Vec<Fact> {
         facts.push(("Gaps", said, style));
     }
     facts
+}
+
+/// The latest that happened to files that matter; nothing where that is nothing.
+fn files(state: &State, many: usize) -> Vec<Fact> {
+    let files = state.endpoint.files.value().map_or(&[][..], Vec::as_slice);
+    let shown = files.iter().take(many);
+    let facts = shown.map(|row| {
+        let (what, style) = describe(row);
+        let said = format!("{}: {} {what}", at(row.event_time_ms, state), row.activity);
+        ("File", said, style)
+    });
+    facts.collect()
 }
 
 fn sensors(health: &AgentHealth) -> (String, Style) {

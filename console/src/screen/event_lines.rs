@@ -1,7 +1,9 @@
 //! All that is known about one event, a fact a line.
 
 use ratatui::text::Line;
-use tocsin_proto::console::v1::{EventRow, GapEvent, HealthEvent, ProcessEvent};
+use tocsin_proto::console::v1::{
+    EventRow, FileEvent, FileStateRef, GapEvent, HealthEvent, ProcessEvent,
+};
 
 use super::at;
 use crate::command::bytes;
@@ -22,6 +24,9 @@ pub(super) fn of(event: &EventRow, state: &State, columns: usize) -> Vec<Line<'s
     };
     if let Some(process) = &event.process {
         facts.process(process);
+    }
+    if let Some(file) = &event.file {
+        facts.file(file, &event.activity);
     }
     if let Some(gap) = &event.gap {
         facts.gap(gap);
@@ -78,6 +83,46 @@ impl Facts<'_> {
         let signal = signal.map(|signal| format!("signal {signal}"));
         let end: Vec<_> = code.into_iter().chain(signal).collect();
         self.put("ended", &end.join(", "));
+    }
+
+    fn file(&mut self, file: &FileEvent, activity: &str) {
+        self.put("file", &file.path);
+        self.put("was", &file.previous_path);
+        self.put("decides", &file.category.replace('_', " "));
+        let state = |of: &Option<FileStateRef>| {
+            of.as_ref().map_or_else(String::new, |of| {
+                let hash = match of.sha256.as_str() {
+                    "" => "not hashed",
+                    hash => hash,
+                };
+                let (mode, uid, gid) = (&of.mode, of.uid, of.gid);
+                format!("{mode} {uid}:{gid}, {}, {hash}", bytes(of.size))
+            })
+        };
+        self.put("before", &state(&file.before));
+        self.put("after", &state(&file.after));
+        let by = match &file.actor {
+            None => "not known".to_owned(),
+            Some(actor) => {
+                let user = match actor.user.as_str() {
+                    "" => &actor.uid,
+                    user => user,
+                };
+                format!("{} {} of {user}", actor.pid, actor.executable)
+            }
+        };
+        self.put(
+            if activity == "opened" {
+                "opened by"
+            } else {
+                "written by"
+            },
+            &by,
+        );
+        if file.count > 1 {
+            let since = at(file.first_time_ms, self.state);
+            self.put("noticed", &format!("{} times since {since}", file.count));
+        }
     }
 
     fn gap(&mut self, gap: &GapEvent) {

@@ -45,8 +45,8 @@ pub(super) fn lines(state: &State) -> Vec<Line<'static>> {
         "person's machines,  e  where elsewhere,  ?  where that is not known, and a",
         "number where there are several. Answers: A approved, d denied, u unanswered,",
         "x abandoned, F fraud reported, W wrong number, ! error. Endpoint: p process,",
-        "n network, g gap; ◆ is evidence or a stage, * an analyst's action, and < or >",
-        "at an end: there is more beyond it.",
+        "n network, f file, g gap; ◆ is evidence or a stage, * an analyst's action, and",
+        "< or > at an end: there is more beyond it.",
         "Keys: tocsin keys prints the file by which they are changed.",
         "Themes: the key T, TOCSIN_THEME=dark|light|contrast|16|none, or NO_COLOR.",
     ];

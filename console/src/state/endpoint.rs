@@ -36,6 +36,8 @@ pub(crate) struct EndpointPage {
     pub(crate) processes: Loaded<Vec<ProcessRow>>,
     /// What is missing, the newest first.
     pub(crate) gaps: Loaded<Vec<EventRow>>,
+    /// What happened to files that matter, the newest first.
+    pub(crate) files: Loaded<Vec<EventRow>>,
     tree: Vec<Branch>,
     filter: String,
     cursor: Cursor,

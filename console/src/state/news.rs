@@ -53,7 +53,8 @@ impl State {
                 self.endpoint.endpoint.give_up();
                 self.endpoint.processes.give_up();
                 self.endpoint.gaps.give_up();
-                &[Slot::Endpoint, Slot::Processes, Slot::Gaps]
+                self.endpoint.files.give_up();
+                &[Slot::Endpoint, Slot::Processes, Slot::Gaps, Slot::Files]
             }
             Place::Identities => {
                 self.identities.all.give_up();
@@ -158,6 +159,7 @@ impl State {
                 Query::Endpoint(id.clone()),
                 Query::Processes(id.clone()),
                 Query::Gaps(id.clone()),
+                Query::Files(id.clone()),
             ],
             Place::Identities => vec![Query::Identities],
             Place::Identity(id) => vec![Query::Identity(id.clone())],
@@ -183,6 +185,7 @@ impl State {
             Slot::Endpoint => self.endpoint.endpoint.ask(),
             Slot::Processes => self.endpoint.processes.ask(),
             Slot::Gaps => self.endpoint.gaps.ask(),
+            Slot::Files => self.endpoint.files.ask(),
             Slot::Identities => self.identities.all.ask(),
             Slot::Identity => self.identity.identity.ask(),
             Slot::Events => self.events.older.ask(),
@@ -273,6 +276,9 @@ impl State {
             (Query::Gaps(id), Reply::Gaps(rows)) if *id == self.endpoint.id => {
                 self.endpoint.gaps.set(Ok(rows), now_ms);
             }
+            (Query::Files(id), Reply::Files(rows)) if *id == self.endpoint.id => {
+                self.endpoint.files.set(Ok(rows), now_ms);
+            }
             (_, Reply::Attempts(attempts)) => self.attempts.set(Ok(attempts), now_ms),
             (_, Reply::Identities(rows)) => self.identities.set(Ok(rows), now_ms),
             (Query::Identity(id), Reply::Identity(identity)) if *id == self.identity.id => {
@@ -311,6 +317,9 @@ impl State {
             }
             Query::Gaps(id) if *id == self.endpoint.id => {
                 self.endpoint.gaps.set(Err(problem), now_ms);
+            }
+            Query::Files(id) if *id == self.endpoint.id => {
+                self.endpoint.files.set(Err(problem), now_ms);
             }
             Query::Attempts(_) => self.attempts.set(Err(problem), now_ms),
             Query::Identities => self.identities.set(Err(problem), now_ms),

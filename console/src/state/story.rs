@@ -178,6 +178,7 @@ fn of_event(event: &EventRow, is_evidence: bool) -> Entry {
         "login" | "session" => (Lane::Session, 's', 2),
         "gap" => (Lane::Endpoint, 'g', 3),
         "network" => (Lane::Endpoint, 'n', 2),
+        "file" => (Lane::Endpoint, 'f', 3),
         _ => (Lane::Endpoint, 'p', 1),
     };
     let (sign, weight, style) = match is_evidence {

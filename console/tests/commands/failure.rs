@@ -25,7 +25,7 @@ async fn arguments_that_make_no_sense_end_with_64_and_say_what_does() {
         (&["incidents", "note", "aa"], "TEXT"),
         (
             &["events", "search", "--kind", "nothing"],
-            "process, login, session, network, gap, health",
+            "process, login, session, network, file, gap, health",
         ),
         (&["events", "search", "--since", "yesterday"], "24h"),
         (

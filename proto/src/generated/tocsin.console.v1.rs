@@ -266,12 +266,13 @@ pub struct EventRow {
     /// ENDPOINT.RUN.SEQUENCE.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// "process", "login", "session", "network", "gap", "health" (a later kind: file).
+    /// "process", "login", "session", "network", "file", "gap", "health".
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     /// Within the kind: "start", "exit", "exec", "observed"; "lost"; "report"; "succeeded", "failed", "ended"; "opened",
     /// "locked", "unlocked", "idle", "busy", "foreground", "background", "closed", "booted", "shut_down", "suspended",
-    /// "resumed"; "repeated", "listening", "listen_observed", "listen_closed".
+    /// "resumed"; "repeated", "listening", "listen_observed", "listen_closed"; "created", "modified",
+    /// "removed", "renamed", "permissions_changed".
     #[prost(string, tag = "3")]
     pub activity: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -304,6 +305,9 @@ pub struct EventRow {
     #[prost(message, optional, tag = "14")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: ::core::option::Option<NetworkEvent>,
+    #[prost(message, optional, tag = "15")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: ::core::option::Option<FileEvent>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -568,6 +572,70 @@ pub struct NetworkName {
     /// "dns_answer", "resolver_cache", "hosts_file".
     #[prost(string, tag = "2")]
     pub source: ::prost::alloc::string::String,
+}
+/// OCSF File System Activity: the file, what happened to it, and the process where that is known.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileEvent {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// The last part of the path.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// "authorized_keys", "sudo", "pam", "account", "cron", "systemd_unit", "ssh_server", "credential_store", "configured".
+    #[prost(string, tag = "3")]
+    pub category: ::prost::alloc::string::String,
+    /// Of one that was renamed.
+    #[prost(string, tag = "4")]
+    pub previous_path: ::prost::alloc::string::String,
+    /// Another file was renamed over it.
+    #[prost(bool, tag = "5")]
+    pub is_replaced: bool,
+    #[prost(int64, tag = "6")]
+    #[serde(rename = "first_time", serialize_with = "crate::json::time_ms")]
+    pub first_time_ms: i64,
+    #[prost(uint32, tag = "7")]
+    pub count: u32,
+    /// Absent where it was not there, and for an opening.
+    #[prost(message, optional, tag = "8")]
+    pub before: ::core::option::Option<FileStateRef>,
+    /// Absent where it is not there, and for an opening.
+    #[prost(message, optional, tag = "9")]
+    pub after: ::core::option::Option<FileStateRef>,
+    /// Who opened it or wrote what is in it now; absent where that is not known.
+    #[prost(message, optional, tag = "10")]
+    pub actor: ::core::option::Option<FileActorRef>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileStateRef {
+    /// Hexadecimal; empty where it is not known.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// As ls -l has it: "-rw-r--r--".
+    #[prost(string, tag = "3")]
+    pub mode: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub uid: u32,
+    #[prost(uint32, tag = "5")]
+    pub gid: u32,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileActorRef {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// BOOT.PID.START; empty where the process was gone.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub executable: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub uid: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

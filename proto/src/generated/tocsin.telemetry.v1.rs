@@ -76,114 +76,6 @@ impl SensorState {
         }
     }
 }
-/// One gap. Its times are \[from_time_ms, until_time_ms\], Unix milliseconds by the endpoint's clock.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Gap {
-    #[prost(enumeration = "GapPlace", tag = "1")]
-    pub place: i32,
-    #[prost(enumeration = "GapReason", tag = "2")]
-    pub reason: i32,
-    /// Which sensor or stage, as it calls itself in health: "process/proc_connector", "spool".
-    #[prost(string, tag = "3")]
-    pub component: ::prost::alloc::string::String,
-    /// How many events; absent where it cannot be counted.
-    #[prost(uint64, optional, tag = "4")]
-    pub lost: ::core::option::Option<u64>,
-    #[prost(int64, tag = "5")]
-    pub from_time_ms: i64,
-    #[prost(int64, tag = "6")]
-    pub until_time_ms: i64,
-    /// For spooled events that were dropped: their run (16 bytes, empty = this run) and sequences.
-    #[prost(bytes = "vec", tag = "7")]
-    pub run_id: ::prost::alloc::vec::Vec<u8>,
-    #[prost(uint64, tag = "8")]
-    pub first_sequence: u64,
-    #[prost(uint64, tag = "9")]
-    pub last_sequence: u64,
-}
-/// Where events were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum GapPlace {
-    Unspecified = 0,
-    /// Between the kernel and the sensor.
-    Sensor = 1,
-    /// Between the sensor and the spool.
-    Queue = 2,
-    /// The spool reached its limit and dropped the oldest.
-    Spool = 3,
-    /// The server refused what does not validate.
-    Ingest = 4,
-}
-impl GapPlace {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "GAP_PLACE_UNSPECIFIED",
-            Self::Sensor => "GAP_PLACE_SENSOR",
-            Self::Queue => "GAP_PLACE_QUEUE",
-            Self::Spool => "GAP_PLACE_SPOOL",
-            Self::Ingest => "GAP_PLACE_INGEST",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "GAP_PLACE_UNSPECIFIED" => Some(Self::Unspecified),
-            "GAP_PLACE_SENSOR" => Some(Self::Sensor),
-            "GAP_PLACE_QUEUE" => Some(Self::Queue),
-            "GAP_PLACE_SPOOL" => Some(Self::Spool),
-            "GAP_PLACE_INGEST" => Some(Self::Ingest),
-            _ => None,
-        }
-    }
-}
-/// Why they were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum GapReason {
-    Unspecified = 0,
-    Overflow = 1,
-    SensorStopped = 2,
-    Damaged = 3,
-    Invalid = 4,
-    Quota = 5,
-    /// The agent was not running.
-    AgentStopped = 6,
-}
-impl GapReason {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "GAP_REASON_UNSPECIFIED",
-            Self::Overflow => "GAP_REASON_OVERFLOW",
-            Self::SensorStopped => "GAP_REASON_SENSOR_STOPPED",
-            Self::Damaged => "GAP_REASON_DAMAGED",
-            Self::Invalid => "GAP_REASON_INVALID",
-            Self::Quota => "GAP_REASON_QUOTA",
-            Self::AgentStopped => "GAP_REASON_AGENT_STOPPED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "GAP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
-            "GAP_REASON_OVERFLOW" => Some(Self::Overflow),
-            "GAP_REASON_SENSOR_STOPPED" => Some(Self::SensorStopped),
-            "GAP_REASON_DAMAGED" => Some(Self::Damaged),
-            "GAP_REASON_INVALID" => Some(Self::Invalid),
-            "GAP_REASON_QUOTA" => Some(Self::Quota),
-            "GAP_REASON_AGENT_STOPPED" => Some(Self::AgentStopped),
-            _ => None,
-        }
-    }
-}
 /// A process at the time of the event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Process {
@@ -323,6 +215,284 @@ impl ArgvState {
             "ARGV_STATE_UNREAD" => Some(Self::Unread),
             "ARGV_STATE_TRUNCATED" => Some(Self::Truncated),
             "ARGV_STATE_INHERITED" => Some(Self::Inherited),
+            _ => None,
+        }
+    }
+}
+/// A file at one time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileState {
+    /// Of its content, or of where a link leads; 32 bytes, or none where it was too large or is no file.
+    #[prost(bytes = "vec", tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// Type and permission bits, as st_mode has them.
+    #[prost(uint32, tag = "3")]
+    pub mode: u32,
+    #[prost(uint32, tag = "4")]
+    pub uid: u32,
+    #[prost(uint32, tag = "5")]
+    pub gid: u32,
+}
+/// A process that did something to a file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FileActor {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// As in Process: tells a reused pid apart; 0 where it was gone.
+    #[prost(uint64, tag = "2")]
+    pub start_ticks: u64,
+    /// Path of its image, empty where it was gone.
+    #[prost(string, tag = "3")]
+    pub executable: ::prost::alloc::string::String,
+    /// Its effective user.
+    #[prost(message, optional, tag = "4")]
+    pub user: ::core::option::Option<User>,
+}
+/// What happened to a file. Times are Unix milliseconds by the endpoint's clock.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct File {
+    #[prost(enumeration = "FileActivity", tag = "1")]
+    pub activity: i32,
+    #[prost(enumeration = "FileCategory", tag = "2")]
+    pub category: i32,
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    /// Of one that was renamed: where it was before.
+    #[prost(string, tag = "4")]
+    pub previous_path: ::prost::alloc::string::String,
+    /// Another file stands in its place: written beside it and renamed over it.
+    #[prost(bool, tag = "5")]
+    pub is_replaced: bool,
+    /// When it was noticed first; the event's time is the last.
+    #[prost(int64, tag = "6")]
+    pub first_time_ms: i64,
+    /// Notices that this stands for, at least 1.
+    #[prost(uint32, tag = "7")]
+    pub count: u32,
+    /// Before it; absent where it was not there, and for an opening.
+    #[prost(message, optional, tag = "8")]
+    pub before: ::core::option::Option<FileState>,
+    /// After it; absent where it is not there, and for an opening.
+    #[prost(message, optional, tag = "9")]
+    pub after: ::core::option::Option<FileState>,
+    /// Who opened it or wrote what is in it now. Absent where nothing tells.
+    #[prost(message, optional, tag = "10")]
+    pub actor: ::core::option::Option<FileActor>,
+}
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileActivity {
+    Unspecified = 0,
+    /// OCSF Create (1).
+    Created = 1,
+    /// Its content is another. OCSF Update (3).
+    Modified = 2,
+    /// OCSF Delete (4).
+    Removed = 3,
+    /// It has another name now. OCSF Rename (5).
+    Renamed = 4,
+    /// Only its owner, group or mode is another. OCSF Set Security (7).
+    PermissionsChanged = 5,
+    /// A process opened it. OCSF Open (14).
+    Opened = 6,
+}
+impl FileActivity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_ACTIVITY_UNSPECIFIED",
+            Self::Created => "FILE_ACTIVITY_CREATED",
+            Self::Modified => "FILE_ACTIVITY_MODIFIED",
+            Self::Removed => "FILE_ACTIVITY_REMOVED",
+            Self::Renamed => "FILE_ACTIVITY_RENAMED",
+            Self::PermissionsChanged => "FILE_ACTIVITY_PERMISSIONS_CHANGED",
+            Self::Opened => "FILE_ACTIVITY_OPENED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_ACTIVITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_ACTIVITY_CREATED" => Some(Self::Created),
+            "FILE_ACTIVITY_MODIFIED" => Some(Self::Modified),
+            "FILE_ACTIVITY_REMOVED" => Some(Self::Removed),
+            "FILE_ACTIVITY_RENAMED" => Some(Self::Renamed),
+            "FILE_ACTIVITY_PERMISSIONS_CHANGED" => Some(Self::PermissionsChanged),
+            "FILE_ACTIVITY_OPENED" => Some(Self::Opened),
+            _ => None,
+        }
+    }
+}
+/// What the file decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileCategory {
+    Unspecified = 0,
+    /// Who may come in by ssh without a password.
+    AuthorizedKeys = 1,
+    /// Who may act as another.
+    Sudo = 2,
+    /// How accounts are authenticated.
+    Pam = 3,
+    /// Which accounts and groups there are.
+    Account = 4,
+    /// What runs at times.
+    Cron = 5,
+    /// What runs as a service.
+    SystemdUnit = 6,
+    /// How the ssh server lets people in.
+    SshServer = 7,
+    /// Passwords and sessions that a browser or keyring keeps.
+    CredentialStore = 8,
+    /// The agent's configuration names it.
+    Configured = 9,
+}
+impl FileCategory {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_CATEGORY_UNSPECIFIED",
+            Self::AuthorizedKeys => "FILE_CATEGORY_AUTHORIZED_KEYS",
+            Self::Sudo => "FILE_CATEGORY_SUDO",
+            Self::Pam => "FILE_CATEGORY_PAM",
+            Self::Account => "FILE_CATEGORY_ACCOUNT",
+            Self::Cron => "FILE_CATEGORY_CRON",
+            Self::SystemdUnit => "FILE_CATEGORY_SYSTEMD_UNIT",
+            Self::SshServer => "FILE_CATEGORY_SSH_SERVER",
+            Self::CredentialStore => "FILE_CATEGORY_CREDENTIAL_STORE",
+            Self::Configured => "FILE_CATEGORY_CONFIGURED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_CATEGORY_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_CATEGORY_AUTHORIZED_KEYS" => Some(Self::AuthorizedKeys),
+            "FILE_CATEGORY_SUDO" => Some(Self::Sudo),
+            "FILE_CATEGORY_PAM" => Some(Self::Pam),
+            "FILE_CATEGORY_ACCOUNT" => Some(Self::Account),
+            "FILE_CATEGORY_CRON" => Some(Self::Cron),
+            "FILE_CATEGORY_SYSTEMD_UNIT" => Some(Self::SystemdUnit),
+            "FILE_CATEGORY_SSH_SERVER" => Some(Self::SshServer),
+            "FILE_CATEGORY_CREDENTIAL_STORE" => Some(Self::CredentialStore),
+            "FILE_CATEGORY_CONFIGURED" => Some(Self::Configured),
+            _ => None,
+        }
+    }
+}
+/// One gap. Its times are \[from_time_ms, until_time_ms\], Unix milliseconds by the endpoint's clock.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Gap {
+    #[prost(enumeration = "GapPlace", tag = "1")]
+    pub place: i32,
+    #[prost(enumeration = "GapReason", tag = "2")]
+    pub reason: i32,
+    /// Which sensor or stage, as it calls itself in health: "process/proc_connector", "spool".
+    #[prost(string, tag = "3")]
+    pub component: ::prost::alloc::string::String,
+    /// How many events; absent where it cannot be counted.
+    #[prost(uint64, optional, tag = "4")]
+    pub lost: ::core::option::Option<u64>,
+    #[prost(int64, tag = "5")]
+    pub from_time_ms: i64,
+    #[prost(int64, tag = "6")]
+    pub until_time_ms: i64,
+    /// For spooled events that were dropped: their run (16 bytes, empty = this run) and sequences.
+    #[prost(bytes = "vec", tag = "7")]
+    pub run_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "8")]
+    pub first_sequence: u64,
+    #[prost(uint64, tag = "9")]
+    pub last_sequence: u64,
+}
+/// Where events were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum GapPlace {
+    Unspecified = 0,
+    /// Between the kernel and the sensor.
+    Sensor = 1,
+    /// Between the sensor and the spool.
+    Queue = 2,
+    /// The spool reached its limit and dropped the oldest.
+    Spool = 3,
+    /// The server refused what does not validate.
+    Ingest = 4,
+}
+impl GapPlace {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "GAP_PLACE_UNSPECIFIED",
+            Self::Sensor => "GAP_PLACE_SENSOR",
+            Self::Queue => "GAP_PLACE_QUEUE",
+            Self::Spool => "GAP_PLACE_SPOOL",
+            Self::Ingest => "GAP_PLACE_INGEST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "GAP_PLACE_UNSPECIFIED" => Some(Self::Unspecified),
+            "GAP_PLACE_SENSOR" => Some(Self::Sensor),
+            "GAP_PLACE_QUEUE" => Some(Self::Queue),
+            "GAP_PLACE_SPOOL" => Some(Self::Spool),
+            "GAP_PLACE_INGEST" => Some(Self::Ingest),
+            _ => None,
+        }
+    }
+}
+/// Why they were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum GapReason {
+    Unspecified = 0,
+    Overflow = 1,
+    SensorStopped = 2,
+    Damaged = 3,
+    Invalid = 4,
+    Quota = 5,
+    /// The agent was not running.
+    AgentStopped = 6,
+}
+impl GapReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "GAP_REASON_UNSPECIFIED",
+            Self::Overflow => "GAP_REASON_OVERFLOW",
+            Self::SensorStopped => "GAP_REASON_SENSOR_STOPPED",
+            Self::Damaged => "GAP_REASON_DAMAGED",
+            Self::Invalid => "GAP_REASON_INVALID",
+            Self::Quota => "GAP_REASON_QUOTA",
+            Self::AgentStopped => "GAP_REASON_AGENT_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "GAP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "GAP_REASON_OVERFLOW" => Some(Self::Overflow),
+            "GAP_REASON_SENSOR_STOPPED" => Some(Self::SensorStopped),
+            "GAP_REASON_DAMAGED" => Some(Self::Damaged),
+            "GAP_REASON_INVALID" => Some(Self::Invalid),
+            "GAP_REASON_QUOTA" => Some(Self::Quota),
+            "GAP_REASON_AGENT_STOPPED" => Some(Self::AgentStopped),
             _ => None,
         }
     }
@@ -896,7 +1066,7 @@ pub struct Event {
     /// Endpoint's wall clock when it happened, Unix milliseconds. The server keeps the clock's skew apart.
     #[prost(int64, tag = "2")]
     pub event_time_ms: i64,
-    #[prost(oneof = "event::Body", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "event::Body", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -915,5 +1085,7 @@ pub mod event {
         Session(super::Session),
         #[prost(message, tag = "8")]
         Network(super::Network),
+        #[prost(message, tag = "9")]
+        File(super::File),
     }
 }

@@ -21,7 +21,7 @@ use tocsin_proto::token::EnrollmentToken;
 
 mod telemetry_sample;
 
-use telemetry_sample::{event_batch, health, login, network, session};
+use telemetry_sample::{event_batch, file, health, login, network, session};
 
 const TIME_MS: i64 = 1_795_500_000_123;
 
@@ -87,6 +87,11 @@ fn capability_1_logins_sessions_and_flows_decode() {
     check("login.bin", &login());
     check("session.bin", &session());
     check("network.bin", &network());
+}
+
+#[test]
+fn capability_2_files_decode() {
+    check("file.bin", &file());
 }
 
 #[test]

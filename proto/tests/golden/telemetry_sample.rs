@@ -182,3 +182,33 @@ fn user(uid: &str, name: &str) -> Option<telemetry::User> {
         name: name.into(),
     })
 }
+
+pub(crate) fn file() -> telemetry::File {
+    let state = |first: u8, mode| telemetry::FileState {
+        sha256: (first..first + 32).collect(),
+        size: 96,
+        mode,
+        uid: 1000,
+        gid: 1001,
+    };
+    telemetry::File {
+        activity: telemetry::FileActivity::Renamed.into(),
+        category: telemetry::FileCategory::AuthorizedKeys.into(),
+        path: "/home/dana/.ssh/authorized_keys".into(),
+        previous_path: "/home/dana/.ssh/authorized_keys2".into(),
+        is_replaced: true,
+        first_time_ms: TIME_MS - 40,
+        count: 3,
+        before: Some(state(1, 0o100_600)),
+        after: Some(state(2, 0o100_666)),
+        actor: Some(telemetry::FileActor {
+            pid: 4242,
+            start_ticks: 987_654_321,
+            executable: "/usr/bin/tee".into(),
+            user: Some(telemetry::User {
+                uid: "1000".into(),
+                name: "dana".into(),
+            }),
+        }),
+    }
+}

@@ -102,6 +102,8 @@ pub(super) struct RawEvent {
     pub(super) session: Option<Bytes>,
     #[prost(bytes = "bytes", optional, tag = "8")]
     pub(super) network: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pub(super) file: Option<Bytes>,
 }
 
 /// The matching events of these batches, in no order. A batch that cannot be read is passed over and logged: one

@@ -20,7 +20,7 @@ pub(crate) struct Filter {
     pub(crate) until_time_ms: i64,
     /// [`EventKind::bit`] of the kinds; 0 = any.
     pub(crate) kinds: u32,
-    /// Name or uid of the account of a process, login, session or flow, whole, without regard to ASCII case.
+    /// Name or uid of the account of a process, login, session, flow or who opened a file, whole, without regard to ASCII case.
     pub(crate) user: Option<String>,
     /// In argv (also across arguments, which a blank parts), paths, hashes, names or addresses.
     pub(crate) text: Option<Text>,
@@ -96,6 +96,7 @@ fn kind(event: &RawEvent) -> Option<EventKind> {
         (&event.login, EventKind::Login),
         (&event.session, EventKind::Session),
         (&event.network, EventKind::Network),
+        (&event.file, EventKind::File),
     ];
     let mut others = others.into_iter();
     others.find_map(|(bytes, kind)| bytes.as_ref().map(|_| kind))
@@ -253,6 +254,46 @@ mod tests {
         assert!(finds("OKTA", Some("1000")));
         assert!(!finds("203.0.113.8", None));
         assert!(!finds("okta", Some("eve")));
+    }
+
+    #[test]
+    fn a_file_is_found_by_path_hash_and_who_opened_it() {
+        use tocsin_proto::telemetry::v1::{File, FileActor, FileState};
+        let file = File {
+            path: "/home/dana/.ssh/authorized_keys".into(),
+            previous_path: "/home/dana/.ssh/rc".into(),
+            after: Some(FileState {
+                sha256: (0..32).map(|n| 0xa0 + n).collect(),
+                ..FileState::default()
+            }),
+            actor: Some(FileActor {
+                executable: "/usr/bin/python3".into(),
+                user: Some(User {
+                    uid: "1000".into(),
+                    name: "dana".into(),
+                }),
+                ..FileActor::default()
+            }),
+            ..File::default()
+        };
+        let event = RawEvent {
+            event_time_ms: 100,
+            file: Some(file.encode_to_vec().into()),
+            ..RawEvent::default()
+        };
+        let finds = |text: &str, user: Option<&str>| {
+            let filter = Filter {
+                kinds: EventKind::File.bit(),
+                user: user.map(Into::into),
+                text: Text::new(text),
+                ..Filter::all()
+            };
+            filter.may_match(&file.encode_to_vec()) && filter.matches(&event)
+        };
+        assert!(finds("AUTHORIZED_keys", None) && finds("/.ssh/rc", None));
+        assert!(finds("a0a1a2", None), "a hash is stored as bytes");
+        assert!(finds("python3", Some("Dana")) && finds("ssh", Some("1000")));
+        assert!(!finds("sudoers", None) && !finds("python3", Some("eve")));
     }
 
     fn finds(text: &str) -> bool {

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use prost::Message;
-use tocsin_proto::telemetry::v1::{Gap, Health, Login, Network, Peer, Session, User};
+use tocsin_proto::telemetry::v1::{File, Gap, Health, Login, Network, Peer, Session, User};
 
 use super::decode::RawEvent;
 
@@ -74,6 +75,17 @@ impl Words {
         self.texts
             .extend(flow.names.into_iter().map(|name| name.name));
     }
+
+    fn file(&mut self, file: File) {
+        if let Some(actor) = file.actor {
+            self.user(actor.user);
+            self.texts.push(actor.executable);
+        }
+        let states = [file.before, file.after].into_iter().flatten();
+        self.texts
+            .extend(states.map(|state| HEXLOWER.encode(&state.sha256)));
+        self.texts.extend([file.path, file.previous_path]);
+    }
 }
 
 /// The words of `event`.
@@ -91,6 +103,8 @@ pub(super) fn words(event: &RawEvent) -> Words {
         words.session(session);
     } else if let Some(Ok(flow)) = event.network.as_ref().map(|b| Network::decode(b.as_ref())) {
         words.network(flow);
+    } else if let Some(Ok(file)) = event.file.as_ref().map(|b| File::decode(b.as_ref())) {
+        words.file(file);
     }
     words
 }

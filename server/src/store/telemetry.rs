@@ -294,6 +294,7 @@ fn kind_bit(event: &Event) -> Option<u32> {
         Body::Login(_) => EventKind::Login,
         Body::Session(_) => EventKind::Session,
         Body::Network(_) => EventKind::Network,
+        Body::File(_) => EventKind::File,
     };
     Some(kind.bit())
 }

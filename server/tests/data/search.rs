@@ -188,7 +188,7 @@ async fn what_makes_no_sense_is_told_with_what_would() {
     assert!(
         refused
             .message()
-            .contains("process, login, session, network, gap, health"),
+            .contains("process, login, session, network, file, gap, health"),
         "{refused}"
     );
     let request = console::SearchEventsRequest {

@@ -23,6 +23,8 @@ pub(crate) enum FileCategory {
     SshServer,
     /// Passwords and sessions that a browser or keyring keeps.
     CredentialStore,
+    /// The configuration names it.
+    Configured,
 }
 
 /// What happened.
@@ -36,10 +38,21 @@ pub(crate) enum FileActivity {
     Replaced,
     /// It is gone.
     Removed,
+    /// The same file has another name now.
+    Renamed,
     /// Only its owner, group or mode is another.
     Permissions,
     /// A process opened it.
     Opened,
+}
+
+/// Which file it is, whatever it is called; a number that is used again is born at another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId {
+    /// Device and inode.
+    pub(crate) inode: (u64, u64),
+    /// Nanoseconds since 1970; `None` where the file system does not keep it.
+    pub(crate) born_ns: Option<i128>,
 }
 
 /// A file at one time.
@@ -55,15 +68,15 @@ pub(crate) struct FileState {
     pub(crate) uid: u32,
     /// Group.
     pub(crate) gid: u32,
-    /// Which inode, with its device.
-    pub(crate) inode: (u64, u64),
+    /// Which file.
+    pub(crate) id: FileId,
     /// Seconds and nanoseconds of the last write; tells a change where there is no hash.
     pub(crate) modified: (i64, i64),
 }
 
-/// A process that opened a file.
+/// A process that opened a file or wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Opener {
+pub(crate) struct Actor {
     /// Process.
     pub(crate) pid: u32,
     /// Clock ticks from boot to its start; 0 where it was gone.
@@ -83,6 +96,8 @@ pub(crate) struct FileObservation {
     pub(crate) category: FileCategory,
     /// Where it is.
     pub(crate) path: PathBuf,
+    /// Where it was before it was renamed.
+    pub(crate) previous: Option<PathBuf>,
     /// When it was noticed first and last, Unix milliseconds.
     pub(crate) first_ms: i64,
     pub(crate) time_ms: i64,
@@ -92,6 +107,6 @@ pub(crate) struct FileObservation {
     pub(crate) before: Option<FileState>,
     /// After it; `None` where it is not there.
     pub(crate) after: Option<FileState>,
-    /// Who opened it; `None` for a change, whose maker is not known.
-    pub(crate) opener: Option<Opener>,
+    /// Who opened it, or wrote what is in it now; `None` where that is not known.
+    pub(crate) actor: Option<Actor>,
 }

@@ -1,6 +1,7 @@
-//! Where the files that matter are: a list of folders, made of the machine's accounts.
+//! Where the files that matter are: a list of folders, made of the machine's accounts and of the configuration. Pure.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::change::FileCategory::{self, *};
@@ -13,22 +14,26 @@ pub(super) const HOMES_MAX: usize = 256;
 pub(super) struct Place {
     /// The folder.
     pub(super) folder: PathBuf,
-    /// Which files; empty for all of them.
-    pub(super) names: &'static [(&'static str, FileCategory)],
-    /// What those decide that are not named.
-    pub(super) category: FileCategory,
+    /// Which files matter by their names.
+    names: &'static [(&'static str, FileCategory)],
+    /// Which files the configuration names.
+    configured: Vec<String>,
+    /// What all others decide; `None` where they do not matter.
+    others: Option<FileCategory>,
 }
 
 impl Place {
     /// What a file of this folder decides; `None` where it does not matter.
     pub(super) fn category_of(&self, name: &str) -> Option<FileCategory> {
-        if !self.names.is_empty() {
-            let named = self.names.iter().find(|(known, _)| *known == name);
-            return named.map(|(_, category)| *category);
+        if let Some((_, category)) = self.names.iter().find(|(known, _)| *known == name) {
+            return Some(*category);
+        }
+        if self.configured.iter().any(|known| known == name) {
+            return Some(Configured);
         }
         // Editors' own files beside the one that is edited.
         let is_passing = name.ends_with('~') || name.ends_with(".swp") || name.ends_with(".swx");
-        (!is_passing).then_some(self.category)
+        self.others.filter(|_| !is_passing)
     }
 }
 
@@ -65,24 +70,60 @@ const FOLDERS: &[(&str, FileCategory)] = &[
     ("etc/ssh/sshd_config.d", SshServer),
 ];
 
-/// All places of a machine with these homes, whether they exist or not.
-pub(super) fn places(root: &Path, homes: &[PathBuf]) -> Vec<Place> {
-    let named = |folder: PathBuf, names, category| Place {
+/// All places of a machine with these homes, whether they exist or not, each folder once.
+pub(super) fn places(root: &Path, homes: &[PathBuf], configured: &[Configuration]) -> Vec<Place> {
+    let place = |folder: PathBuf, names, others| Place {
         folder,
         names,
-        category,
+        configured: Vec::new(),
+        others,
     };
     let mut places = vec![
-        named(root.join("etc"), ETC, Account),
-        named(root.join("etc/ssh"), SSH, SshServer),
+        place(root.join("etc"), ETC, None),
+        place(root.join("etc/ssh"), SSH, None),
     ];
     let folders = FOLDERS.iter();
-    places.extend(folders.map(|(folder, category)| named(root.join(folder), &[], *category)));
+    places.extend(folders.map(|(folder, category)| place(root.join(folder), &[], Some(*category))));
     for home in homes {
-        places.push(named(home.join(".ssh"), KEYS, AuthorizedKeys));
-        places.push(named(home.join(".config/systemd/user"), &[], SystemdUnit));
+        places.push(place(home.join(".ssh"), KEYS, None));
+        let units = home.join(".config/systemd/user");
+        places.push(place(units, &[], Some(SystemdUnit)));
+    }
+    for one in configured {
+        let (folder, name) = one.folder_and_name();
+        let known = places.iter().position(|place| place.folder == folder);
+        let at = known.unwrap_or_else(|| {
+            places.push(place(folder.to_owned(), &[], None));
+            places.len() - 1
+        });
+        let Some(place) = places.get_mut(at) else {
+            continue;
+        };
+        match name {
+            Some(name) => place.configured.push(name.to_owned()),
+            None => place.others = place.others.or(Some(Configured)),
+        }
     }
     places
+}
+
+/// A path of the configuration, and whether there is a folder now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Configuration {
+    /// The path.
+    pub(super) path: PathBuf,
+    /// All files of the folder matter then, else the one of this name.
+    pub(super) is_folder: bool,
+}
+
+impl Configuration {
+    fn folder_and_name(&self) -> (&Path, Option<&str>) {
+        let name = self.path.file_name().and_then(OsStr::to_str);
+        match self.path.parent() {
+            Some(parent) if !self.is_folder => (parent, name),
+            _ => (&self.path, None),
+        }
+    }
 }
 
 /// Homes named in the text of `passwd`, then further ones; and how many are left out.
@@ -104,7 +145,7 @@ mod tests {
 
     #[test]
     fn only_files_that_matter_have_a_category() {
-        let places = places(Path::new("/"), &["/home/dana".into()]);
+        let places = places(Path::new("/"), &["/home/dana".into()], &[]);
         let category = |folder: &str, name: &str| {
             let place = places.iter().find(|one| one.folder == Path::new(folder));
             place.unwrap().category_of(name)
@@ -124,6 +165,32 @@ mod tests {
             category("/home/dana/.config/systemd/user", "a.service"),
             Some(SystemdUnit)
         );
+    }
+
+    #[test]
+    fn configured_paths_add_to_what_is_watched() {
+        let configured = [
+            ("/etc/hosts", false),
+            ("/srv/keys", true),
+            ("/etc/ssh", true),
+        ];
+        let configured = configured.map(|(path, is_folder)| Configuration {
+            path: path.into(),
+            is_folder,
+        });
+        let places = places(Path::new("/"), &[], &configured);
+        let category = |folder: &str, name: &str| {
+            let mut of = places.iter().filter(|one| one.folder == Path::new(folder));
+            let place = of.next().unwrap();
+            assert!(of.next().is_none(), "{folder} is there once");
+            place.category_of(name)
+        };
+        assert_eq!(category("/etc", "hosts"), Some(Configured));
+        assert_eq!(category("/etc", "passwd"), Some(Account));
+        assert_eq!(category("/etc", "hostname"), None);
+        assert_eq!(category("/srv/keys", "a.pem"), Some(Configured));
+        assert_eq!(category("/etc/ssh", "sshd_config"), Some(SshServer));
+        assert_eq!(category("/etc/ssh", "moduli"), Some(Configured));
     }
 
     #[test]

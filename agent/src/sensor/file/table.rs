@@ -1,7 +1,8 @@
 //! Notices of one file within a short time become one observation, by comparing what it was with what it is.
 //!
 //! A notice only says that something was done; a rename, a write and a change of mode look alike once they are over.
-//! So the table keeps the last known state of each file, waits until the notices pause, and tells the difference.
+//! So the table keeps the last known state of each file, waits until the notices pause, and tells the difference. One
+//! file that is gone and the same file that came under another name at once are one renaming.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub(crate) const WINDOW_MS: i64 = 500;
 const WINDOW_WHOLE_MS: i64 = 5_000;
 /// Files that are known; a machine has a few hundred. Those beyond it are not watched, which health says.
 pub(super) const FILES_MAX: usize = 8192;
+/// Files of one folder that are known: whoever may write one folder cannot take the room of all others.
+pub(super) const FOLDER_FILES_MAX: usize = 512;
 
 #[derive(Debug, Clone, Copy)]
 struct Pending {
@@ -58,7 +61,7 @@ impl Files {
     }
 
     fn entry(&mut self, path: &Path, category: FileCategory) -> Option<&mut Known> {
-        if !self.known.contains_key(path) && self.known.len() >= FILES_MAX {
+        if !self.known.contains_key(path) && !self.has_room_beside(path) {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
@@ -70,13 +73,22 @@ impl Files {
         }))
     }
 
+    fn has_room_beside(&self, path: &Path) -> bool {
+        let Some(folder) = path.parent() else {
+            return false;
+        };
+        self.known.len() < FILES_MAX && self.inside(folder).count() < FOLDER_FILES_MAX
+    }
+
+    fn inside<'a>(&'a self, folder: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a Known)> {
+        let from = self.known.range(folder.to_owned()..);
+        from.take_while(move |(path, _)| path.starts_with(folder))
+            .filter(move |(path, _)| path.parent() == Some(folder))
+    }
+
     /// Known files of a folder, which may have gone unnoticed.
     pub(super) fn of(&self, folder: &Path) -> Vec<(PathBuf, FileCategory)> {
-        let inside = self
-            .known
-            .iter()
-            .filter(|(path, _)| path.parent() == Some(folder));
-        inside
+        self.inside(folder)
             .map(|(path, known)| (path.clone(), known.category))
             .collect()
     }
@@ -113,17 +125,19 @@ impl Files {
                     activity,
                     category: known.category,
                     path: path.clone(),
+                    previous: None,
                     first_ms: pending.first_ms,
                     time_ms: pending.last_ms,
                     count: pending.count,
                     before,
                     after,
-                    opener: None,
+                    actor: None,
                 });
             }
         }
         self.known
             .retain(|_, known| known.state.is_some() || known.pending.is_some());
+        let mut told = join_renamed(told);
         told.sort_by_key(|one| one.first_ms);
         told
     }
@@ -134,6 +148,31 @@ impl Pending {
         let paused_ms = self.last_ms.saturating_add(WINDOW_MS);
         paused_ms.min(self.first_ms.saturating_add(WINDOW_WHOLE_MS))
     }
+}
+
+/// One file that went and came under another name is told once.
+fn join_renamed(told: Vec<FileObservation>) -> Vec<FileObservation> {
+    let (gone, mut others): (Vec<_>, Vec<_>) = told
+        .into_iter()
+        .partition(|one| one.activity == FileActivity::Removed);
+    for gone in gone {
+        let is_same = |one: &&mut FileObservation| {
+            let same = gone.before.zip(one.after);
+            one.activity == FileActivity::Created
+                && same.is_some_and(|(gone, come)| (gone.id, gone.sha256) == (come.id, come.sha256))
+        };
+        match others.iter_mut().find(is_same) {
+            Some(come) => {
+                come.activity = FileActivity::Renamed;
+                come.first_ms = come.first_ms.min(gone.first_ms);
+                come.count = come.count.saturating_add(gone.count);
+                come.before = gone.before;
+                come.previous = Some(gone.path);
+            }
+            None => others.push(gone),
+        }
+    }
+    others
 }
 
 fn difference(before: Option<&FileState>, after: Option<&FileState>) -> Option<FileActivity> {
@@ -148,7 +187,7 @@ fn difference(before: Option<&FileState>, after: Option<&FileState>) -> Option<F
         _ => before.modified != after.modified || before.size != after.size,
     };
     let permissions = |state: &FileState| (state.mode, state.uid, state.gid);
-    if is_other && before.inode != after.inode {
+    if is_other && before.id != after.id {
         Some(FileActivity::Replaced)
     } else if is_other {
         Some(FileActivity::Changed)
@@ -161,6 +200,7 @@ fn difference(before: Option<&FileState>, after: Option<&FileState>) -> Option<F
 
 #[cfg(test)]
 mod tests {
+    use super::super::change::FileId;
     use super::*;
 
     fn state(content: u8, inode: u64, mode: u32) -> Option<FileState> {
@@ -170,7 +210,10 @@ mod tests {
             mode,
             uid: 0,
             gid: 0,
-            inode: (1, inode),
+            id: FileId {
+                inode: (1, inode),
+                born_ns: None,
+            },
             modified: (0, 0),
         })
     }
@@ -208,6 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_under_another_name_is_told_once() {
+        let (old, new) = (Path::new("/etc/cron.d/a"), Path::new("/etc/cron.d/b"));
+        let mut files = Files::default();
+        files.found(old, FileCategory::Cron, state(1, 1, 0));
+        files.noticed(old, FileCategory::Cron, 0);
+        files.noticed(new, FileCategory::Cron, 1);
+        let told = files.tell(900, |path| Ok(state(1, 1, 0).filter(|_| path == new)));
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].activity, FileActivity::Renamed);
+        assert_eq!(told[0].path, new);
+        assert_eq!(told[0].previous.as_deref(), Some(old));
+        assert_eq!((told[0].first_ms, told[0].count), (0, 2));
+    }
+
+    #[test]
     fn a_file_that_never_rests_is_told() {
         let path = Path::new("/etc/crontab");
         let mut files = Files::default();
@@ -232,14 +290,22 @@ mod tests {
     #[test]
     fn files_are_bounded_and_those_beyond_are_counted() {
         let mut files = Files::default();
-        for index in 0..FILES_MAX + 2 {
-            files.noticed(
-                Path::new(&format!("/etc/cron.d/{index}")),
-                FileCategory::Cron,
-                0,
-            );
+        for index in 0..FOLDER_FILES_MAX + 2 {
+            let path = format!("/home/dana/.config/systemd/user/{index}");
+            files.noticed(Path::new(&path), FileCategory::SystemdUnit, 0);
         }
         assert_eq!(files.take_left_out(), 2);
+        files.noticed(Path::new("/etc/cron.d/a"), FileCategory::Cron, 0);
+        assert_eq!(
+            files.take_left_out(),
+            0,
+            "one folder leaves room for others"
+        );
+        for index in 0..FILES_MAX {
+            let path = format!("/home/{index}/.ssh/rc");
+            files.noticed(Path::new(&path), FileCategory::AuthorizedKeys, 0);
+        }
+        assert_eq!(files.take_left_out(), FOLDER_FILES_MAX as u64 + 1);
         assert!(files.tell(1000, |_| Ok(None)).is_empty());
         assert_eq!(files.due_ms(), None, "nothing is kept of what is not there");
     }

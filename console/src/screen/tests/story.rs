@@ -23,6 +23,7 @@ pub(super) struct Story {
     endpoints: Vec<Endpoint>,
     processes: Vec<ProcessRow>,
     gaps: Vec<EventRow>,
+    files: Vec<EventRow>,
     feeds: Vec<Feed>,
     identities: Vec<Identity>,
     events: Vec<EventRow>,
@@ -37,6 +38,7 @@ impl Story {
             endpoints: Vec::new(),
             processes: Vec::new(),
             gaps: Vec::new(),
+            files: Vec::new(),
             feeds: Vec::new(),
             identities: Vec::new(),
             events: Vec::new(),
@@ -72,6 +74,7 @@ impl Story {
             endpoints: endpoints(&foreign),
             processes: processes(&foreign),
             gaps: vec![gap(&foreign)],
+            files: vec![file(&foreign)],
             feeds: vec![Feed {
                 id: "okta-file".into(),
                 provider: foreign("okta"),
@@ -123,6 +126,7 @@ impl Story {
                 }
                 Query::Processes(_) => Reply::Processes(self.processes.clone()),
                 Query::Gaps(_) => Reply::Gaps(self.gaps.clone()),
+                Query::Files(_) => Reply::Files(self.files.clone()),
                 Query::Attempts(_) => Reply::Attempts(self.incident.attempts.clone()),
                 Query::Identities => Reply::Identities(self.identities.clone()),
                 Query::Identity(_) => {
@@ -419,6 +423,29 @@ fn gap(foreign: &impl Fn(&str) -> String) -> EventRow {
             from_time_ms: NIGHT_MS,
             until_time_ms: NIGHT_MS + 2_000,
             ..GapEvent::default()
+        }),
+        ..EventRow::default()
+    }
+}
+
+fn file(foreign: &impl Fn(&str) -> String) -> EventRow {
+    EventRow {
+        kind: "file".into(),
+        activity: "modified".into(),
+        event_time_ms: NIGHT_MS + 2_400_000,
+        file: Some(FileEvent {
+            path: foreign("/home/dana/.ssh/authorized_keys"),
+            name: foreign("authorized_keys"),
+            category: "authorized_keys".into(),
+            count: 2,
+            actor: Some(FileActorRef {
+                pid: 1022,
+                executable: foreign("/usr/bin/tee"),
+                user: foreign("dana"),
+                uid: "1000".into(),
+                ..FileActorRef::default()
+            }),
+            ..FileEvent::default()
         }),
         ..EventRow::default()
     }

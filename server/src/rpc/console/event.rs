@@ -19,6 +19,7 @@ use crate::rpc::status::ErrorCode;
 use crate::search::{Filter, Found, Search, Text, find, search as search_events};
 
 mod access;
+mod file;
 mod network;
 
 /// Bytes of one reply: below the limit of a message, whatever one event adds.
@@ -213,6 +214,11 @@ fn row(found: &Found) -> Option<wire::EventRow> {
             let activity = network::network_word(body.activity);
             row.network = Some(network::network(found.source.boot, body));
             (EventKind::Network, activity)
+        }
+        Body::File(body) => {
+            let activity = file::file_word(body.activity);
+            row.file = Some(file::file(found.source.boot, body));
+            (EventKind::File, activity)
         }
     };
     row.kind = kind.word().to_owned();

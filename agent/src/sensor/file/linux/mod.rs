@@ -3,37 +3,39 @@
 //! ```text
 //! passwd, /home -> places -> inotify on their folders -> notices -> table -> what is otherwise
 //!                    ^ every LOOK: folders that came, went or were replaced; files are compared
-//! fanotify on stores ----------------------------------------------> who opened them
+//! fanotify on the same folders -------------------------------------> who wrote it
+//! fanotify on stores -----------------------------------------------> who opened them
 //! ```
 //!
 //! A folder that does not exist yet is looked for every [`LOOK`]; what is in it then is told as new. The same look
 //! compares all files with what is known of them after the kernel's queue ran over, which is told as a loss.
 
+mod actor;
 mod look;
 pub(crate) mod opened;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, EventKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-
+use self::opened::Openings;
+use self::watch::Watch;
 use super::FileSink;
-use super::change::FileCategory;
-use super::place::{self, Place};
-use super::table::Files;
+use super::change::{FileActivity, FileCategory};
+use super::place::{self, Configuration, Place};
+use super::table::{FOLDER_FILES_MAX, Files};
+use super::writer::Writers;
 use crate::clock;
-use crate::sensor::Stop;
+use crate::config::FileConfig;
+use crate::sensor::{Output, Sensor, SensorError, Stop};
 
 /// How often folders are looked for.
 const LOOK: Duration = if cfg!(test) {
@@ -45,82 +47,104 @@ const LOOK: Duration = if cfg!(test) {
 /// Folders that are watched; each costs the kernel about 1 KiB. Two for each home and some of the machine.
 const WATCHES_MAX: usize = 1024;
 
-/// Files of one folder that are known.
-const FOLDER_FILES_MAX: usize = 1024;
-
-/// Notices that wait; more are a loss.
-const NOTICES_MAX: usize = 4096;
-
 const PASSWD_BYTES_MAX: u64 = 4 << 20;
 
-enum Notice {
-    Path(PathBuf),
-    Wake,
+/// Both sensors of this machine; what one learns of writers the other tells.
+pub(super) fn sensors(config: &FileConfig) -> (Changes, Openings) {
+    let machine = Machine {
+        root: "/".into(),
+        config: config.clone(),
+        writers: Arc::default(),
+    };
+    let changes = Changes {
+        machine: machine.clone(),
+    };
+    (changes, Openings::new(machine))
+}
+
+/// What both sensors know.
+#[derive(Debug, Clone)]
+struct Machine {
+    root: PathBuf,
+    config: FileConfig,
+    writers: Arc<Writers>,
+}
+
+impl Machine {
+    /// Places of today's homes; and how many homes are left out.
+    fn places(&self) -> (Vec<Place>, usize) {
+        let (homes, left_out) = self.homes();
+        let configured: Vec<_> = self
+            .config
+            .paths
+            .iter()
+            .map(|path| Configuration {
+                path: path.clone(),
+                is_folder: path.is_dir(),
+            })
+            .collect();
+        (place::places(&self.root, &homes, &configured), left_out)
+    }
+
+    /// Homes of accounts and folders of `/home`.
+    fn homes(&self) -> (Vec<PathBuf>, usize) {
+        let passwd = crate::file::read(&self.root.join("etc/passwd"), PASSWD_BYTES_MAX);
+        let passwd = passwd.unwrap_or_default();
+        let entries = fs::read_dir(self.root.join("home"));
+        // One more than will be taken shows that some are left out.
+        let others: Vec<PathBuf> = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .take(place::HOMES_MAX + 1)
+            .collect();
+        place::homes(&self.root, &String::from_utf8_lossy(&passwd), &others)
+    }
 }
 
 /// The sensor of changes.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    root: PathBuf,
-}
-
-impl Default for Changes {
-    fn default() -> Self {
-        Self { root: "/".into() }
-    }
+    machine: Machine,
 }
 
 impl Changes {
     /// Runs until it is stopped or can go on no more.
-    pub(crate) fn run(&self, sink: &dyn FileSink, stop: &Stop) -> io::Result<()> {
-        let (sender, notices) = sync_channel(NOTICES_MAX);
-        let overflowed = Arc::new(AtomicBool::new(false));
-        let watcher = watch(sender.clone(), overflowed.clone())?;
-        stop.wake_by(move || {
-            // A full queue wakes as well.
-            let _woken = sender.try_send(Notice::Wake);
-        });
+    fn keep(&self, sink: &dyn FileSink, stop: &Stop) -> io::Result<()> {
+        let wake = watch::wake_by(stop)?;
         let mut running = Running {
             sink,
-            root: &self.root,
-            watcher,
+            machine: &self.machine,
+            watch: Watch::open()?,
             places: BTreeMap::new(),
+            refused: BTreeSet::new(),
             files: Files::default(),
-            overflowed,
             missing: Missing::default(),
             detail: None,
             last_ms: clock::now_ms(),
         };
         running.look(true);
-        running.serve(&notices, stop)
+        let mut looked_ms = clock::now_ms();
+        while !stop.is_stopped() {
+            let timeout = running.timeout(looked_ms);
+            running.watch.wait(&wake, timeout)?;
+            running.step(&mut looked_ms)?;
+        }
+        Ok(())
     }
 }
 
-fn watch(
-    sender: SyncSender<Notice>,
-    overflowed: Arc<AtomicBool>,
-) -> io::Result<RecommendedWatcher> {
-    let handler = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else {
-            overflowed.store(true, Ordering::Release);
-            return;
-        };
-        if event.need_rescan() {
-            overflowed.store(true, Ordering::Release);
-        }
-        // inotify is asked for openings too, which say nothing here.
-        if let EventKind::Access(access) = event.kind
-            && access != AccessKind::Close(AccessMode::Write)
-        {
-            return;
-        }
-        for path in event.paths {
-            if sender.try_send(Notice::Path(path)).is_err() {
-                overflowed.store(true, Ordering::Release);
-            }
-        }
-    };
-    notify::recommended_watcher(handler).map_err(io::Error::other)
+impl Sensor for Changes {
+    fn name(&self) -> &'static str {
+        "file/inotify"
+    }
+
+    fn run(&mut self, output: &Output, stop: &Stop) -> Result<(), SensorError> {
+        self.keep(output, stop).map_err(SensorError::failed(
+            "watch the folders of files that matter",
+        ))
+    }
 }
 
 /// A folder that is watched.
@@ -131,13 +155,17 @@ struct Watched {
     inode: (u64, u64),
 }
 
+/// Of a folder whose watch has ended.
+const NO_INODE: (u64, u64) = (0, 0);
+
 struct Running<'a> {
     sink: &'a dyn FileSink,
-    root: &'a Path,
-    watcher: RecommendedWatcher,
+    machine: &'a Machine,
+    watch: Watch,
     places: BTreeMap<PathBuf, Watched>,
+    /// Folders that could not be watched, which the log says once.
+    refused: BTreeSet<PathBuf>,
     files: Files,
-    overflowed: Arc<AtomicBool>,
     /// What the last look could not watch.
     missing: Missing,
     /// As it was told last.
@@ -146,45 +174,54 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn serve(&mut self, notices: &Receiver<Notice>, stop: &Stop) -> io::Result<()> {
+    /// Until the next look, or until a file is due.
+    fn timeout(&self, looked_ms: i64) -> Duration {
         let look_ms = i64::try_from(LOOK.as_millis()).unwrap_or(i64::MAX);
-        let mut looked_ms = clock::now_ms();
-        while !stop.is_stopped() {
-            let now_ms = clock::now_ms();
-            let next_ms = looked_ms.saturating_add(look_ms);
-            let due_ms = self.files.due_ms().unwrap_or(next_ms).min(next_ms);
-            let left_ms = due_ms.saturating_sub(now_ms).clamp(0, look_ms);
-            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-            match notices.recv_timeout(left) {
-                Ok(Notice::Path(path)) => self.notice(&path),
-                Ok(Notice::Wake) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(io::Error::other("inotify's reader has ended"));
-                }
-            }
-            let now_ms = clock::now_ms();
-            let is_lost = self.overflowed.swap(false, Ordering::AcqRel);
-            if is_lost {
-                self.sink.lost(None, self.last_ms, now_ms);
-                self.compare();
-            }
-            if is_lost || now_ms >= next_ms || now_ms < looked_ms {
-                self.look(false);
-                looked_ms = now_ms;
-            }
-            let told = self.files.tell(now_ms, look::look);
-            if !told.is_empty() {
-                self.sink.observed(told);
-            }
-            self.last_ms = now_ms;
-        }
-        Ok(())
+        let next_ms = looked_ms.saturating_add(look_ms);
+        let due_ms = self.files.due_ms().unwrap_or(next_ms).min(next_ms);
+        let left_ms = due_ms.saturating_sub(clock::now_ms()).clamp(0, look_ms);
+        Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
     }
 
-    fn notice(&mut self, path: &Path) {
-        if let Some(category) = self.category(path) {
-            self.files.noticed(path, category, clock::now_ms());
+    fn step(&mut self, looked_ms: &mut i64) -> io::Result<()> {
+        let notices = self.watch.read()?;
+        let now_ms = clock::now_ms();
+        for path in notices.paths {
+            if let Some(category) = self.category(&path) {
+                self.files.noticed(&path, category, now_ms);
+            }
         }
+        for folder in &notices.forgotten {
+            if let Some(watched) = self.places.get_mut(folder) {
+                watched.inode = NO_INODE;
+            }
+        }
+        if notices.is_lost {
+            self.sink.lost(None, self.last_ms, now_ms);
+            self.compare();
+        }
+        let age = Duration::from_millis(u64::try_from(now_ms - *looked_ms).unwrap_or(u64::MAX));
+        if notices.is_lost || notices.is_moved || !notices.forgotten.is_empty() || age >= LOOK {
+            self.look(false);
+            *looked_ms = now_ms;
+        }
+        let hash_bytes_max = self.machine.config.hash_bytes_max;
+        let mut told = self
+            .files
+            .tell(now_ms, |path| look::look(path, hash_bytes_max));
+        for one in &mut told {
+            let is_written = matches!(
+                one.activity,
+                FileActivity::Created | FileActivity::Changed | FileActivity::Replaced
+            );
+            let written = one.after.filter(|_| is_written);
+            one.actor = written.and_then(|state| self.machine.writers.of(&state));
+        }
+        if !told.is_empty() {
+            self.sink.observed(told);
+        }
+        self.last_ms = now_ms;
+        Ok(())
     }
 
     fn category(&self, path: &Path) -> Option<FileCategory> {
@@ -223,21 +260,20 @@ impl Running<'_> {
 
     /// Looks which folders are there, and watches those that are new.
     fn look(&mut self, is_first: bool) {
-        let (homes, homes_left_out) = homes(self.root);
+        let (places, homes_left_out) = self.machine.places();
         let mut missing = Missing {
             homes: homes_left_out,
             folders: 0,
             // A folder that is watched already is not read again: what was missing in it still is.
             ..self.missing
         };
-        for place in place::places(self.root, &homes) {
+        for place in places {
             self.look_at(place, is_first, &mut missing);
         }
         let wanted: Vec<PathBuf> = self.places.keys().cloned().collect();
         for folder in wanted.into_iter().filter(|folder| !folder.is_dir()) {
             self.places.remove(&folder);
-            // inotify itself forgot it with the folder.
-            let _forgotten = self.watcher.unwatch(&folder);
+            self.watch.remove(&folder);
             for (path, category) in self.files.of(&folder) {
                 self.files.noticed(&path, category, clock::now_ms());
             }
@@ -270,15 +306,19 @@ impl Running<'_> {
             missing.folders += 1;
             return;
         }
-        if known.is_some() {
-            let _forgotten = self.watcher.unwatch(&folder);
-        }
-        // Watched first and read then: what comes between is seen twice, not never.
-        if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
-            tracing::warn!(folder = %folder.display(), %error, "cannot watch a folder");
-            missing.folders += 1;
+        // A home that is a link, or a folder that is mounted twice: the kernel has one watch for both.
+        if self.places.values().any(|watched| watched.inode == inode) {
             return;
         }
+        // Watched first and read then: what comes between is seen twice, not never.
+        if let Err(error) = self.watch.add(&folder) {
+            missing.folders += 1;
+            if self.refused.len() < WATCHES_MAX && self.refused.insert(folder.clone()) {
+                tracing::warn!(folder = %folder.display(), %error, "cannot watch a folder");
+            }
+            return;
+        }
+        self.refused.remove(&folder);
         self.places.insert(folder.clone(), Watched { place, inode });
         let gone = self.files.of(&folder);
         let (found, is_cut) = self.scan(&folder);
@@ -286,7 +326,7 @@ impl Running<'_> {
         let now_ms = clock::now_ms();
         for (path, category) in found.into_iter().chain(gone) {
             if is_first {
-                match look::look(&path) {
+                match look::look(&path, self.machine.config.hash_bytes_max) {
                     Ok(state) => self.files.found(&path, category, state),
                     Err(_) => missing.unreadable += 1,
                 }
@@ -295,21 +335,6 @@ impl Running<'_> {
             }
         }
     }
-}
-
-/// Homes of accounts and folders of `/home`.
-fn homes(root: &Path) -> (Vec<PathBuf>, usize) {
-    let passwd = crate::file::read(&root.join("etc/passwd"), PASSWD_BYTES_MAX).unwrap_or_default();
-    let entries = fs::read_dir(root.join("home"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    // One more than will be taken shows that some are left out.
-    let others: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .take(place::HOMES_MAX + 1)
-        .collect();
-    place::homes(root, &String::from_utf8_lossy(&passwd), &others)
 }
 
 /// What is not watched.

@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::opened::Openings;
 use super::*;
 use crate::sensor::file::change::{FileActivity, FileObservation};
 
@@ -103,9 +102,20 @@ impl Machine {
 
     fn changes(&self, act: impl FnOnce(&Sink)) {
         let sensor = Changes {
-            root: self.folder.path().into(),
+            machine: self.machine(),
         };
-        self.watched(|sink, stop| sensor.run(sink, stop), act);
+        self.watched(|sink, stop| sensor.keep(sink, stop), act);
+    }
+
+    fn machine(&self) -> super::Machine {
+        super::Machine {
+            root: self.folder.path().into(),
+            config: FileConfig {
+                paths: vec![self.path("srv/app/secret")],
+                ..crate::config::Config::default().file
+            },
+            writers: Arc::default(),
+        }
     }
 }
 
@@ -120,7 +130,7 @@ fn a_key_that_is_added_is_told_with_both_hashes() {
         let hash = |state: Option<crate::sensor::file::change::FileState>| state?.sha256;
         assert!(hash(told.before).is_some() && hash(told.after).is_some());
         assert_ne!(hash(told.before), hash(told.after));
-        assert!(told.opener.is_none() && told.count >= 1);
+        assert!(told.actor.is_none() && told.count >= 1);
     });
 }
 
@@ -206,13 +216,13 @@ fn what_is_no_file_is_not_waited_for() {
     let machine = Machine::new();
     let pipe = machine.path("etc/sudoers.d/pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let state = look::look(&pipe).unwrap().unwrap();
+    let state = look::look(&pipe, 9).unwrap().unwrap();
     assert_eq!(state.sha256, None);
     let large = machine.path("etc/sudoers.d/large");
     let file = fs::File::create(&large).unwrap();
-    file.set_len(look::HASHED_BYTES_MAX + 1).unwrap();
-    assert_eq!(look::look(&large).unwrap().unwrap().sha256, None);
-    assert_eq!(look::look(&machine.path("etc/none")).unwrap(), None);
+    file.set_len(10).unwrap();
+    assert_eq!(look::look(&large, 9).unwrap().unwrap().sha256, None);
+    assert_eq!(look::look(&machine.path("etc/none"), 9).unwrap(), None);
 }
 
 #[test]
@@ -225,9 +235,9 @@ fn who_opens_a_browsers_store_is_told_unless_it_is_this_program() {
     let profile = "home/dana/.mozilla/firefox/a.default";
     fs::create_dir_all(machine.path(profile)).unwrap();
     let store = machine.write(&format!("{profile}/key4.db"), "secret");
-    let sensor = Openings::below(machine.folder.path());
+    let sensor = Openings::new(machine.machine());
     machine.watched(
-        |sink, stop| sensor.run(sink, stop),
+        |sink, stop| sensor.keep(sink, stop),
         |sink| {
             fs::read(&store).unwrap();
             let mut reader = Command::new("/bin/tail")
@@ -239,7 +249,7 @@ fn who_opens_a_browsers_store_is_told_unless_it_is_this_program() {
             let told = sink.expect(&store, FileActivity::Opened);
             reader.kill().unwrap();
             reader.wait().unwrap();
-            let opener = told.opener.unwrap();
+            let opener = told.actor.unwrap();
             assert_eq!(opener.pid, reader.id());
             assert!(opener.executable.ends_with("/tail"), "{opener:?}");
             assert!(opener.start_ticks > 0 && opener.uid == Some(0));
@@ -247,4 +257,63 @@ fn who_opens_a_browsers_store_is_told_unless_it_is_this_program() {
             assert_eq!(observed.len(), 1, "this program's own opening is not told");
         },
     );
+}
+
+/// A shell that did `script` in this machine's folder and stays, so that it can be asked for.
+fn shell(machine: &Machine, script: &str) -> std::process::Child {
+    Command::new("/bin/sh")
+        .args(["-c", &format!("{script}\nread _")])
+        .current_dir(machine.folder.path())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn who_wrote_a_file_is_told_also_where_it_was_renamed_and_never_who_removed_it() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: fanotify needs root");
+        return;
+    }
+    let machine = Machine::new();
+    let shared = machine.machine();
+    let openings = Openings::new(shared.clone());
+    let changes = Changes { machine: shared };
+    let keys = machine.path("home/dana/.ssh/authorized_keys");
+    let passwd = machine.path("etc/passwd");
+    let act = |sink: &Sink| {
+        let script = "echo key >> home/dana/.ssh/authorized_keys\n\
+                      echo root > etc/passwd+; mv etc/passwd+ etc/passwd";
+        let mut writer = shell(&machine, script);
+        for (path, activity) in [
+            (&keys, FileActivity::Created),
+            (&passwd, FileActivity::Replaced),
+        ] {
+            let actor = sink.expect(path, activity).actor.unwrap();
+            assert_eq!(actor.pid, writer.id());
+            assert!(actor.start_ticks > 0 && !actor.executable.is_empty());
+        }
+        fs::remove_file(&keys).unwrap();
+        assert_eq!(sink.expect(&keys, FileActivity::Removed).actor, None);
+        drop(writer.stdin.take());
+        writer.wait().unwrap();
+    };
+    machine.watched(
+        |sink, stop| openings.keep(sink, stop),
+        |_| machine.watched(|sink, stop| changes.keep(sink, stop), act),
+    );
+}
+
+#[test]
+fn a_configured_file_is_watched_also_where_its_folder_comes_later() {
+    let machine = Machine::new();
+    machine.changes(|sink| {
+        fs::create_dir_all(machine.path("srv/app")).unwrap();
+        machine.write("srv/app/other", "x");
+        let path = machine.write("srv/app/secret", "x");
+        let told = sink.expect(&path, FileActivity::Created);
+        assert_eq!(told.category, FileCategory::Configured);
+        let observed = sink.observed.lock().unwrap();
+        assert!(!observed.iter().any(|one| one.path.ends_with("other")));
+    });
 }
