@@ -36,6 +36,11 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the uplink may take to send the last events.
 const LAST_SEND: Duration = Duration::from_secs(3);
 
+/// How often, and after how long each time, it is looked whether nobody uses the spool any more.
+const CLOSE_LOOKS: u32 = 200;
+/// See [`CLOSE_LOOKS`].
+const CLOSE_LOOK: Duration = Duration::from_millis(10);
+
 /// Before an uplink that panicked is started anew.
 const UPLINK_RESTART: Duration = Duration::from_secs(5);
 
@@ -91,11 +96,26 @@ pub(crate) fn run(config: &Config, state: StateDirectory) -> Result<(), RunError
     let mut signals = runtime
         .block_on(async { Signals::listen() })
         .map_err(RunError::system("listen to signals"))?;
-    let app = App::start(config, state, identity)?;
-    let ended = runtime.block_on(app.run_until(signals.received()));
+    let mut app = App::start(config, state.clone(), identity)?;
+    let ended = loop {
+        match runtime.block_on(app.run_until(signals.received())) {
+            Ok(End::Run) => app = App::start(config, state.clone(), Identity::load(&state)?)?,
+            Ok(End::Agent) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
     // A lookup of a name may still hang in a thread; it is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// What has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The agent: somebody wants it to.
+    Agent,
+    /// Its run: the next one begins.
+    Run,
 }
 
 /// Runs the uplink; should it ever panic, it is started anew.
@@ -125,12 +145,7 @@ struct App {
 impl App {
     fn start(config: &Config, state: StateDirectory, identity: Identity) -> Result<Self, RunError> {
         let start_ms = clock::now_ms();
-        let former = Status::load(&state)
-            .unwrap_or_else(|error| {
-                tracing::warn!(error = chain(&error), "the former status cannot be read");
-                None
-            })
-            .and_then(|status| status.former_run());
+        let former = former_run(&state);
         let facts = RunFacts {
             run: RunId::from_random(rand::random()),
             start_ms,
@@ -179,6 +194,8 @@ impl App {
             run: facts.run,
             boot,
             start_ms,
+            sent: Arc::default(),
+            anew: CancellationToken::new(),
         };
         tracing::info!(run = %facts.run, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Self {
@@ -193,18 +210,22 @@ impl App {
         })
     }
 
-    async fn run_until(self, end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    async fn run_until(self, end: impl Future<Output = &'static str>) -> Result<End, RunError> {
         let stop = CancellationToken::new();
         let uplink = tokio::spawn(keep_uplink(self.uplink.clone(), stop.clone()));
         let mut tick = interval(STATUS_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(end);
-        let signal = loop {
+        let end = loop {
             tokio::select! {
-                signal = &mut end => break Some(signal),
+                signal = &mut end => {
+                    tracing::info!(signal, "ending");
+                    break Ok(End::Agent);
+                }
+                () = self.uplink.anew.cancelled() => break Ok(End::Run),
                 // Without it every event would be lost; whoever started the agent starts it anew.
                 _ = tick.tick() => if self.pipeline.is_finished() {
-                    break None;
+                    break Err(RunError::Pipeline);
                 },
             }
             let time_ms = clock::now_ms();
@@ -214,9 +235,8 @@ impl App {
             }
             self.write_status().await;
         };
-        tracing::info!(signal, "ending");
         self.end(stop, uplink).await;
-        signal.map(drop).ok_or(RunError::Pipeline)
+        end
     }
 
     async fn write_status(&self) {
@@ -267,6 +287,7 @@ impl App {
         if let Err(error) = uplink.await {
             tracing::error!(%error, "the uplink ended badly");
         }
+        drop(self.uplink);
         let (outbox, state) = (self.outbox, self.state);
         let report = self.health.report();
         let last = Status {
@@ -279,6 +300,7 @@ impl App {
         };
         let written = tokio::task::spawn_blocking(move || {
             outbox.checkpoint();
+            close(outbox);
             last.store(&state)
         });
         if let Ok(Err(error)) = written.await {
@@ -286,6 +308,17 @@ impl App {
         }
         tracing::info!("ended");
     }
+}
+
+/// Closes the spool once nobody uses it: a lease that a broken connection left behind may take a moment.
+fn close(outbox: Arc<Outbox>) {
+    for _look in 0..CLOSE_LOOKS {
+        if Arc::strong_count(&outbox) == 1 {
+            return;
+        }
+        std::thread::sleep(CLOSE_LOOK);
+    }
+    tracing::error!("the spool is still in use");
 }
 
 fn open_spool(
@@ -309,6 +342,15 @@ fn open_spool(
         );
     }
     Ok(Arc::new(outbox))
+}
+
+/// The run before this one, as its status tells.
+fn former_run(state: &StateDirectory) -> Option<FormerRun> {
+    let status = Status::load(state).unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "the former status cannot be read");
+        None
+    });
+    status?.former_run()
 }
 
 /// The time in which no agent ran.

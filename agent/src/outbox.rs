@@ -21,6 +21,9 @@ pub(crate) struct Outbox {
     appended: Notify,
     health: Arc<Health>,
     rejected: Mutex<Rejected>,
+    /// In flight, and to be numbered anew: the server has other events with these numbers. Changed only while `spool`
+    /// is locked; never more than may be in flight.
+    renumber: Mutex<Vec<Span>>,
     /// How often leases were taken back. Changed and compared only while `spool` is locked.
     epoch: AtomicU64,
     /// The disk takes no sync.
@@ -93,6 +96,7 @@ impl Outbox {
             appended: Notify::new(),
             health,
             rejected: Mutex::default(),
+            renumber: Mutex::default(),
             epoch: AtomicU64::new(0),
             #[cfg(test)]
             sync_fails: false.into(),
@@ -169,7 +173,46 @@ impl Outbox {
     pub(crate) fn commit(&self, run: RunId, through: EventSequence) {
         let mut spool = self.lock();
         spool.commit(run, through);
+        self.lock_renumber()
+            .retain(|span| span.run != run || span.last > through);
         self.report(&spool);
+    }
+
+    /// The server has other events with these numbers: they are to be numbered anew by [`Outbox::renumbered`]'s
+    /// caller. They stay in flight until then.
+    pub(crate) fn renumber(&self, span: Span) {
+        let _spool = self.lock();
+        let mut renumber = self.lock_renumber();
+        if !renumber.contains(&span) {
+            renumber.push(span);
+        }
+    }
+
+    /// The records that are to be numbered anew, in order. Whoever has added their events under other numbers commits
+    /// them. All are read under one lock: should a rollback have come between, none is given, so that committing one
+    /// cannot take an earlier one with it.
+    pub(crate) fn renumbered(&self) -> Vec<Record> {
+        let mut spool = self.lock();
+        let spans = self.lock_renumber().clone();
+        let records = spans.into_iter().map_while(|span| {
+            spool.leased(span).unwrap_or_else(|error| {
+                tracing::warn!(
+                    error = crate::text::chain(&error),
+                    "events that are to be numbered anew cannot be read now"
+                );
+                None
+            })
+        });
+        records.collect()
+    }
+
+    fn lock_renumber(&self) -> MutexGuard<'_, Vec<Span>> {
+        self.renumber.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for something to send: there is room in flight again.
+    pub(crate) fn wake(&self) {
+        self.appended.notify_one();
     }
 
     /// The server refused this record as one that makes no sense. True where it was given up for that; it is then
@@ -216,6 +259,8 @@ impl Outbox {
     pub(crate) fn rollback(&self) -> Epoch {
         let mut spool = self.lock();
         spool.rollback();
+        // They are sent again, and the server says it again.
+        self.lock_renumber().clear();
         Epoch(self.epoch.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
@@ -280,6 +325,31 @@ mod tests {
         let epoch = outbox.rollback();
         assert_eq!(outbox.lease(epoch).unwrap(), Some(good.clone()));
         assert!(!outbox.reject(good.span), "each is counted for itself");
+    }
+
+    #[test]
+    fn what_is_numbered_anew_stays_until_it_is_committed_and_is_asked_for_again_after_a_rollback() {
+        let directory = tempfile::tempdir().unwrap();
+        let health = Arc::new(Health::default());
+        let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health).unwrap();
+        let (first, second) = (record(1, 5), record(6, 9));
+        assert!(
+            outbox
+                .append(&[first.clone(), second.clone()])
+                .is_complete()
+        );
+        let epoch = outbox.rollback();
+        for record in [&first, &second] {
+            assert_eq!(outbox.lease(epoch).unwrap().as_ref(), Some(record));
+            outbox.renumber(record.span);
+            outbox.renumber(record.span);
+        }
+        assert_eq!(outbox.renumbered(), [first.clone(), second.clone()]);
+        outbox.commit(first.span.run, first.span.last);
+        assert_eq!(outbox.renumbered(), std::slice::from_ref(&second));
+        let epoch = outbox.rollback();
+        assert!(outbox.renumbered().is_empty());
+        assert_eq!(outbox.lease(epoch).unwrap(), Some(second));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! A group of observations is gathered for a moment, made into batches, appended and synced once. Losses become gap
 //! events here: those of the queue and the sensors at once, those of the spool when there is a server to tell.
 
+mod renumber;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,6 +99,7 @@ impl Pipeline {
 
     fn take(&mut self, group: Vec<Observation>) {
         let now_ms = clock::now_ms();
+        self.renumber(now_ms);
         let mut events = self.events_of(group);
         let told = self.add_spool_losses(&mut events, now_ms);
         if events.is_empty() {
@@ -397,13 +400,13 @@ mod tests {
     use tocsin_proto::id::EventSequence;
     use tocsin_proto::telemetry::v1::{EventBatch, GapPlace, GapReason};
 
-    struct Rig {
-        stages: Stages,
+    pub(super) struct Rig {
+        pub(super) stages: Stages,
         _directory: tempfile::TempDir,
     }
 
     impl Rig {
-        fn new() -> Self {
+        pub(super) fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let health = Arc::new(Health::default());
             let (outbox, _) = Outbox::open(directory.path(), 16 << 20, health.clone()).unwrap();
@@ -419,7 +422,7 @@ mod tests {
             }
         }
 
-        fn pipeline(&self) -> Pipeline {
+        pub(super) fn pipeline(&self) -> Pipeline {
             let stages = Stages {
                 queue: self.stages.queue.clone(),
                 outbox: self.stages.outbox.clone(),
@@ -430,7 +433,7 @@ mod tests {
             Pipeline::new(stages, run, BootId::from_bytes([2; 16]), None)
         }
 
-        fn batches(&self) -> Vec<EventBatch> {
+        pub(super) fn batches(&self) -> Vec<EventBatch> {
             let epoch = self.stages.outbox.rollback();
             std::iter::from_fn(|| self.stages.outbox.lease(epoch).unwrap())
                 .map(|record| tocsin_proto::batch::unpack(&record.payload).unwrap())

@@ -14,6 +14,7 @@ mod import;
 mod incident;
 mod outage;
 mod sequence;
+mod snapshot;
 mod telemetry;
 
 use std::time::Duration;

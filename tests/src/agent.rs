@@ -6,9 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
 use crate::console::Console;
+use crate::endpoint::Enrolled;
 use crate::process::Process;
 use crate::program::Programs;
 use crate::sandbox::{Place, Sandbox};
@@ -130,6 +133,35 @@ impl<'a> Agent<'a> {
             log: sandbox.fresh("agent.log"),
             state,
             process: None,
+        })
+    }
+
+    /// Its key and certificate, as the state folder has them: for what another copy of the machine would do.
+    ///
+    /// # Errors
+    /// Where it is not enrolled.
+    pub fn identity(&self) -> Result<Enrolled> {
+        let path = self.state.join("secret/identity.toml");
+        let text = fs::read_to_string(&path)?;
+        // Texts of one line in quotes, PEM in three; nothing in them is escaped.
+        let field = |name: &str| {
+            let (_, value) = text.split_once(&format!("{name} = \""))?;
+            let value = value.strip_prefix("\"\"").unwrap_or(value);
+            value.split_once('"').map(|(value, _)| value)
+        };
+        let field = |name: &str| {
+            field(&format!("\n{name}")).with_context(|| format!("{name} in {}", path.display()))
+        };
+        let certificate = |name: &str| {
+            let der = CertificateDer::from_pem_slice(field(name)?.as_bytes())?;
+            anyhow::Ok(der.to_vec())
+        };
+        let key = PrivateKeyDer::from_pem_slice(field("private_key")?.as_bytes())?;
+        Ok(Enrolled {
+            id: field("endpoint_id")?.to_owned(),
+            certificate: certificate("certificate")?,
+            ca_certificate: certificate("ca_certificate")?,
+            key: key.secret_der().to_vec(),
         })
     }
 

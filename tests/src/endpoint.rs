@@ -330,6 +330,7 @@ fn hello(run_id: [u8; 16]) -> wire::Hello {
         capability: capability::CURRENT,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         start_time_ms: now_ms(),
+        sent_sequence: None,
         machine: Some(wire::Machine {
             hostname: "simulated".to_owned(),
             os: "linux".to_owned(),

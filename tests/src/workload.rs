@@ -135,6 +135,11 @@ impl Workload {
         }
     }
 
+    /// The same, going on behind this sequence of a run that somebody else began.
+    pub fn behind(self, sequence: u64) -> Self {
+        Self { sequence, ..self }
+    }
+
     /// The run.
     pub fn run_id(&self) -> [u8; 16] {
         self.run_id

@@ -214,6 +214,22 @@ impl<F: Folder> Spool<F> {
         Ok(None)
     }
 
+    /// A record that is in flight, once more; `None` where it is not, or cannot be read again. It stays in flight.
+    ///
+    /// # Errors
+    ///
+    /// A file could not be opened.
+    pub fn leased(&mut self, span: Span) -> Result<Option<Record>, SpoolError> {
+        let leased = self.in_flight.iter().find(|leased| leased.span == span);
+        let Some(position) = leased.map(|leased| leased.position) else {
+            return Ok(None);
+        };
+        Ok(match self.read(position)? {
+            Read::Record(record, _) => Some(record),
+            Read::Committed(_) | Read::Damaged | Read::Refused => None,
+        })
+    }
+
     /// Notes that the server has a run's events up to this one, leased or not. It survives the
     /// process after [`checkpoint`](Self::checkpoint). What is not in the spool is ignored.
     pub fn commit(&mut self, run: RunId, through: EventSequence) {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What the server says never ends the agent: a refusal is shown in the status, with its cure, and tried again,
-//! slowly. Without a server the spool fills; nothing here holds telemetry of its own.
+//! slowly. One ends the run: where another copy of this machine has used its numbers, the next run begins. Without a server the spool fills; nothing here holds telemetry of its own.
 
 mod connect;
 pub(crate) mod enroll;
@@ -16,7 +16,8 @@ mod upload;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tocsin_proto::agent::v1::agent_service_client::AgentServiceClient;
 use tocsin_proto::agent::v1::session_request::Message;
@@ -51,6 +52,9 @@ use upload::Upload;
 
 /// A session that lasted so long was well: the next failure is a first one.
 const WELL_AFTER: Duration = Duration::from_secs(10);
+
+/// A run lasts at least so long, whatever the server says of it.
+const RUN_MIN: Duration = Duration::from_secs(10);
 
 /// How often a refused endpoint looks whether it was enrolled anew.
 const IDENTITY_LOOK: Duration = Duration::from_secs(5);
@@ -88,6 +92,10 @@ pub(crate) struct Uplink {
     pub(crate) boot: BootId,
     /// When this run began, Unix milliseconds.
     pub(crate) start_ms: i64,
+    /// The last sequence of this run that was sent, over any connection.
+    pub(crate) sent: Arc<AtomicU64>,
+    /// Cancelled where this run must not go on, but a new one must begin.
+    pub(crate) anew: CancellationToken,
 }
 
 type Client = AgentServiceClient<Channel>;
@@ -96,12 +104,23 @@ impl Uplink {
     /// Keeps the connection until `stop`.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
+        let begun = Instant::now();
         loop {
             let ended = tokio::select! {
                 ended = self.session() => ended,
                 () = stop.cancelled() => return,
             };
             let Err(error) = ended;
+            if error.is_reuse() {
+                tracing::warn!(detail = chain(&error), "a new run begins");
+                self.health
+                    .set_connection(ConnectionState::Waiting, chain(&error));
+                tokio::select! {
+                    () = sleep(RUN_MIN.saturating_sub(begun.elapsed())) => self.anew.cancel(),
+                    () = stop.cancelled() => {}
+                }
+                return;
+            }
             if self.health.connected_for(clock::now_ms()) >= WELL_AFTER {
                 backoff.reset();
             }
@@ -168,13 +187,7 @@ impl Uplink {
         let mut replies = response.into_inner();
         let welcome = answer("open a session", first_reply(&mut replies)).await??;
         self.note_welcome(&welcome);
-        let upload = Upload::begin(
-            client.clone(),
-            self.outbox.clone(),
-            self.health.clone(),
-            self.run,
-        )
-        .await;
+        let upload = Upload::begin(client.clone(), self).await;
         tokio::select! {
             ended = self.converse(&requests, &mut replies, &welcome) => ended,
             ended = upload.run() => Ok(ended?),
@@ -192,6 +205,7 @@ impl Uplink {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             start_time_ms: self.start_ms,
             machine: machine.map(WireMachine::from),
+            sent_sequence: Some(self.sent.load(Ordering::Relaxed)),
         }
     }
 

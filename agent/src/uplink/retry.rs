@@ -62,6 +62,15 @@ impl SessionError {
         }
     }
 
+    /// Whether another copy of this machine has used this run.
+    pub(super) fn is_reuse(&self) -> bool {
+        match self {
+            Self::Refused(refused) => refused.reason() == RefusedReason::RunReused,
+            Self::Upload(error) => matches!(error, UploadError::Reused),
+            _ => false,
+        }
+    }
+
     /// Whether the server knows us and says no.
     pub(super) fn is_denial(&self) -> bool {
         matches!(self, Self::Status { status, .. }
@@ -84,6 +93,10 @@ impl SessionError {
                 match refused.reason() {
                     RefusedReason::Conflict => {
                         (Retry::After(or_slow(asked)), ConnectionState::Conflict)
+                    }
+                    // Until the next run begins.
+                    RefusedReason::RunReused => {
+                        (Retry::After(or_slow(asked)), ConnectionState::Waiting)
                     }
                     RefusedReason::Busy => (Retry::AtLeast(asked), ConnectionState::Waiting),
                     RefusedReason::Capability

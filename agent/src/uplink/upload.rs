@@ -1,10 +1,13 @@
 //! Uploads: lease -> send -> acknowledgement -> commit, several batches in flight.
 //!
 //! A batch leaves the spool only when the server says that it is committed there. Whatever breaks, the leases are
-//! taken back and the batches are sent again; the server drops what it has.
+//! taken back and the batches are sent again; the server drops what it has. Where it has other events under the numbers
+//! of a batch, as after the return to a snapshot, those of this run end it, and those of an earlier run are handed to the
+//! pipeline, which numbers them anew.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tocsin_proto::agent::v1::agent_service_client::AgentServiceClient;
@@ -18,10 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::blocking;
 use super::connect::told;
+use super::{Uplink, blocking};
 use crate::health::Health;
 use crate::outbox::{Epoch, LeaseError, Outbox};
+use crate::queue::Queue;
 
 /// How often what was acknowledged is made to survive a crash, at most.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,6 +42,11 @@ pub(crate) enum UploadError {
     /// The server acknowledged what was not sent.
     #[error("upload events: the server acknowledged events that were not sent")]
     Acknowledgement,
+    /// Another copy of this machine has used the numbers of this run.
+    #[error(
+        "upload events: the server has other events with the numbers of this run, as after the return to a snapshot"
+    )]
+    Reused,
     /// Nothing can be leased.
     #[error("upload events")]
     Lease(#[from] LeaseError),
@@ -77,8 +86,11 @@ impl UploadError {
 /// One upload stream.
 pub(super) struct Upload {
     outbox: Arc<Outbox>,
+    queue: Arc<Queue>,
     health: Arc<Health>,
     run: RunId,
+    /// The last sequence of this run that was sent over any connection.
+    sent: Arc<AtomicU64>,
     /// Shown with each lease: one that outlives this stream takes nothing.
     epoch: Epoch,
     sender: mpsc::Sender<UploadEventsRequest>,
@@ -91,22 +103,19 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Begins the stream; leases of a former one are taken back.
-    pub(super) async fn begin(
-        mut client: AgentServiceClient<Channel>,
-        outbox: Arc<Outbox>,
-        health: Arc<Health>,
-        run: RunId,
-    ) -> Self {
-        let epoch = blocking(&outbox, Outbox::rollback).await;
+    pub(super) async fn begin(mut client: AgentServiceClient<Channel>, uplink: &Uplink) -> Self {
+        let epoch = blocking(&uplink.outbox, Outbox::rollback).await;
         let (sender, requests) = mpsc::channel(UPLOAD_BATCHES_IN_FLIGHT_MAX);
         let opening = async move {
             let opened = client.upload_events(ReceiverStream::new(requests)).await;
             opened.map(tonic::Response::into_inner)
         };
         Self {
-            outbox,
-            health,
-            run,
+            outbox: uplink.outbox.clone(),
+            queue: uplink.queue.clone(),
+            health: uplink.health.clone(),
+            run: uplink.run,
+            sent: uplink.sent.clone(),
             epoch,
             sender,
             replies: Replies::Opening(Box::pin(opening)),
@@ -158,6 +167,10 @@ impl Upload {
                 break;
             };
             let span = record.span;
+            // Before anybody can have it: the server may never know of more than this says.
+            if span.run == self.run {
+                self.sent.fetch_max(span.last.0, Ordering::Relaxed);
+            }
             // There is room for as many as may be in flight: this does not wait for the server.
             let sent = self.sender.send(request(record)).await;
             if sent.is_err() {
@@ -171,6 +184,9 @@ impl Upload {
 
     async fn acknowledged(&mut self, reply: &UploadEventsResponse) -> Result<(), UploadError> {
         let run = RunId::from_wire(&reply.run_id).ok_or(UploadError::Acknowledgement)?;
+        if reply.renumber {
+            return self.renumber(run, reply.last_sequence).await;
+        }
         let events = settle(&mut self.in_flight, run, reply.last_sequence)
             .ok_or(UploadError::Acknowledgement)?;
         if events == 0 {
@@ -181,6 +197,20 @@ impl Upload {
         let current = (run == self.run).then_some(reply.last_sequence);
         self.health.note_acknowledged(events, current);
         self.unsaved = true;
+        Ok(())
+    }
+
+    /// The server has other events under the numbers of this record.
+    async fn renumber(&mut self, run: RunId, last: u64) -> Result<(), UploadError> {
+        let is_it = |span: &Span| span.run == run && span.last.0 == last;
+        let at = self.in_flight.iter().position(is_it);
+        let span = at.map(|at| self.in_flight.remove(at));
+        let span = span.ok_or(UploadError::Acknowledgement)?;
+        if run == self.run {
+            return Err(UploadError::Reused);
+        }
+        blocking(&self.outbox, move |outbox| outbox.renumber(span)).await;
+        self.queue.nudge();
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub mod session_response {
 /// The first message of a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// 16 random bytes, new at every start of the agent.
+    /// 16 random bytes, new at every start of the agent and where its numbers turn out to be another copy's as well.
     #[prost(bytes = "vec", tag = "1")]
     pub run_id: ::prost::alloc::vec::Vec<u8>,
     /// 16 bytes.
@@ -54,6 +54,10 @@ pub struct Hello {
     pub start_time_ms: i64,
     #[prost(message, optional, tag = "6")]
     pub machine: ::core::option::Option<Machine>,
+    /// The highest sequence of this run that the agent has ever handed to a connection; absent where it does not say.
+    /// A server that has committed more of this run has had it from somebody else: another copy of the machine's memory.
+    #[prost(uint64, optional, tag = "7")]
+    pub sent_sequence: ::core::option::Option<u64>,
 }
 /// Facts about the machine, refreshed rarely. Shown, never trusted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -146,6 +150,10 @@ pub struct UploadEventsResponse {
     pub run_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "2")]
     pub last_sequence: u64,
+    /// The exception: nothing of the batch that ends with last_sequence was committed, as other events of its run have
+    /// its numbers. Its events are to be sent again with numbers of a run that nobody else has.
+    #[prost(bool, tag = "3")]
+    pub renumber: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewCertificateRequest {
@@ -171,6 +179,9 @@ pub enum RefusedReason {
     Invalid = 3,
     /// The server is at its limit of sessions.
     Busy = 4,
+    /// The server has committed events of this run that this agent never sent: it goes on from a restored snapshot.
+    /// The agent begins a new run; only agents that state sent_sequence are told.
+    RunReused = 5,
 }
 impl RefusedReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -184,6 +195,7 @@ impl RefusedReason {
             Self::Capability => "REFUSED_REASON_CAPABILITY",
             Self::Invalid => "REFUSED_REASON_INVALID",
             Self::Busy => "REFUSED_REASON_BUSY",
+            Self::RunReused => "REFUSED_REASON_RUN_REUSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -194,6 +206,7 @@ impl RefusedReason {
             "REFUSED_REASON_CAPABILITY" => Some(Self::Capability),
             "REFUSED_REASON_INVALID" => Some(Self::Invalid),
             "REFUSED_REASON_BUSY" => Some(Self::Busy),
+            "REFUSED_REASON_RUN_REUSED" => Some(Self::RunReused),
             _ => None,
         }
     }

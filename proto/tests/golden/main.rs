@@ -149,6 +149,19 @@ fn capability_1_what_an_agent_says_in_a_session_decodes() {
             agent_version: "0.1.0".into(),
             start_time_ms: TIME_MS,
             machine: Some(machine()),
+            sent_sequence: None,
+        }),
+    );
+    check(
+        "session_hello_sent.bin",
+        M::Hello(agent::Hello {
+            run_id: vec![1; 16],
+            boot_id: vec![0xab; 16],
+            capability: 1,
+            agent_version: "0.1.0".into(),
+            start_time_ms: TIME_MS,
+            machine: None,
+            sent_sequence: Some(0),
         }),
     );
     check(
@@ -195,6 +208,14 @@ fn capability_1_what_a_server_says_in_a_session_decodes() {
         }),
     );
     check(
+        "session_refused_run_reused.bin",
+        M::Refused(agent::Refused {
+            reason: agent::RefusedReason::RunReused.into(),
+            detail: "begin a new run".into(),
+            retry_delay_ms: 0,
+        }),
+    );
+    check(
         "session_clock_probe.bin",
         M::ClockProbe(agent::ClockProbe { probe_id: 77 }),
     );
@@ -216,6 +237,15 @@ fn capability_1_uploads_decode() {
         &agent::UploadEventsResponse {
             run_id: vec![1; 16],
             last_sequence: 3,
+            renumber: false,
+        },
+    );
+    check(
+        "upload_events_response_renumber.bin",
+        &agent::UploadEventsResponse {
+            run_id: vec![1; 16],
+            last_sequence: 3,
+            renumber: true,
         },
     );
 }

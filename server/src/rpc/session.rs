@@ -75,10 +75,17 @@ async fn open(
     };
     let refused = match hello {
         Ok(hello) => {
+            let mark = context.telemetry.mark(endpoint, hello.run).await;
+            let committed = mark.unwrap_or_else(|error| {
+                // A reuse of the run then shows in what is uploaded.
+                tracing::error!(error = chain(&error), "the mark of a run cannot be read");
+                0
+            });
             let applicant = Applicant {
                 peer: caller.peer.clone(),
                 endpoint,
                 hello,
+                committed,
                 outbox: outbox.clone(),
                 welcome: welcome(context, endpoint),
                 public_addresses: context.config.network.public(caller.peer.address.ip()),
@@ -120,18 +127,24 @@ fn welcome(context: &Context, endpoint: EndpointId) -> wire::Welcome {
     }
 }
 
-/// What a refused agent is told; a conflict is in the audit log before.
+/// What a refused agent is told; that there is another copy of it is in the audit log before.
 async fn refuse(context: &Context, caller: &Caller, error: &AdmitError) -> wire::Refused {
     let (reason, retry) = match error {
         AdmitError::Conflict => (wire::RefusedReason::Conflict, CONFLICT_RETRY),
+        AdmitError::Reused => (wire::RefusedReason::RunReused, Duration::ZERO),
         AdmitError::Busy => (wire::RefusedReason::Busy, BUSY_RETRY),
         AdmitError::TooOften | AdmitError::Store(_) => (wire::RefusedReason::Busy, CONFLICT_RETRY),
     };
     if let AdmitError::Store(source) = error {
         tracing::error!(error = chain(source), "a conflict cannot be noted");
     }
-    if matches!(error, AdmitError::Conflict) {
-        let recorded = context.audit.refused(caller, Method::Session, "conflict");
+    let why = match error {
+        AdmitError::Conflict => Some("conflict"),
+        AdmitError::Reused => Some("run reused"),
+        AdmitError::Busy | AdmitError::TooOften | AdmitError::Store(_) => None,
+    };
+    if let Some(why) = why {
+        let recorded = context.audit.refused(caller, Method::Session, why);
         if let Err(error) = recorded.await {
             tracing::error!(error = chain(&error), "a refusal is not in the audit log");
         }

@@ -19,6 +19,7 @@ use super::{Context, Replies};
 use crate::clock::now_ms;
 use crate::ingest::{CommitError, IngestError, Lane, Reply};
 use crate::session::Admission;
+use crate::store::telemetry::Appended;
 
 /// Bytes of one upload: a full batch and its envelope.
 pub(crate) const UPLOAD_BYTES_MAX: usize = BATCH_COMPRESSED_BYTES_MAX + (1 << 10);
@@ -59,9 +60,10 @@ async fn acknowledge(pending: Pending) -> Result<wire::UploadEventsResponse, Sta
         Pending::End(status) => return Err(status),
     };
     match reply.await.unwrap_or(Err(CommitError::Stopping)) {
-        Ok(_stored) => Ok(wire::UploadEventsResponse {
+        Ok(appended) => Ok(wire::UploadEventsResponse {
             run_id,
             last_sequence,
+            renumber: appended == Appended::Reused,
         }),
         Err(error) => Err(IngestError::from(error).into()),
     }

@@ -29,6 +29,8 @@ pub(crate) enum HelloError {
 pub(crate) struct CheckedHello {
     /// Which start of the agent.
     pub(crate) run: RunId,
+    /// The last of its events that it has sent, where it says so.
+    pub(crate) sent_sequence: Option<u64>,
     /// What it says about itself.
     pub(crate) facts: HelloFacts,
 }
@@ -74,6 +76,7 @@ impl TryFrom<wire::Hello> for CheckedHello {
         )?;
         Ok(Self {
             run,
+            sent_sequence: hello.sent_sequence,
             facts: HelloFacts {
                 machine,
                 agent_version: hello.agent_version,

@@ -1,13 +1,14 @@
 //! Which agents are connected, and the only way to reach one.
 //!
 //! ```text
-//! hello -> admit: nobody there        -> welcome
-//!                 the same run        -> welcome, its former session ends
-//!                 another run         -> probe it: answers     -> refused, both shown as in conflict
-//!                                                  is silent   -> welcome, the silent one is cut
+//! hello -> admit: somebody there, over another connection -> probe it: answers   -> refused, both shown as in conflict
+//!                                                                      is silent -> cut, and on as if nobody were there
+//!                 nobody there: more of its run is committed than it has sent     -> refused: begin a new run
+//!                               all else                                          -> welcome
 //! ```
 //!
-//! At most one session per endpoint. What is learned in sessions is kept in memory and written to the store
+//! The run makes no difference in the first line: two machines that go on from one snapshot of memory have the same
+//! one. At most one session per endpoint. What is learned in sessions is kept in memory and written to the store
 //! in groups (`presence.rs`). Each session has one bounded queue towards its agent.
 
 use std::collections::{HashMap, HashSet};
@@ -54,11 +55,16 @@ pub(crate) struct Admission {
 /// Why a session is not opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdmitError {
-    /// Another run with this key is connected and answers.
+    /// Another agent with this key is connected and answers.
     #[error(
         "another agent with this key is connected and answers: this machine or the other is a copy; enroll this one anew"
     )]
     Conflict,
+    /// More of its run is committed than it has sent: its state is older than what was sent before.
+    #[error(
+        "events of this run were committed that this agent never sent, as after the return to a snapshot: it begins a new run"
+    )]
+    Reused,
     /// Another session of this endpoint is being admitted.
     #[error("another connection of this endpoint is being admitted")]
     Busy,
@@ -107,6 +113,8 @@ pub(crate) struct Applicant {
     pub(crate) endpoint: EndpointId,
     /// With which words.
     pub(crate) hello: CheckedHello,
+    /// Until where its run is committed.
+    pub(crate) committed: u64,
     /// Where messages to it go.
     pub(crate) outbox: mpsc::Sender<SessionResponse>,
     /// The first of them.
@@ -135,7 +143,7 @@ impl Registry {
         Some(session.live())
     }
 
-    /// Opens a session, after having found out whether another run is alive.
+    /// Opens a session, after having found out whether another agent is alive and whether the run is this one's alone.
     pub(crate) async fn admit(
         &self,
         applicant: Applicant,
@@ -144,10 +152,11 @@ impl Registry {
     ) -> Result<Arc<Session>, AdmitError> {
         let _admitting = Admitting::begin(self, applicant.endpoint, applicant.time_ms)?;
         let present = self.inner().sessions.get(&applicant.endpoint).cloned();
-        if let Some(present) = present.filter(|present| {
-            present.run != applicant.hello.run
-                && present.peer.connection != applicant.peer.connection
-        }) {
+        let elsewhere = |present: &Arc<Session>| {
+            // A new session over the same connection is the same agent's.
+            present.peer.connection != applicant.peer.connection
+        };
+        if let Some(present) = present.filter(elsewhere) {
             if present.answers(probe_timeout).await {
                 let conflict = ConflictRow {
                     time_ms: applicant.time_ms,
@@ -159,6 +168,10 @@ impl Registry {
                 return Err(AdmitError::Conflict);
             }
             present.peer.cut.cancel();
+        }
+        let sent = applicant.hello.sent_sequence;
+        if sent.is_some_and(|sent| sent < applicant.committed) {
+            return Err(AdmitError::Reused);
         }
         Ok(self.open(applicant))
     }

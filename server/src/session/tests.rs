@@ -75,6 +75,18 @@ struct Agent {
 
 impl Fixture {
     async fn connect(&self, connection: u64, run: u8, timeout: Duration) -> Agent {
+        self.connect_knowing(connection, run, timeout, (None, 0))
+            .await
+    }
+
+    /// Connects an agent that says how much of its run it has sent, where so much of it is committed.
+    async fn connect_knowing(
+        &self,
+        connection: u64,
+        run: u8,
+        timeout: Duration,
+        (sent_sequence, committed): (Option<u64>, u64),
+    ) -> Agent {
         let (outbox, inbox) = mpsc::channel(OUTBOX_MAX);
         let peer = Peer {
             connection,
@@ -86,12 +98,14 @@ impl Fixture {
             run_id: vec![run; 16],
             boot_id: vec![0; 16],
             capability: capability::CURRENT,
+            sent_sequence,
             ..Default::default()
         };
         let applicant = Applicant {
             peer: peer.clone(),
             endpoint: self.endpoint,
             hello: CheckedHello::try_from(hello).unwrap(),
+            committed,
             outbox,
             welcome: Welcome::default(),
             public_addresses: NetworkConfig::default().public([203, 0, 113, 7].into()),
@@ -200,13 +214,60 @@ async fn a_first_run_that_ends_while_it_is_asked_gives_way_at_once() {
 }
 
 #[tokio::test]
-async fn the_same_run_replaces_its_former_session() {
+async fn the_same_run_twice_is_a_conflict_too() {
+    let fixture = fixture().await;
+    let mut first = fixture.connect(1, 1, PATIENT).await;
+    let second = tokio::select! {
+        // However much it has sent: who is there comes first.
+        second = fixture.connect_knowing(2, 1, PATIENT, (Some(1), 9)) => second,
+        () = first.answer() => unreachable!("the first session stays open"),
+    };
+    assert!(matches!(second.session, Err(AdmitError::Conflict)));
+    assert!(!first.session().ended().is_cancelled());
+    assert!(fixture.registry.admitted(&first.peer).is_some());
+    let stored = fixture.store.endpoint(fixture.endpoint).await.unwrap();
+    assert_eq!(stored.conflicts.len(), 1);
+    assert_eq!(stored.conflicts[0].run.as_bytes(), &[1; 16]);
+}
+
+#[tokio::test]
+async fn the_same_run_comes_back_after_its_network_was_cut() {
     let fixture = fixture().await;
     let first = fixture.connect(1, 1, PATIENT).await;
-    let second = fixture.connect(2, 1, Duration::MAX).await;
+    let moment = Duration::from_millis(50);
+    let second = fixture.connect_knowing(2, 1, moment, (Some(9), 9)).await;
+    assert!(second.session.is_ok());
+    assert!(first.peer.cut.is_cancelled() && first.session().ended().is_cancelled());
+    assert!(fixture.registry.admitted(&first.peer).is_none());
+    let stored = fixture.store.endpoint(fixture.endpoint).await.unwrap();
+    assert!(stored.conflicts.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_session_of_one_connection_replaces_the_first_unasked() {
+    let fixture = fixture().await;
+    let first = fixture.connect(1, 1, PATIENT).await;
+    let second = fixture.connect(1, 1, Duration::MAX).await;
     assert!(second.session.is_ok());
     assert!(first.session().ended().is_cancelled());
-    assert!(fixture.registry.admitted(&first.peer).is_none());
+}
+
+#[tokio::test]
+async fn a_run_of_which_more_is_committed_than_was_sent_is_refused() {
+    let fixture = fixture().await;
+    let older = fixture.connect_knowing(1, 1, PATIENT, (Some(4), 5)).await;
+    assert!(matches!(older.session, Err(AdmitError::Reused)));
+    assert!(fixture.registry.admitted(&older.peer).is_none());
+    for (sent_sequence, committed) in [(Some(5), 5), (Some(6), 5), (None, 5), (Some(0), 0)] {
+        let knowing = (sent_sequence, committed);
+        let agent = fixture.connect_knowing(2, 1, PATIENT, knowing).await;
+        assert!(agent.session.is_ok(), "{knowing:?}");
+    }
+    let stored = fixture.store.endpoint(fixture.endpoint).await.unwrap();
+    assert!(
+        stored.conflicts.is_empty(),
+        "one machine alone can be mended"
+    );
 }
 
 #[tokio::test]
@@ -310,8 +371,8 @@ async fn the_store_learns_of_beginning_and_end_and_once_a_minute() {
 #[tokio::test]
 async fn an_endpoint_that_connects_all_the_time_is_told_to_wait() {
     let fixture = fixture().await;
-    for connection in 0..SESSIONS_PER_MINUTE_MAX {
-        let agent = fixture.connect(u64::from(connection), 1, PATIENT).await;
+    for _session in 0..SESSIONS_PER_MINUTE_MAX {
+        let agent = fixture.connect(1, 1, PATIENT).await;
         assert!(agent.session.is_ok());
     }
     let agent = fixture.connect(1000, 1, PATIENT).await;

@@ -158,6 +158,47 @@ fn event_id(sequence: u64) -> EventId {
     }
 }
 
+/// Other events under numbers that are taken are told, stored nowhere, and end what is taken of their run.
+pub(crate) async fn other_events_with_the_same_numbers_are_told(engine: &dyn Engine) {
+    let store = engine.telemetry().await;
+    let other = |first: u64, last: u64| {
+        let events = (first..=last).map(|n| event(n, 77 + i64::try_from(n).unwrap()));
+        batch_of(endpoint(1), run(1), events.collect())
+    };
+    store.append(&[batch(1, 4), batch(5, 9)]).await.unwrap();
+    assert_eq!(store.mark(endpoint(1), run(1)).await.unwrap(), 9);
+    assert_eq!(store.mark(endpoint(1), run(2)).await.unwrap(), 0);
+    assert_eq!(store.mark(endpoint(2), run(1)).await.unwrap(), 0);
+    // As sent before, divided as before or not, they are repeats.
+    let repeats = [batch(1, 4), batch(3, 7), batch(5, 9)];
+    assert_eq!(
+        store.append(&repeats).await.unwrap(),
+        [Appended::Repeated; 3]
+    );
+    let same = (5..9).map(|n| event(n, i64::try_from(n).unwrap() * 1000));
+    let events = same.chain((9..=12).map(|n| event(n, 5))).collect();
+    let same_but_last = batch_of(endpoint(1), run(1), events);
+    let results = store.append(&[same_but_last, batch(10, 12)]).await.unwrap();
+    assert_eq!(
+        results,
+        [Appended::Reused, Appended::Reused],
+        "the run is closed"
+    );
+    let store = engine.telemetry().await;
+    let results = store
+        .append(&[batch(10, 12), other(1, 2), batch(1, 4)])
+        .await;
+    let closed = [Appended::Reused, Appended::Reused, Appended::Repeated];
+    assert_eq!(results.unwrap(), closed);
+    let events = events_of(store.as_ref(), endpoint(1), run(1)).await;
+    assert_eq!(
+        sequences(&events),
+        (1..=9).collect::<Vec<_>>(),
+        "with no hole"
+    );
+    assert_eq!(store.mark(endpoint(1), run(1)).await.unwrap(), 9);
+}
+
 /// A hole becomes a gap event at the first missing sequence; it goes when the endpoint names the loss.
 pub(crate) async fn a_hole_is_a_gap_until_its_endpoint_names_it(engine: &dyn Engine) {
     let store = engine.telemetry().await;

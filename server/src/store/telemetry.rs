@@ -86,6 +86,9 @@ pub(crate) enum Appended {
     Trimmed,
     /// All of it had been committed before.
     Repeated,
+    /// Other events of its run have its numbers, so that it comes from another copy of the machine than they did.
+    /// Nothing of it is stored, and of its run nothing more is taken.
+    Reused,
 }
 
 /// A stored batch without its bytes.
@@ -193,6 +196,8 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
     /// them: all of it, or nothing. Answers for each one. `Ok` means it is on the disk.
     async fn append(&self, batches: &[NewBatch]) -> Result<Vec<Appended>, StoreError>;
 
+    /// The mark of a run; 0 where nothing of it was ever committed.
+    async fn mark(&self, endpoint: EndpointId, run: RunId) -> Result<u64, StoreError>;
     /// Number of the batch that was committed last; 0 where there is none.
     async fn last_number(&self) -> Result<i64, StoreError>;
     /// At most `limit` batches of a query, in its order, after `after`.
@@ -353,6 +358,22 @@ pub(crate) fn gap_batch(
         boot,
         payload: batch::pack(&content)?,
         named: Vec::new(),
+    })
+}
+
+/// Whether two batches of one run hold different events of one sequence. What the server put in an event's place says
+/// nothing.
+pub(crate) fn differ(one: &EventBatch, other: &EventBatch) -> bool {
+    let from_endpoint = |event: &&Event| !matches!(&event.body, Some(Body::Gap(gap)) if gap.component == SERVER_COMPONENT);
+    let mut others = other.events.iter().filter(from_endpoint).peekable();
+    one.events.iter().filter(from_endpoint).any(|event| {
+        while others
+            .next_if(|other| other.sequence < event.sequence)
+            .is_some()
+        {}
+        others
+            .next_if(|other| other.sequence == event.sequence)
+            .is_some_and(|other| other != event)
     })
 }
 

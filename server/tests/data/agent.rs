@@ -61,6 +61,7 @@ impl Agent {
             capability: capability::CURRENT,
             agent_version: "0.1.0".into(),
             start_time_ms: 1,
+            sent_sequence: None,
             machine: Some(wire::Machine {
                 hostname: "test-host".into(),
                 os: "linux".into(),

@@ -27,6 +27,7 @@ fn hello(run: u8) -> wire::Hello {
         capability: capability::CURRENT,
         agent_version: "0.1.0".into(),
         start_time_ms: 1,
+        sent_sequence: None,
         machine: Some(wire::Machine {
             hostname: format!("run-{run}"),
             os: "linux".into(),
@@ -229,14 +230,24 @@ async fn a_run_that_no_longer_answers_gives_way_to_the_next() {
 }
 
 #[tokio::test]
-async fn the_same_run_that_connects_again_is_welcome_at_once() {
+async fn the_same_run_is_welcome_once_its_former_connection_is_gone_or_silent() {
     let server = Server::configured(&[("conflict_probe_timeout", "1h")]);
     let (client, _) = enroll(&server).await;
     let mut first = Agent::connect(&client, 1).await;
     assert!(first.welcome().await.is_some());
+    // The end of a session answers the question whether it is alive.
+    drop(first);
     let mut second = Agent::connect(&client, 1).await;
     assert!(second.welcome().await.is_some());
-    assert!(first.end().await);
+
+    let server = Server::configured(&[("conflict_probe_timeout", "100ms")]);
+    let (client, id) = enroll(&server).await;
+    let mut silent = Agent::connect(&client, 1).await;
+    assert!(silent.welcome().await.is_some());
+    let mut again = Agent::connect(&client, 1).await;
+    assert!(again.welcome().await.is_some());
+    assert!(silent.end().await);
+    assert!(show(&server.admin(), &id).await.conflicts.is_empty());
 }
 
 #[tokio::test]

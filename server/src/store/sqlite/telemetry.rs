@@ -35,12 +35,18 @@ struct RunState {
     endpoint_no: i64,
     mark: u64,
     event_time_max_ms: i64,
+    /// Two copies of the endpoint have used it: it takes nothing more.
+    reused: bool,
 }
 
 #[async_trait]
 impl TelemetryStore for SqliteTelemetry {
     async fn append(&self, batches: &[NewBatch]) -> Result<Vec<Appended>, StoreError> {
         append::append(self, batches).await
+    }
+
+    async fn mark(&self, endpoint: EndpointId, run: RunId) -> Result<u64, StoreError> {
+        read::mark(&self.file, endpoint, run).await
     }
 
     async fn last_number(&self) -> Result<i64, StoreError> {

@@ -46,6 +46,7 @@ conform! {
     crate::store::conformance:
     what_is_committed_survives_and_is_not_taken_twice,
     an_overlap_is_cut_off,
+    other_events_with_the_same_numbers_are_told,
     a_hole_is_a_gap_until_its_endpoint_names_it,
     runs_are_apart,
     listings_are_complete_and_sorted,

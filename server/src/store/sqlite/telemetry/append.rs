@@ -1,12 +1,15 @@
 //! The write path: many batches in one transaction.
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
+use tocsin_proto::batch;
 use tocsin_proto::id::{EndpointId, RunId};
+use tocsin_proto::limits::BATCH_EVENTS_MAX;
+use tokio_stream::StreamExt;
 
 use super::{RUNS_MAX, RunState, Runs, signed, unsigned};
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteTelemetry, engine};
-use crate::store::telemetry::{Appended, NamedLoss, NewBatch, hole, trim};
+use crate::store::telemetry::{Appended, NamedLoss, NewBatch, differ, hole, trim};
 
 const ACTION: &str = "store event batches";
 
@@ -65,8 +68,17 @@ async fn one(
 ) -> Result<Appended, StoreError> {
     let run = run_state(transaction, runs, batch).await?;
     let head = &batch.head;
+    if head.first_sequence <= run.mark && is_reused(transaction, &run, batch).await? {
+        runs.changed
+            .0
+            .insert((head.endpoint, head.run), close(transaction, &run).await?);
+        return Ok(Appended::Reused);
+    }
     if head.last_sequence <= run.mark {
         return Ok(Appended::Repeated);
+    }
+    if run.reused {
+        return Ok(Appended::Reused);
     }
     let damaged = |_| StoreError::Damaged {
         what: "event batch",
@@ -94,6 +106,60 @@ async fn one(
         forget_holes(transaction, runs, head.endpoint, loss).await?;
     }
     Ok(appended)
+}
+
+/// Whether other events than the batch's are stored with its numbers: its run goes on in two copies of a machine. What
+/// retention has removed, and holes, cannot be compared.
+async fn is_reused(
+    connection: &mut SqliteConnection,
+    run: &RunState,
+    batch: &NewBatch,
+) -> Result<bool, StoreError> {
+    let head = &batch.head;
+    // No batch but a hole is wider, so that the index needs to look no further.
+    let from = head
+        .first_sequence
+        .saturating_sub(BATCH_EVENTS_MAX as u64 - 1);
+    let mut stored = sqlx::query_scalar(
+        "SELECT payload FROM batch WHERE run_no = ? AND first_sequence BETWEEN ? AND ? \
+         AND last_sequence >= ? AND hole = 0",
+    )
+    .bind(run.no)
+    .bind(signed(from))
+    .bind(signed(head.last_sequence))
+    .bind(signed(head.first_sequence))
+    .fetch(connection);
+    let mut content = None;
+    while let Some(payload) = stored.next().await {
+        let payload: Vec<u8> = payload.map_err(engine(ACTION))?;
+        if payload == batch.payload {
+            return Ok(false);
+        }
+        let damaged = |_| StoreError::Damaged {
+            what: "event batch",
+        };
+        let content = match &content {
+            Some(content) => content,
+            None => content.insert(batch::unpack(&batch.payload).map_err(damaged)?),
+        };
+        if differ(content, &batch::unpack(&payload).map_err(damaged)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Takes nothing more of a run.
+async fn close(connection: &mut SqliteConnection, run: &RunState) -> Result<RunState, StoreError> {
+    sqlx::query("UPDATE run SET reused = 1 WHERE no = ?")
+        .bind(run.no)
+        .execute(connection)
+        .await
+        .map_err(engine(ACTION))?;
+    Ok(RunState {
+        reused: true,
+        ..*run
+    })
 }
 
 /// What a batch brings, with the gap in front of it.
@@ -158,8 +224,8 @@ async fn find_run(
     endpoint: EndpointId,
     run: RunId,
 ) -> Result<Option<RunState>, StoreError> {
-    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT run.no, endpoint_no, committed_through, last_event_time_ms \
+    let row: Option<(i64, i64, i64, i64, bool)> = sqlx::query_as(
+        "SELECT run.no, endpoint_no, committed_through, last_event_time_ms, reused \
          FROM run JOIN endpoint ON endpoint.no = endpoint_no WHERE endpoint.id = ? AND run.id = ?",
     )
     .bind(endpoint.as_bytes().as_slice())
@@ -167,14 +233,15 @@ async fn find_run(
     .fetch_optional(connection)
     .await
     .map_err(engine(ACTION))?;
-    Ok(
-        row.map(|(no, endpoint_no, mark, event_time_max_ms)| RunState {
+    Ok(row.map(
+        |(no, endpoint_no, mark, event_time_max_ms, reused)| RunState {
             no,
             endpoint_no,
             mark: unsigned(mark),
             event_time_max_ms,
-        }),
-    )
+            reused,
+        },
+    ))
 }
 
 async fn insert(

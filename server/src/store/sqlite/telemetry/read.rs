@@ -29,6 +29,24 @@ pub(super) async fn payloads(
         .map_err(engine("read event batches"))
 }
 
+/// See [`TelemetryStore::mark`](crate::store::telemetry::TelemetryStore::mark).
+pub(super) async fn mark(
+    file: &Database,
+    endpoint: EndpointId,
+    run: RunId,
+) -> Result<u64, StoreError> {
+    let mark: Option<i64> = sqlx::query_scalar(
+        "SELECT committed_through FROM run WHERE id = ?2 \
+         AND endpoint_no = (SELECT no FROM endpoint WHERE id = ?1)",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .bind(run.as_bytes().as_slice())
+    .fetch_optional(&file.reader)
+    .await
+    .map_err(engine("read the mark of a run"))?;
+    Ok(mark.map_or(0, unsigned))
+}
+
 /// See [`TelemetryStore::latest_run`](crate::store::telemetry::TelemetryStore::latest_run).
 pub(super) async fn latest_run(
     file: &Database,
