@@ -73,8 +73,8 @@ impl State {
             }
             Place::Endpoints => {
                 if let Some(endpoint) = self.endpoints.selected() {
-                    of_endpoint(&endpoint.id, &endpoint.hostname, &mut values);
-                    values.copy("address", &endpoint.address);
+                    of_endpoint(endpoint.id, endpoint.hostname, &mut values);
+                    values.copy("address", endpoint.address);
                 }
             }
             Place::Endpoint(id) => {
