@@ -17,6 +17,7 @@ pub(crate) struct Endpoints {
     /// Places in `all` of those that are shown; `None`: all of them.
     shown: Option<Vec<u32>>,
     cursor: Cursor,
+    is_wanted: bool,
 }
 
 impl Endpoints {
@@ -24,6 +25,7 @@ impl Endpoints {
     pub(crate) fn set(&mut self, answer: Result<Fleet, String>, now_ms: i64) {
         let selected = self.selected().map(|endpoint| endpoint.id.to_owned());
         self.all.set(answer, now_ms);
+        self.is_wanted = false;
         self.arrange();
         let at = selected.and_then(|id| {
             let place = self.all.value()?.place(&id)?;
@@ -34,6 +36,20 @@ impl Endpoints {
         });
         self.cursor = at.map_or(self.cursor, Cursor::new);
         self.cursor.keep(self.len());
+    }
+
+    /// Whether it is time to ask for them again: a large fleet is asked for more seldom, about a second for each
+    /// thousand, so that looking at it costs neither side much.
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.all.time_ms());
+        let count = self.all.value().map_or(0, Fleet::len);
+        let is_old = age_ms >= i64::try_from(count).unwrap_or(i64::MAX);
+        self.is_wanted || is_old || self.all.problem().is_some()
+    }
+
+    /// Somebody wants to see them as they are now.
+    pub(crate) fn want(&mut self) {
+        self.is_wanted = true;
     }
 
     fn arrange(&mut self) {
@@ -155,6 +171,19 @@ mod tests {
         assert_eq!(list.selected().unwrap().id, "b");
         list.set_filter("conflict".into());
         assert_eq!((list.len(), list.at()), (1, 0));
+    }
+
+    #[test]
+    fn a_large_fleet_is_asked_for_more_seldom() {
+        let mut list = Endpoints::default();
+        assert!(list.is_due(0));
+        let fleet: Vec<_> = (0..5000)
+            .map(|n| endpoint(&n.to_string(), EndpointState::Online))
+            .collect();
+        list.set(Ok(Fleet::of(&fleet)), 1000);
+        assert!(!list.is_due(5_999) && list.is_due(6_000));
+        list.want();
+        assert!(list.is_due(1_001));
     }
 
     #[test]

@@ -279,6 +279,7 @@ impl State {
                 if *self.place() == Place::Events {
                     self.events.forget();
                 }
+                self.endpoints.want();
                 let mut actions = self.refresh();
                 if !matches!(self.link, Link::Up(_)) {
                     actions.push(Action::Reconnect);

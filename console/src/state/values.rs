@@ -100,7 +100,7 @@ impl State {
             }
             Place::Events => {
                 if let Some(event) = self.events.selected() {
-                    of_event(event, &mut values);
+                    of_event(&event, &mut values);
                 }
             }
             Place::Feeds => {
