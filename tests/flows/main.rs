@@ -9,7 +9,6 @@ mod authority;
 mod certificate;
 mod enrollment;
 mod evidence;
-mod files;
 mod hostile;
 mod import;
 mod incident;

@@ -10,6 +10,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::fact::FlowName;
+use crate::network::{NETWORKS_MAX, NamedNetwork};
 
 /// Entries of each list; what an operator adds beyond it is left out.
 pub const ENTRIES_MAX: usize = 512;
@@ -101,6 +102,9 @@ pub struct SignInDirectory {
     /// Relays.
     #[serde(default)]
     pub relays: Vec<Relay>,
+    /// The company's own networks: whoever signs in from one is in a usual place.
+    #[serde(default)]
+    pub networks: Vec<NamedNetwork>,
 }
 
 /// Provider, sign-in names, names that share the addresses, QUIC. From the providers' published lists of names to
@@ -205,6 +209,7 @@ impl Default for SignInDirectory {
                 .collect(),
             gateways: Vec::new(),
             relays: Vec::new(),
+            networks: Vec::new(),
         }
     }
 }
@@ -219,6 +224,8 @@ impl SignInDirectory {
         add(&mut self.services, more.services);
         add(&mut self.gateways, more.gateways);
         add(&mut self.relays, more.relays);
+        self.networks.extend(more.networks);
+        self.networks.truncate(NETWORKS_MAX);
     }
 
     /// Whether a flow goes, by a name or by its address, to something in this directory: such flows are wanted over
@@ -401,6 +408,7 @@ mod tests {
                 what: "web proxy".into(),
                 points: vec![point("proxy.example.com", None)],
             }],
+            networks: Vec::new(),
         });
         let gateway = directory.gateway("Acme Remote Access").unwrap();
         assert_eq!((gateway.kind, gateway.points.len()), (GatewayKind::Vpn, 1));

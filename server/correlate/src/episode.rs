@@ -15,13 +15,18 @@
 //! Most episodes are harmless: one ignored prompt opens one. Whether it becomes an incident is decided by
 //! its evidence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::attempt::AttemptResult;
-use crate::baseline::Standing;
+use crate::baseline::{DAY_MS, Standing};
 use crate::case::AFTER_RESET_MS;
 use crate::input::{MfaEventKind, Origin, Risk};
 use crate::timeline::{Item, open_until};
+
+/// Wrong passwords from a stranger's place and machine belong to what follows within this time.
+const GUESSED_MS: i64 = DAY_MS;
+/// The newest of them that are kept.
+const GUESSES_MAX: usize = 100;
 
 /// Members of one episode, in time order, never empty.
 #[derive(Debug)]
@@ -35,11 +40,22 @@ pub(crate) fn episodes<'t, 'a>(items: &'t [Item<'a>]) -> Vec<Episode<'t, 'a>> {
     let mut until_ms = i64::MIN;
     let mut sources = BTreeSet::new();
     let mut reset_ms = None;
+    let mut guesses: VecDeque<&'t Item<'a>> = VecDeque::new();
     for item in items {
         let is_open = item.time_ms <= until_ms;
         let is_signal = is_signal(item);
+        let is_guess = item.is_kind(MfaEventKind::PrimaryFailed) && item.is_foreign();
+        if is_guess && !is_open {
+            guesses.push_back(item);
+            if guesses.len() > GUESSES_MAX {
+                guesses.pop_front();
+            }
+        }
         if is_signal && !is_open {
-            episodes.push(Episode { items: Vec::new() });
+            guesses.retain(|guess| item.time_ms - guess.time_ms <= GUESSED_MS);
+            episodes.push(Episode {
+                items: guesses.drain(..).collect(),
+            });
             sources.clear();
             reset_ms = None;
             until_ms = i64::MIN;
@@ -122,6 +138,7 @@ fn may_follow(item: &Item<'_>, sources: &BTreeSet<String>) -> bool {
         MfaEventKind::PasswordReset
         | MfaEventKind::PrivilegeGranted
         | MfaEventKind::SessionMoved
+        | MfaEventKind::SessionRevoked
         | MfaEventKind::BypassAttempted => true,
         MfaEventKind::PasswordAccepted
         | MfaEventKind::SessionStarted
@@ -129,6 +146,7 @@ fn may_follow(item: &Item<'_>, sources: &BTreeSet<String>) -> bool {
         | MfaEventKind::AdminAccess
         | MfaEventKind::PasswordChanged
         | MfaEventKind::PolicyDenied => item.is_odd() || is_from_source(),
+        MfaEventKind::PrimaryFailed => item.is_foreign(),
         MfaEventKind::RiskReported => event.risk == Some(Risk::High),
         _ => false,
     }

@@ -432,9 +432,12 @@ pub enum WeightsVersion {
     #[serde(rename = "2026-11.1")]
     V2026_11_1,
     /// With provenance and what happened on endpoints.
-    #[default]
     #[serde(rename = "2026-11.2")]
     V2026_11_2,
+    /// Tuned on generated months: docs/detection.md.
+    #[default]
+    #[serde(rename = "2026-11.3")]
+    V2026_11_3,
 }
 
 impl WeightsVersion {
@@ -443,6 +446,7 @@ impl WeightsVersion {
         match self {
             Self::V2026_11_1 => "2026-11.1",
             Self::V2026_11_2 => "2026-11.2",
+            Self::V2026_11_3 => "2026-11.3",
         }
     }
 }

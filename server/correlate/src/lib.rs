@@ -39,6 +39,7 @@ mod identity;
 mod incident;
 mod input;
 mod lineage;
+mod network;
 mod provenance;
 mod provider;
 pub mod remote_tool;
@@ -78,6 +79,7 @@ pub use crate::input::{
     Novelty, Origin, Person, Place, Provider, Risk, TelemetryGap, TimeSpan, WeightsVersion,
 };
 pub use crate::lineage::successors;
+pub use crate::network::{NETWORKS_MAX, NamedNetwork};
 pub use crate::provenance::{
     Confidence, ENDPOINTS_MAX, JUDGED_MAX, Missing, MissingKind, Provenance, ProvenanceVerdict,
 };
@@ -115,7 +117,11 @@ pub fn correlate(input: &Input) -> Outcome {
         .filter(|attempt| attempt.result == AttemptResult::Prompted)
         .map(|attempt| attempt.time_ms.saturating_add(UNANSWERED_AFTER_MS))
         .min();
-    let timeline = timeline(&events, attempts, input.baseline.clone());
+    let timeline = timeline(
+        &events,
+        attempts,
+        (input.baseline.clone(), &input.directory.networks),
+    );
     let endpoints = linked(&input.endpoints);
     let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
     let judgements = judge(&timeline.items, &endpoints, &input.directory);
@@ -144,7 +150,11 @@ pub fn correlate(input: &Input) -> Outcome {
 pub fn provenances(input: &Input) -> Vec<(MfaEventId, Provenance)> {
     let (events, _) = input::normalize(&input.mfa_events);
     let attempts = attempts(&events, &input.observed_until_ms);
-    let timeline = timeline(&events, attempts, input.baseline.clone());
+    let timeline = timeline(
+        &events,
+        attempts,
+        (input.baseline.clone(), &input.directory.networks),
+    );
     let endpoints = linked(&input.endpoints);
     let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
     let judgements = judge(&timeline.items, &endpoints, &input.directory);
@@ -173,7 +183,12 @@ pub fn baseline_before(input: &Input, until_ms: i64) -> Baseline {
     let (mut events, _) = input::normalize(&input.mfa_events);
     events.retain(|event| event.time_ms < until_ms);
     let attempts = attempts(&events, &input.observed_until_ms);
-    timeline(&events, attempts, input.baseline.clone()).baseline
+    timeline(
+        &events,
+        attempts,
+        (input.baseline.clone(), &input.directory.networks),
+    )
+    .baseline
 }
 
 /// When the person is first known to hold administrative rights.

@@ -7,7 +7,7 @@
 //! likely              medium            high             high
 //! very likely         high              high             critical
 //!
-//! privileged account, belief 1 in 5 or more        one step up
+//! privileged account, belief 3 in 10 or more       one step up
 //! approval after hostile prompts                  at least high
 //! a factor change after that                      critical
 //! ```
@@ -105,8 +105,8 @@ pub(crate) struct Grounds {
     pub is_factor_changed_after: bool,
 }
 
-/// Log-odds from which on a privileged account counts for more: about 1 in 5.
-const RAISED_FROM: Weight = Weight(-140);
+/// Log-odds from which on a privileged account counts for more: about 3 in 10.
+const RAISED_FROM: Weight = Weight(-90);
 
 /// The severity on these grounds.
 pub(crate) fn severity(grounds: Grounds) -> Severity {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_privileged_account_is_one_step_up_where_there_is_any_belief() {
+    fn a_privileged_account_is_one_step_up_where_there_is_some_belief() {
         let of = |belief| {
             severity(Grounds {
                 is_privileged: true,
@@ -204,7 +204,7 @@ mod tests {
             })
         };
         assert_eq!(
-            [of(-250), of(-100), of(100), of(300)].map(Severity::word),
+            [of(-250), of(-80), of(100), of(300)].map(Severity::word),
             ["info", "medium", "high", "critical"]
         );
     }

@@ -299,7 +299,7 @@ impl Story {
         let input = self.input();
         let (events, _) = normalize(&input.mfa_events);
         let attempts = attempts(&events, &input.observed_until_ms);
-        look(&timeline(&events, attempts, Baseline::default()).items)
+        look(&timeline(&events, attempts, (Baseline::default(), &[])).items)
     }
 
     pub(crate) fn endpoint(mut self, endpoint: LinkedEndpoint) -> Self {

@@ -18,6 +18,7 @@ use tocsin_proto::id::MfaEventId;
 use crate::attempt::{Attempt, AttemptResult};
 use crate::baseline::{Baseline, DAY_MS, HOUR_MS, MINUTE_MS, Standing, same_device, same_place};
 use crate::input::{MfaEvent, MfaEventKind, Novelty, Origin};
+use crate::network::{NamedNetwork, is_named};
 
 /// Refusals within an hour that no ordinary retry makes. Public rules use 2 to 10; a person who gets it
 /// wrong gives up or succeeds before five.
@@ -198,6 +199,11 @@ impl<'a> Item<'a> {
         })
     }
 
+    /// The person's own machine, or a phone in a network in which they use one.
+    pub(crate) fn is_own_client(&self) -> bool {
+        self.device == Standing::Usual || (self.place == Standing::Usual && self.is_mobile())
+    }
+
     /// The client says that it is a phone's.
     pub(crate) fn is_mobile(&self) -> bool {
         self.origin().os.as_ref().is_some_and(|os| {
@@ -238,7 +244,7 @@ pub(crate) struct Timeline<'a> {
 pub(crate) fn timeline<'a>(
     events: &[&'a MfaEvent],
     attempts: Vec<Attempt<'a>>,
-    baseline: Baseline,
+    (baseline, networks): (Baseline, &[NamedNetwork]),
 ) -> Timeline<'a> {
     // Prompts and answers always are part of an attempt, other events where they belong to one.
     let in_attempts: BTreeSet<MfaEventId> = attempts
@@ -262,6 +268,7 @@ pub(crate) fn timeline<'a>(
     });
     let mut walk = Walk {
         baseline,
+        networks,
         ..Walk::default()
     };
     let mut items: Vec<Item<'a>> = whats.into_iter().map(|what| walk.judge(what)).collect();
@@ -275,7 +282,8 @@ pub(crate) fn timeline<'a>(
 
 /// The first pass.
 #[derive(Default)]
-struct Walk {
+struct Walk<'n> {
+    networks: &'n [NamedNetwork],
     baseline: Baseline,
     /// Refusals of the last hour, and whether the person said something.
     refusals_ms: VecDeque<(i64, bool)>,
@@ -286,7 +294,7 @@ struct Walk {
     tainted: BTreeMap<String, i64>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn judge<'a>(&mut self, what: What<'a>) -> Item<'a> {
         let time_ms = match &what {
             What::Attempt(attempt) => attempt.time_ms,
@@ -307,9 +315,14 @@ impl Walk {
         if !item.is_by_other() {
             let (origin, novelty) = (item.origin(), item.novelty());
             let trusted = time_ms > self.wary_until_ms && !self.is_tainted(origin, time_ms);
-            let place = self.baseline.place(origin, novelty, time_ms, trusted);
+            let place = if is_named(self.networks, origin.ip) {
+                Standing::Usual
+            } else {
+                self.baseline.place(origin, novelty, time_ms, trusted)
+            };
             let device = self.baseline.device(origin, novelty, time_ms, trusted);
-            item.is_new_country = self.baseline.is_new_country(origin, time_ms);
+            item.is_new_country =
+                place != Standing::Usual && self.baseline.is_new_country(origin, time_ms);
             (item.place, item.device) = (place, device);
         }
         if self.is_alarming(&item) {
@@ -340,7 +353,7 @@ impl Walk {
             }
             self.refusals_ms.push_back((item.time_ms, item.is_said()));
             let said = self.refusals_ms.iter().filter(|(_, is_said)| *is_said);
-            let is_many = if item.device == Standing::Usual {
+            let is_many = if item.is_own_client() {
                 said.count() >= SAID_AN_HOUR_AT_HOME
             } else {
                 self.refusals_ms.len() >= MANY_AN_HOUR
@@ -461,7 +474,7 @@ fn mark_hostile(items: &mut [Item<'_>]) {
             continue;
         };
         // Whoever has only the password does not have the machine.
-        let is_own = item.device == Standing::Usual;
+        let is_own = item.is_own_client();
         let is_many = if is_own {
             let at = said.partition_point(|ms| *ms < item.time_ms);
             item.is_said() && said_an_hour.get(at) >= Some(&SAID_AN_HOUR_AT_HOME)

@@ -24,7 +24,7 @@ impl Evidence for LockedAtPrompt {
 
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
         let items: Vec<&Item<'_>> = case
-            .judged()
+            .suspects()
             .into_iter()
             .filter(|(_, judged)| {
                 let is_out = judged

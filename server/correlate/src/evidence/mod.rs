@@ -14,9 +14,11 @@
 mod app_upgrade;
 mod approval_after_prompts;
 mod approval_unusual_place;
+mod client_loop;
 mod factor_change;
 mod help_desk_reset;
 mod locked_at_prompt;
+mod mixed_factors;
 mod new_login_source;
 mod owner_returned;
 mod password_pending;
@@ -24,6 +26,7 @@ mod person_active_elsewhere;
 mod phishing_blocked;
 mod privilege_granted;
 mod prompting_burst;
+mod prompting_long;
 mod prompting_slow;
 mod provenance_elsewhere;
 mod provenance_here;
@@ -31,11 +34,15 @@ mod refused_then_changed;
 mod remote_support_tool;
 mod reported_risk;
 mod retry_succeeded;
+mod rotating_sources;
 mod scripted_client;
+mod session_after_revocation;
 mod session_moved;
+mod spray_before;
 mod unusual_hour;
 mod unusual_origin;
 mod user_report;
+mod usual_hour;
 mod usual_origin;
 
 use serde::{Deserialize, Serialize};
@@ -48,9 +55,11 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &app_upgrade::AppUpgrade,
     &approval_after_prompts::ApprovalAfterPrompts,
     &approval_unusual_place::ApprovalUnusualPlace,
+    &client_loop::ClientLoop,
     &factor_change::FactorChange,
     &help_desk_reset::HelpDeskReset,
     &locked_at_prompt::LockedAtPrompt,
+    &mixed_factors::MixedFactors,
     &new_login_source::NewLoginSource,
     &owner_returned::OwnerReturned,
     &password_pending::PasswordPending,
@@ -58,6 +67,7 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &phishing_blocked::PhishingBlocked,
     &privilege_granted::PrivilegeGranted,
     &prompting_burst::PromptingBurst,
+    &prompting_long::PromptingLong,
     &prompting_slow::PromptingSlow,
     &provenance_elsewhere::ProvenanceElsewhere,
     &provenance_here::ProvenanceHere,
@@ -65,11 +75,15 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &remote_support_tool::RemoteSupportTool,
     &reported_risk::ReportedRisk,
     &retry_succeeded::RetrySucceeded,
+    &rotating_sources::RotatingSources,
     &scripted_client::ScriptedClient,
+    &session_after_revocation::SessionAfterRevocation,
     &session_moved::SessionMoved,
+    &spray_before::SprayBefore,
     &unusual_hour::UnusualHour,
     &unusual_origin::UnusualOrigin,
     &user_report::UserReport,
+    &usual_hour::UsualHour,
     &usual_origin::UsualOrigin,
 ];
 

@@ -4,8 +4,10 @@
 //! is who the factors were reset for.
 
 use super::{Evidence, Family, Finding, Spec, Weight};
+use crate::baseline::Standing;
 use crate::case::{Case, event_ids};
 use crate::sentence;
+use crate::timeline::Item;
 
 /// See the file.
 pub(super) struct OwnerReturned;
@@ -26,6 +28,13 @@ impl Evidence for OwnerReturned {
 
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
         let reset = case.resets_by_others().into_iter().next()?;
+        // What was there before the reset is not explained by who it was for.
+        let is_earlier = |item: &&Item<'_>| {
+            item.time_ms < reset.time_ms && item.place == Standing::Unusual && item.is_sign_in()
+        };
+        if !case.hostile.is_empty() || case.items.iter().any(is_earlier) {
+            return None;
+        }
         let returns: Vec<_> = case
             .items
             .iter()
@@ -74,6 +83,14 @@ mod tests {
             .event(MfaEventKind::FactorEnrolled)
             .sign_in();
         assert_eq!(weigh(&OwnerReturned, story), 0);
+    }
+
+    #[test]
+    fn what_was_strange_before_the_reset_stays_strange() {
+        let story = Story::new().usual_sign_ins(10).at("2026-03-11 10:00");
+        let story = story.attacker().sign_in().home().at("2026-03-12 10:00");
+        let story = story.by_help_desk(MfaEventKind::PasswordReset);
+        assert_eq!(weigh(&OwnerReturned, story.after_minutes(20).sign_in()), 0);
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl Evidence for PrivilegeGranted {
         let resets = case.resets_by_others();
         let reset = resets.iter().find(|item| is_before(item.time_ms));
         let sign_in = case.items.iter().find(|item| {
-            item.is_sign_in() && item.place != Standing::Usual && is_before(item.end_ms())
+            item.is_sign_in()
+                && item.place != Standing::Usual
+                && item.device != Standing::Usual
+                && is_before(item.end_ms())
         });
         let (weight, what, from_ms) = match (reset, sign_in) {
             (Some(item), _) => (AFTER_RESET, "a reset by somebody else", item.time_ms),

@@ -15,8 +15,8 @@ const SPEC: Spec = Spec {
     base_rate: "high is stated for every new phone network; a trial found it no strong signal alone",
 };
 
-const HIGH: Weight = Weight(80);
-const MEDIUM: Weight = Weight(30);
+const HIGH: Weight = Weight(40);
+const MEDIUM: Weight = Weight(20);
 
 fn risk(item: &Item<'_>) -> Option<Risk> {
     item.attempt().map_or_else(

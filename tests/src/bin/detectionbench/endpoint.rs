@@ -11,7 +11,7 @@ use tocsin_correlate::fact::{
 use tocsin_correlate::{LinkedEndpoint, Provider, TelemetryGap, TimeSpan};
 use tocsin_proto::id::{EndpointId, EventId, EventSequence, RunId};
 
-use crate::life::{Life, Month, Stay, Use};
+use crate::life::{Life, Month, Stay};
 use crate::world::{DAY_MS, END_MS, MINUTE_MS, Person, START_MS};
 
 /// Of 10,000: nights of which the machine does not tell whether it slept all the time.
@@ -72,9 +72,18 @@ pub(crate) fn laptop(month: &Month<'_>, person: &Person, life: &mut Life) -> Lin
         laptop.stay(month, stay, life);
     }
     for used in life.uses.clone() {
-        if !life.random.chance(REUSED) {
-            laptop.sign_in(&used);
-        }
+        // Opened long before, and used again.
+        let is_reused = life.random.chance(REUSED);
+        let before_ms = if is_reused {
+            life.random.between(16, 50) * MINUTE_MS
+        } else {
+            4_000
+        };
+        laptop.flow(
+            used.time_ms - before_ms,
+            used.time_ms + 30_000,
+            used.browser,
+        );
     }
     laptop.supports(life);
     laptop.endpoint
@@ -223,10 +232,6 @@ impl Laptop<'_> {
             uses,
             event_ids: vec![event],
         });
-    }
-
-    fn sign_in(&mut self, used: &Use) {
-        self.flow(used.time_ms - 4_000, used.time_ms + 30_000, used.browser);
     }
 
     fn flow(&mut self, opened_ms: i64, closed_ms: i64, browser: &str) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_correlate::{
-    Baseline, BeliefBand, IncidentDraft, Input, LinkedEndpoint, MfaEvent, Outcome,
+    Baseline, BeliefBand, IncidentDraft, Input, LinkedEndpoint, MfaEvent, NamedNetwork, Outcome,
     Person as Subject, ProvenanceVerdict, Provider, Severity, SignInDirectory, WeightsVersion,
     correlate, provenances,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Totals {
     pub false_kinds: BTreeMap<String, usize>,
     /// Some false incidents, told.
     pub explained: Vec<String>,
+    /// Incidents below medium of attacks, told.
+    pub lesser: Vec<String>,
     /// Attacks that were missed: scenario, seed.
     pub missed: Vec<String>,
 }
@@ -54,6 +56,19 @@ pub(crate) struct Labelled<'m> {
     pub month: Month<'m>,
     pub lives: Vec<Life>,
     pub attacks: Vec<Attack>,
+}
+
+/// Networks that the operator has named: the offices and the VPN's egress; a new egress is forgotten in half of the cases.
+fn named(company: &Company, is_told: bool) -> Vec<NamedNetwork> {
+    let offices = company.sites.iter().map(|site| &site.office);
+    let after = is_told.then_some(&company.vpn.1);
+    let networks = offices.chain([&company.vpn.0]).chain(after);
+    networks
+        .map(|network| NamedNetwork {
+            address: network.address(0),
+            bits: 24,
+        })
+        .collect()
 }
 
 /// Makes a month.
@@ -76,11 +91,13 @@ pub(crate) fn generate<'c>(
         })
         .to_vec();
     let kiosk = Machine::new(&mut random, Provider::Okta);
+    let named = named(company, random.chance(5_000));
     let month = Month {
         seed,
         company,
         outages,
         kiosk,
+        named,
     };
     let mut lives: Vec<Life> = company
         .people
@@ -182,7 +199,8 @@ impl Totals {
             });
             rules.entry(rule.name).or_default().extend(found);
         }
-        let input = input(person, events.clone(), endpoint.into_iter().collect());
+        let mut input = input(person, events.clone(), endpoint.into_iter().collect());
+        input.directory.networks.clone_from(&month.named);
         let outcome = correlate(&input);
         self.take_bands(&outcome, labels);
         for incident in shown(&outcome) {
@@ -217,8 +235,24 @@ impl Totals {
                 events: incident.event_ids.clone(),
             });
         }
+        self.take_lesser(person, &outcome, labels);
         if person.is_covered {
             self.take_verdicts(&input, life, labels);
+        }
+    }
+
+    /// What there is of an attack that no incident of medium or above holds.
+    fn take_lesser(&mut self, person: &Person, outcome: &Outcome, labels: &Labels) {
+        let is_hit = |incident: &&IncidentDraft| {
+            incident
+                .event_ids
+                .iter()
+                .any(|id| labels.attack.contains(id))
+        };
+        if shown(outcome).all(|incident| !is_hit(&incident)) {
+            let lesser = outcome.incidents.iter().filter(is_hit);
+            self.lesser
+                .extend(lesser.map(|incident| explain(person, incident)));
         }
     }
 

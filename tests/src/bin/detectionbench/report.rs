@@ -101,7 +101,12 @@ fn detectors(totals: &Totals) -> Vec<String> {
 
 /// Some false incidents, one by one, and the attacks that were missed.
 pub(crate) fn explained(totals: &Totals, count: usize) -> String {
-    let told = totals.explained.iter().take(count).chain(&totals.missed);
+    let told = totals
+        .explained
+        .iter()
+        .take(count)
+        .chain(&totals.lesser)
+        .chain(&totals.missed);
     told.map(|text| format!("{text}\n")).collect()
 }
 

@@ -7,10 +7,20 @@ use crate::life::Support;
 use crate::record::SignIn;
 use crate::world::{DAY_MS, HOUR_MS, MINUTE_MS};
 
-/// 18 prompts within an hour of the night, then one that is approved, an own factor six minutes later.
+/// Wrong passwords, then 18 prompts within an hour of the night, then one that is approved, an own factor six minutes later.
 pub(super) fn hour_of_prompts(stage: &mut Stage<'_, '_>, victims: &mut [Victim<'_>]) {
     for victim in victims {
         let from_ms = stage.night(victim.person);
+        let origin = stage.origin();
+        stage.label(victim, |victim| {
+            for n in 1..7 {
+                let time_ms = from_ms - n * 5 * MINUTE_MS;
+                victim
+                    .life
+                    .log
+                    .event(victim.person, time_ms, MfaEventKind::PrimaryFailed, &origin);
+            }
+        });
         let next_ms = stage.refused(victim, from_ms, (17, (120, 300)));
         let end_ms = stage.approved(victim, next_ms, true);
         stage.act(victim, end_ms);

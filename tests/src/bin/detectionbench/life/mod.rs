@@ -78,6 +78,8 @@ pub(crate) struct Month<'m> {
     pub outages: Vec<Outage>,
     /// A machine that many people use, at each site.
     pub kiosk: Machine,
+    /// Networks that the operator has named.
+    pub named: Vec<tocsin_correlate::NamedNetwork>,
 }
 
 impl Life {
