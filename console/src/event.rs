@@ -9,6 +9,7 @@ use tocsin_proto::console::v1::{
 use crate::action::{Change, Query};
 use crate::keymap::Key;
 use crate::state::Place;
+use crate::state::fleet::Fleet;
 
 /// News that wait to be taken up; the network waits while they are not.
 pub(crate) const NEWS_WAITING_MAX: usize = 256;
@@ -89,7 +90,7 @@ pub(crate) enum Reply {
     /// To [`Query::Incident`].
     Incident(Box<Incident>),
     /// To [`Query::Endpoints`].
-    Endpoints(Vec<Endpoint>),
+    Endpoints(Fleet),
     /// To [`Query::Endpoint`].
     Endpoint(Box<Endpoint>),
     /// To [`Query::Processes`].

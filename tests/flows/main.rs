@@ -9,6 +9,7 @@ mod authority;
 mod certificate;
 mod enrollment;
 mod evidence;
+mod files;
 mod hostile;
 mod import;
 mod incident;

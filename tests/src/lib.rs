@@ -5,6 +5,7 @@
 //!   Server           tocsin-server: init, run, kill, run again
 //!   Agent            tocsin-agent: enroll, run, kill, run again, a copy of its state
 //!   Console          tocsin: one command, its JSON and its exit code
+//! Machine            accounts, homes, logs and devices of its own (root only)
 //! Network            network namespaces with a cable each (root only)
 //! endpoint, rpc      a simulated endpoint, and analysts' calls, over the real protocol
 //! figures, meter     what benchmarks print, and what programs use
@@ -20,6 +21,7 @@ pub mod agent;
 pub mod console;
 pub mod endpoint;
 pub mod figures;
+pub mod machine;
 pub mod meter;
 pub mod network;
 pub mod okta;

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+use crate::machine::Machine;
 use crate::network::Namespace;
 use crate::process::log_end;
 
@@ -109,7 +110,7 @@ pub fn flow(test: impl FnOnce(&Sandbox) -> Result<()>) {
     assert!(failed.is_none(), "{}", failed.unwrap_or_default());
 }
 
-/// Where a program runs: on this machine, or in a network namespace.
+/// Where a program runs: on this machine, in a network namespace, or among files of its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Place<'a> {
     /// This machine.
@@ -117,6 +118,8 @@ pub enum Place<'a> {
     Here,
     /// A namespace of a [`crate::network::Network`].
     Inside(&'a Namespace),
+    /// A machine with accounts, homes and logs of its own; its network is this machine's.
+    Machine(&'a Machine),
 }
 
 impl Place<'_> {
@@ -125,13 +128,14 @@ impl Place<'_> {
         match self {
             Self::Here => std::process::Command::new(program),
             Self::Inside(namespace) => namespace.command(program),
+            Self::Machine(machine) => machine.command(program),
         }
     }
 
     /// The address at which a program that runs there is reached.
     pub fn address(self) -> std::net::IpAddr {
         match self {
-            Self::Here => std::net::Ipv4Addr::LOCALHOST.into(),
+            Self::Here | Self::Machine(_) => std::net::Ipv4Addr::LOCALHOST.into(),
             Self::Inside(namespace) => namespace.address(),
         }
     }

@@ -118,7 +118,7 @@ impl<'a> Server<'a> {
         let told =
             profile.is_some_and(|profile| profile.servers.contains(&self.address.to_string()));
         told && match self.place {
-            Place::Here => TcpStream::connect(self.address).is_ok(),
+            Place::Here | Place::Machine(_) => TcpStream::connect(self.address).is_ok(),
             Place::Inside(namespace) => {
                 listens(&namespace.command(Path::new("cat")), self.address.port())
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tocsin_proto::console::v1::{
-    AddIncidentNoteRequest, AssignIncidentRequest, Endpoint, EventRow, ListAuditRequest,
+    AddIncidentNoteRequest, AssignIncidentRequest, EventRow, ListAuditRequest,
     ListEndpointsRequest, ListIdentitiesRequest, ListProcessesRequest, ProcessRow,
     SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest, WatchIncidentsRequest,
 };
@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::{Client, ClientError, Listing, Pages};
 use crate::action::{Change, Query, Slot, What};
 use crate::event::{Link, News, Reply};
+use crate::state::fleet::{Fleet, FleetMaker};
 use crate::text;
 
 /// The wait before the first attempt to connect anew.
@@ -233,8 +234,17 @@ async fn all<L: Listing>(client: &Client, listing: L) -> Result<Vec<L::Row>, Cli
     Ok(rows)
 }
 
-async fn endpoints(client: &Client) -> Result<Vec<Endpoint>, ClientError> {
-    all(client, ListEndpointsRequest::default()).await
+/// Page by page into little memory, and in order: a fleet may be large, and the draw path is not to wait for it.
+async fn endpoints(client: &Client) -> Result<Fleet, ClientError> {
+    let mut pages = Pages::new(client, ListEndpointsRequest::default());
+    let mut fleet = FleetMaker::default();
+    while let Some(page) = pages.next().await? {
+        page.iter().for_each(|endpoint| fleet.add(endpoint));
+        if fleet.len() >= ROWS_MAX {
+            break;
+        }
+    }
+    Ok(fleet.finish())
 }
 
 async fn processes(client: &Client, id: &str) -> Result<Vec<ProcessRow>, ClientError> {

@@ -151,7 +151,10 @@ fn machine(endpoint: &Endpoint, state: &State) -> Vec<Fact> {
         endpoint.address,
         at(endpoint.enrolled_time_ms, state)
     );
-    let clock = format!("{} against the server's", skew(endpoint));
+    let clock = format!(
+        "{} against the server's",
+        skew(endpoint.clock_skew.as_ref())
+    );
     let mut facts = vec![
         ("Machine", machine, Style::Plain),
         ("Agent", agent, Style::Plain),

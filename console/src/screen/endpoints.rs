@@ -2,14 +2,16 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use tocsin_proto::console::v1::{Endpoint, EndpointState};
+use tocsin_proto::console::v1::{ClockSkew, EndpointState};
+use tocsin_proto::json::Word as _;
 
 use super::listing::{Listing, NONE_AS_ASKED};
 use super::{ago, freshness, heading};
 use crate::command::endpoints::system;
-use crate::command::{short, word};
+use crate::command::short;
 use crate::output::style::Style;
 use crate::state::State;
+use crate::state::fleet::{EndpointLine, Fleet};
 use crate::widget::table::{Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
@@ -28,7 +30,7 @@ const COLUMNS: &[Column] = &[
 /// Draws it.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let list = &state.endpoints;
-    let total = list.all.value().map_or(0, Vec::len);
+    let total = list.all.value().map_or(0, Fleet::len);
     let title = format!("{} of {total} endpoints", list.len());
     let listing = Listing {
         above: vec![heading(&title, &freshness(&list.all, state), state)],
@@ -46,27 +48,24 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
             theme: state.theme,
         },
     };
-    listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
+    listing.draw(frame, area, |at| list.row(at).map(|one| cells(&one, state)))
 }
 
-fn cells(endpoint: &Endpoint, state: &State) -> Vec<Cell> {
+fn cells(endpoint: &EndpointLine<'_>, state: &State) -> Vec<Cell> {
     let plain = |text: String| (text, Style::Plain);
-    let said = word::<EndpointState>(endpoint.state);
-    let said = match endpoint.state() {
+    let said = endpoint.state.word();
+    let said = match endpoint.state {
         EndpointState::Conflict => said.to_uppercase(),
-        _ => said,
+        _ => said.to_owned(),
     };
-    let lost = endpoint
-        .health
-        .as_ref()
-        .map_or(0, |health| health.dropped_events);
+    let lost = endpoint.lost;
     vec![
-        (said, endpoint.state().into()),
-        plain(endpoint.hostname.clone()),
-        plain(system(&endpoint.os, &endpoint.os_version)),
-        plain(endpoint.agent_version.clone()),
+        (said, endpoint.state.into()),
+        plain(endpoint.hostname.to_owned()),
+        plain(system(endpoint.os, endpoint.os_version)),
+        plain(endpoint.agent_version.to_owned()),
         plain(ago(endpoint.last_seen_time_ms, state)),
-        plain(skew(endpoint)),
+        plain(skew(endpoint.clock_skew.as_ref())),
         (
             lost.to_string(),
             if lost > 0 {
@@ -75,15 +74,15 @@ fn cells(endpoint: &Endpoint, state: &State) -> Vec<Cell> {
                 Style::Faint
             },
         ),
-        plain(endpoint.address.clone()),
-        plain(endpoint.tags.join(" ")),
-        (short(&endpoint.id).to_owned(), Style::Faint),
+        plain(endpoint.address.to_owned()),
+        plain(endpoint.tags.to_owned()),
+        (short(endpoint.id).to_owned(), Style::Faint),
     ]
 }
 
 /// How far its clock is off.
-pub(super) fn skew(endpoint: &Endpoint) -> String {
-    match &endpoint.clock_skew {
+pub(super) fn skew(skew: Option<&ClockSkew>) -> String {
+    match skew {
         None => "not measured".to_owned(),
         Some(skew) => format!("{:+} to {:+} ms", skew.min_ms, skew.max_ms),
     }

@@ -63,7 +63,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
     let rows = table::draw(table, frame, list, |at| {
         let event = events.row(at);
         event
-            .map(|one| cells(one, state, list.width < COLUMNS_OF_YEARS))
+            .map(|one| cells(&one, state, list.width < COLUMNS_OF_YEARS))
             .unwrap_or_default()
     });
     if let Some(event) = events.selected() {
@@ -75,7 +75,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
             .border_style(state.theme.look(Style::Faint));
         let inside = block.inner(one);
         frame.render_widget(block, one);
-        let lines = event_lines::of(event, state, inside.width.into());
+        let lines = event_lines::of(&event, state, inside.width.into());
         frame.render_widget(Paragraph::new(lines), inside);
     }
     Some(rows)

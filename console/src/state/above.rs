@@ -313,7 +313,7 @@ impl State {
                 let endpoints = (0..self.endpoints.len()).filter_map(|at| self.endpoints.row(at));
                 let endpoints = endpoints.map(|endpoint| {
                     let name = format!("endpoint {}", endpoint.hostname);
-                    (name, Place::Endpoint(endpoint.id.clone()))
+                    (name, Place::Endpoint(endpoint.id.to_owned()))
                 });
                 let identities = self.identities.all.value().into_iter().flatten();
                 let identities = identities.map(|identity| {

@@ -1,9 +1,10 @@
 //! The list of endpoints, narrowed by words; those that need somebody first.
 
-use tocsin_proto::console::v1::{Endpoint, EndpointState};
+use tocsin_proto::console::v1::EndpointState;
 use tocsin_proto::json::Word as _;
 
 use super::cursor::Cursor;
+use super::fleet::{EndpointLine, Fleet};
 use super::loaded::Loaded;
 use crate::keymap::Cmd;
 
@@ -11,25 +12,44 @@ use crate::keymap::Cmd;
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
     /// All, as the server tells them.
-    pub(crate) all: Loaded<Vec<Endpoint>>,
+    pub(crate) all: Loaded<Fleet>,
     filter: String,
-    /// Places in `all` of those that are shown.
-    shown: Vec<usize>,
+    /// Places in `all` of those that are shown; `None`: all of them.
+    shown: Option<Vec<u32>>,
     cursor: Cursor,
+    is_wanted: bool,
 }
 
 impl Endpoints {
     /// What the server says now.
-    pub(crate) fn set(&mut self, answer: Result<Vec<Endpoint>, String>, now_ms: i64) {
-        let selected = self.selected().map(|endpoint| endpoint.id.clone());
+    pub(crate) fn set(&mut self, answer: Result<Fleet, String>, now_ms: i64) {
+        let selected = self.selected().map(|endpoint| endpoint.id.to_owned());
         self.all.set(answer, now_ms);
+        self.is_wanted = false;
         self.arrange();
         let at = selected.and_then(|id| {
-            let mut shown = (0..self.shown.len()).map(|at| self.row(at));
-            shown.position(|row| row.is_some_and(|row| row.id == id))
+            let place = self.all.value()?.place(&id)?;
+            match &self.shown {
+                None => Some(place),
+                Some(shown) => shown.binary_search(&u32::try_from(place).ok()?).ok(),
+            }
         });
         self.cursor = at.map_or(self.cursor, Cursor::new);
-        self.cursor.keep(self.shown.len());
+        self.cursor.keep(self.len());
+    }
+
+    /// Whether it is time to ask for them again: a large fleet is asked for more seldom, about a second for each
+    /// thousand, so that looking at it costs neither side much.
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.all.time_ms());
+        let count = self.all.value().map_or(0, Fleet::len);
+        let is_old = age_ms >= i64::try_from(count).unwrap_or(i64::MAX);
+        self.is_wanted || is_old || self.all.problem().is_some()
+    }
+
+    /// Somebody wants to see them as they are now.
+    pub(crate) fn want(&mut self) {
+        self.is_wanted = true;
     }
 
     fn arrange(&mut self) {
@@ -38,21 +58,15 @@ impl Endpoints {
             .split_whitespace()
             .map(str::to_lowercase)
             .collect();
-        let all = self.all.value().map_or(&[][..], Vec::as_slice);
-        let mut shown: Vec<_> = all
-            .iter()
-            .enumerate()
-            .filter(|(_, endpoint)| matches(endpoint, &words))
-            .collect();
-        shown.sort_by_cached_key(|(_, endpoint)| {
-            (
-                rank(endpoint.state()),
-                endpoint.hostname.clone(),
-                endpoint.id.clone(),
-            )
+        self.shown = (!words.is_empty()).then(|| {
+            let lines = (0_u32..).map_while(|place| {
+                let line = self.all.value()?.get(place as usize)?;
+                Some((place, line))
+            });
+            let shown = lines.filter(|(_, line)| matches(line, &words));
+            shown.map(|(place, _)| place).collect()
         });
-        self.shown = shown.into_iter().map(|(at, _)| at).collect();
-        self.cursor.keep(self.shown.len());
+        self.cursor.keep(self.len());
     }
 
     /// Narrows by these words.
@@ -68,18 +82,19 @@ impl Endpoints {
 
     /// Does what the command says; whether it was one of the list's.
     pub(crate) fn command(&mut self, cmd: Cmd, page: usize) -> bool {
-        self.cursor.go(cmd, self.shown.len(), page)
+        self.cursor.go(cmd, self.len(), page)
     }
 
     /// Selects a row.
     pub(crate) fn select(&mut self, at: usize) {
         self.cursor = Cursor::new(at);
-        self.cursor.keep(self.shown.len());
+        self.cursor.keep(self.len());
     }
 
     /// One by its id.
-    pub(crate) fn get(&self, id: &str) -> Option<&Endpoint> {
-        self.all.value()?.iter().find(|one| one.id == id)
+    pub(crate) fn get(&self, id: &str) -> Option<EndpointLine<'_>> {
+        let fleet = self.all.value()?;
+        fleet.get(fleet.place(id)?)
     }
 
     /// The row that is selected.
@@ -88,50 +103,41 @@ impl Endpoints {
     }
 
     /// The endpoint that is selected.
-    pub(crate) fn selected(&self) -> Option<&Endpoint> {
+    pub(crate) fn selected(&self) -> Option<EndpointLine<'_>> {
         self.row(self.cursor.at())
     }
 
     /// How many are shown.
     pub(crate) fn len(&self) -> usize {
-        self.shown.len()
+        let all = || self.all.value().map_or(0, Fleet::len);
+        self.shown.as_ref().map_or_else(all, Vec::len)
     }
 
     /// A row of the list.
-    pub(crate) fn row(&self, at: usize) -> Option<&Endpoint> {
-        let at = self.shown.get(at)?;
-        self.all.value()?.get(*at)
+    pub(crate) fn row(&self, at: usize) -> Option<EndpointLine<'_>> {
+        let place = match &self.shown {
+            None => at,
+            Some(shown) => *shown.get(at)? as usize,
+        };
+        self.all.value()?.get(place)
     }
 
     /// How many are in this state.
     pub(crate) fn count(&self, state: EndpointState) -> usize {
-        let all = self.all.value().map_or(&[][..], Vec::as_slice);
-        all.iter().filter(|one| one.state() == state).count()
+        self.all.value().map_or(0, |fleet| fleet.count(state))
     }
 }
 
-fn rank(state: EndpointState) -> u8 {
-    match state {
-        EndpointState::Conflict => 0,
-        EndpointState::Online => 1,
-        EndpointState::Offline | EndpointState::Unspecified => 2,
-        EndpointState::Revoked => 3,
-    }
-}
-
-fn matches(endpoint: &Endpoint, words: &[String]) -> bool {
-    if words.is_empty() {
-        return true;
-    }
+fn matches(endpoint: &EndpointLine<'_>, words: &[String]) -> bool {
     let text = format!(
         "{} {} {} {} {} {} {}",
         endpoint.hostname,
-        endpoint.tags.join(" "),
+        endpoint.tags,
         endpoint.os,
         endpoint.os_version,
         endpoint.address,
         endpoint.id,
-        endpoint.state().word(),
+        endpoint.state.word(),
     )
     .to_lowercase();
     words.iter().all(|word| text.contains(word))
@@ -139,6 +145,8 @@ fn matches(endpoint: &Endpoint, words: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tocsin_proto::console::v1::Endpoint;
+
     use super::*;
 
     fn endpoint(id: &str, state: EndpointState) -> Endpoint {
@@ -154,10 +162,11 @@ mod tests {
     fn conflicts_come_first_and_the_selection_stays_on_its_endpoint() {
         let mut list = Endpoints::default();
         let (online, offline) = (EndpointState::Online, EndpointState::Offline);
-        list.set(Ok(vec![endpoint("a", offline), endpoint("b", online)]), 1);
+        let first = [endpoint("a", offline), endpoint("b", online)];
+        list.set(Ok(Fleet::of(&first)), 1);
         assert_eq!(list.selected().unwrap().id, "b");
         let conflict = endpoint("c", EndpointState::Conflict);
-        list.set(Ok(vec![endpoint("b", online), conflict]), 2);
+        list.set(Ok(Fleet::of(&[endpoint("b", online), conflict])), 2);
         assert_eq!(list.row(0).unwrap().id, "c");
         assert_eq!(list.selected().unwrap().id, "b");
         list.set_filter("conflict".into());
@@ -165,9 +174,23 @@ mod tests {
     }
 
     #[test]
+    fn a_large_fleet_is_asked_for_more_seldom() {
+        let mut list = Endpoints::default();
+        assert!(list.is_due(0));
+        let fleet: Vec<_> = (0..5000)
+            .map(|n| endpoint(&n.to_string(), EndpointState::Online))
+            .collect();
+        list.set(Ok(Fleet::of(&fleet)), 1000);
+        assert!(!list.is_due(5_999) && list.is_due(6_000));
+        list.want();
+        assert!(list.is_due(1_001));
+    }
+
+    #[test]
     fn a_failed_question_leaves_what_is_known() {
         let mut list = Endpoints::default();
-        list.set(Ok(vec![endpoint("a", EndpointState::Online)]), 1);
+        let one = [endpoint("a", EndpointState::Online)];
+        list.set(Ok(Fleet::of(&one)), 1);
         list.set(Err("no answer".into()), 2);
         assert_eq!(list.len(), 1);
         assert_eq!(list.all.time_ms(), 1);

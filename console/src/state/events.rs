@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use prost::Message as _;
 use tocsin_proto::console::v1::{EventRow, SearchEventsRequest};
 
 use super::cursor::Cursor;
@@ -23,11 +24,34 @@ const LATE_MS: i64 = 120_000;
 /// New events that are taken at once; more are asked for the next time.
 const NEWER_ROWS: u64 = 5000;
 
+/// An event as it is kept: encoded it takes a quarter of the memory, and only what is on the screen is looked at.
+#[derive(Debug)]
+struct Kept {
+    event_time_ms: i64,
+    encoded: Box<[u8]>,
+}
+
+impl From<EventRow> for Kept {
+    fn from(row: EventRow) -> Self {
+        Self {
+            event_time_ms: row.event_time_ms,
+            encoded: row.encode_to_vec().into_boxed_slice(),
+        }
+    }
+}
+
+impl Kept {
+    fn row(&self) -> EventRow {
+        // It was encoded here.
+        EventRow::decode(self.encoded.as_ref()).unwrap_or_default()
+    }
+}
+
 /// The events.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     filter: EventFilter,
-    rows: VecDeque<EventRow>,
+    rows: VecDeque<Kept>,
     /// The question that goes on backwards.
     pub(crate) older: Loaded<()>,
     /// The question for what is new.
@@ -88,7 +112,7 @@ impl Events {
         Some(request)
     }
 
-    fn known_at(&self, time_ms: i64) -> impl Iterator<Item = &EventRow> {
+    fn known_at(&self, time_ms: i64) -> impl Iterator<Item = &Kept> {
         let rows = self.rows.iter().rev();
         rows.take_while(move |row| row.event_time_ms == time_ms)
     }
@@ -101,13 +125,13 @@ impl Events {
         };
         self.older.set(Ok(()), now_ms);
         let last = self.rows.back().map(|row| row.event_time_ms);
-        let known = last.map(|time_ms| self.known_at(time_ms).map(|row| row.id.clone()));
+        let known = last.map(|time_ms| self.known_at(time_ms).map(|row| row.row().id));
         let known: HashSet<_> = known.into_iter().flatten().collect();
         let wanted = PAGE_ROWS.saturating_add(known.len() as u64);
         self.has_all = (rows.len() as u64) < wanted;
         let new = rows.into_iter().filter(|row| !known.contains(&row.id));
         let room = ROWS_MAX.saturating_sub(self.rows.len());
-        self.rows.extend(new.take(room));
+        self.rows.extend(new.take(room).map(Kept::from));
         self.has_all |= self.rows.len() >= ROWS_MAX;
     }
 
@@ -121,16 +145,17 @@ impl Events {
         let Some(first_ms) = rows.iter().map(|row| row.event_time_ms).min() else {
             return;
         };
-        let is_recent = |row: &EventRow| row.event_time_ms >= first_ms;
+        let is_recent = |row: &Kept| row.event_time_ms >= first_ms;
         let recent = self.rows.iter().take_while(|row| is_recent(row)).count();
-        let mut all: Vec<_> = self.rows.drain(..recent).collect();
+        let kept = self.rows.drain(..recent);
+        let mut all: Vec<_> = kept.map(|kept| kept.row()).collect();
         let known: HashSet<_> = all.iter().map(|row| row.id.clone()).collect();
         let before = all.len();
         all.extend(rows.into_iter().filter(|row| !known.contains(&row.id)));
         let more = all.len() - before;
         all.sort_by(|a, b| (b.event_time_ms, &b.id).cmp(&(a.event_time_ms, &a.id)));
         for row in all.into_iter().rev() {
-            self.rows.push_front(row);
+            self.rows.push_front(row.into());
         }
         self.rows.truncate(ROWS_MAX);
         if self.cursor.at() > 0 {
@@ -175,13 +200,13 @@ impl Events {
     }
 
     /// A row.
-    pub(crate) fn row(&self, at: usize) -> Option<&EventRow> {
-        self.rows.get(at)
+    pub(crate) fn row(&self, at: usize) -> Option<EventRow> {
+        self.rows.get(at).map(Kept::row)
     }
 
     /// The event that is selected.
-    pub(crate) fn selected(&self) -> Option<&EventRow> {
-        self.rows.get(self.cursor.at())
+    pub(crate) fn selected(&self) -> Option<EventRow> {
+        self.row(self.cursor.at())
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod filter;
+pub(crate) mod fleet;
 pub(crate) mod incident;
 pub(crate) mod incidents;
 pub(crate) mod input;
@@ -278,6 +279,7 @@ impl State {
                 if *self.place() == Place::Events {
                     self.events.forget();
                 }
+                self.endpoints.want();
                 let mut actions = self.refresh();
                 if !matches!(self.link, Link::Up(_)) {
                     actions.push(Action::Reconnect);
@@ -394,13 +396,16 @@ impl State {
             _ => return None,
         };
         let page = self.endpoint.endpoint.value().filter(|one| one.id == *id);
-        let endpoint = page.or_else(|| self.endpoints.get(id))?;
-        Some(endpoint.time_zone.clone()).filter(|name| !name.is_empty())
+        let zone = match page {
+            Some(endpoint) => &endpoint.time_zone,
+            None => self.endpoints.get(id)?.time_zone,
+        };
+        Some(zone.to_owned()).filter(|name| !name.is_empty())
     }
 
     /// The hostname of an endpoint, where it is known; its id where not. Unclean.
     pub(crate) fn hostname<'a>(&'a self, id: &'a str) -> &'a str {
-        let name = self.endpoints.get(id).map_or("", |one| &one.hostname);
+        let name = self.endpoints.get(id).map_or("", |one| one.hostname);
         if name.is_empty() { id } else { name }
     }
 
@@ -418,7 +423,7 @@ impl State {
             }
             Place::Endpoints => {
                 let endpoint = self.endpoints.selected()?;
-                Some(Place::Endpoint(endpoint.id.clone()))
+                Some(Place::Endpoint(endpoint.id.to_owned()))
             }
             Place::Identities => {
                 let identity = self.identities.selected()?;

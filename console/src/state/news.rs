@@ -173,7 +173,11 @@ impl State {
             Place::Audit => vec![Query::Audit(self.audit.token().to_owned())],
             Place::Incidents | Place::Help => Vec::new(),
         };
-        queries.into_iter().map(|query| self.ask(query)).collect()
+        let is_due = self.endpoints.is_due(self.now_ms);
+        let queries = queries
+            .into_iter()
+            .filter(|query| is_due || *query != Query::Endpoints);
+        queries.map(|query| self.ask(query)).collect()
     }
 
     fn ask(&mut self, query: Query) -> Action {

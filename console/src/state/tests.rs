@@ -4,6 +4,7 @@ use tocsin_proto::console::v1::{
     Attempt, EndpointRef, EventRow, Incident, IncidentState, IncidentSummary, SearchEventsRequest,
 };
 
+use super::fleet::Fleet;
 use super::*;
 use crate::action::{Change, Query, Slot, What};
 use crate::event::{News, Reply, Target};
@@ -304,7 +305,7 @@ fn times_are_utc_then_local_then_the_persons() {
         time_zone: "Nowhere/Land".into(),
         ..Default::default()
     };
-    let reply = Reply::Endpoints(vec![endpoint]);
+    let reply = Reply::Endpoints(Fleet::of(&[endpoint]));
     state.on(Event::News(News::Answer(Query::Endpoints, Ok(reply))), 6);
     press(&mut state, "Z");
     assert_eq!(state.zone, Zone::Local(zone));

@@ -73,8 +73,8 @@ impl State {
             }
             Place::Endpoints => {
                 if let Some(endpoint) = self.endpoints.selected() {
-                    of_endpoint(&endpoint.id, &endpoint.hostname, &mut values);
-                    values.copy("address", &endpoint.address);
+                    of_endpoint(endpoint.id, endpoint.hostname, &mut values);
+                    values.copy("address", endpoint.address);
                 }
             }
             Place::Endpoint(id) => {
@@ -100,7 +100,7 @@ impl State {
             }
             Place::Events => {
                 if let Some(event) = self.events.selected() {
-                    of_event(event, &mut values);
+                    of_event(&event, &mut values);
                 }
             }
             Place::Feeds => {

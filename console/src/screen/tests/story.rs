@@ -6,6 +6,7 @@ use tocsin_proto::console::v1::*;
 use crate::action::{Action, Query};
 use crate::event::{Event, Link, News, Reply};
 use crate::state::State;
+use crate::state::fleet::Fleet;
 
 /// 2026-11-24T02:10:00Z.
 const NIGHT_MS: i64 = 1_795_486_200_000;
@@ -119,7 +120,7 @@ impl Story {
                 }),
                 Query::Feeds => Reply::Feeds(self.feeds.clone()),
                 Query::Incident(_) => Reply::Incident(Box::new(self.incident.clone())),
-                Query::Endpoints => Reply::Endpoints(self.endpoints.clone()),
+                Query::Endpoints => Reply::Endpoints(Fleet::of(&self.endpoints)),
                 Query::Endpoint(id) => {
                     let found = self.endpoints.iter().find(|one| one.id == *id);
                     Reply::Endpoint(Box::new(found.cloned().unwrap_or_default()))
