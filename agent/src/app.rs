@@ -1,6 +1,6 @@
 //! The running agent: the only file that knows all stages. Builds them, joins them, ends them in order.
 //!
-//! Order of the end: sensors, then what they had seen goes through the pipeline into the spool, then the uplink gets
+//! Order of the end: terminals, then sensors, then what they had seen goes through the pipeline into the spool, then the uplink gets
 //! a moment to send it, then the last status is written. A second signal changes nothing; all of it is bounded.
 
 use std::io;
@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::command::Commands;
 use crate::config::Config;
 use crate::file::FileError;
 use crate::hash::Hasher;
@@ -138,6 +139,7 @@ struct App {
     health: Arc<Health>,
     outbox: Arc<Outbox>,
     uplink: Arc<Uplink>,
+    commands: Arc<Commands>,
     sensors: Vec<Running>,
     pipeline: JoinHandle<()>,
 }
@@ -186,7 +188,9 @@ impl App {
                 .map_err(RunError::system("start a sensor's thread"))?;
             sensors.push(running);
         }
+        let commands = Arc::new(Commands::new(config));
         let uplink = Uplink {
+            commands: commands.clone(),
             identity: Arc::new(CurrentIdentity::new(state.clone(), identity)),
             outbox: outbox.clone(),
             queue: queue.clone(),
@@ -205,6 +209,7 @@ impl App {
             health,
             outbox,
             uplink: Arc::new(uplink),
+            commands,
             sensors,
             pipeline,
         })
@@ -249,15 +254,21 @@ impl App {
     }
 
     fn status(&self) -> Status {
-        Status::of_run(
+        let status = Status::of_run(
             &self.facts,
             self.health.report(),
             health::usage(),
             clock::now_ms(),
-        )
+        );
+        Status {
+            terminals: self.commands.terminals.list(),
+            ..status
+        }
     }
 
     async fn end(self, stop: CancellationToken, uplink: tokio::task::JoinHandle<()>) {
+        // While there is a server to report to.
+        self.commands.end().await;
         let last = Status {
             pid: 0,
             ..self.status()

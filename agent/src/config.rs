@@ -43,6 +43,12 @@ const FILE_HASH_BYTES: std::ops::RangeInclusive<u64> = 0..=(16 << 20);
 /// Paths of one list.
 const PATHS_MAX: usize = 64;
 
+/// Fewest and most terminals open at once: each may hold two threads and half a megabyte.
+const TERMINAL_COUNT: std::ops::RangeInclusive<u64> = 1..=16;
+
+/// Shortest and longest time of a terminal: a minute; a week.
+const TERMINAL_MINUTES: std::ops::RangeInclusive<u64> = 1..=(7 * 24 * 60);
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -81,6 +87,7 @@ struct RawConfig {
     spool: RawSpool,
     process: RawProcess,
     file: RawFile,
+    terminal: RawTerminal,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,6 +112,16 @@ struct RawFile {
     hash_bytes_max: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTerminal {
+    enabled: Option<bool>,
+    notice: Option<bool>,
+    count_max: Option<u64>,
+    idle_minutes_max: Option<u64>,
+    open_minutes_max: Option<u64>,
+}
+
 /// Which processes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,6 +143,8 @@ pub(crate) struct Config {
     pub(crate) spool_bytes_max: u64,
     /// What the process sensors do.
     pub(crate) process: ProcessConfig,
+    /// What this machine allows of remote terminals.
+    pub(crate) terminal: TerminalConfig,
     /// What the sensors of files do.
     pub(crate) file: FileConfig,
 }
@@ -152,6 +171,33 @@ pub(crate) struct ProcessConfig {
     pub(crate) poll_interval: Duration,
 }
 
+/// What this machine allows of remote terminals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TerminalConfig {
+    /// Whether there are any.
+    pub(crate) enabled: bool,
+    /// Whether who is logged in is told of each by `wall`.
+    pub(crate) notice: bool,
+    /// Open at once.
+    pub(crate) count_max: usize,
+    /// Without input and output.
+    pub(crate) idle_max: Duration,
+    /// From opening to end.
+    pub(crate) open_max: Duration,
+}
+
+impl Default for TerminalConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            notice: true,
+            count_max: 4,
+            idle_max: Duration::from_secs(30 * 60),
+            open_max: Duration::from_secs(8 * 60 * 60),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -167,6 +213,7 @@ impl Default for Config {
                 opened_paths: Vec::new(),
                 hash_bytes_max: 1 << 20,
             },
+            terminal: TerminalConfig::default(),
         }
     }
 }
@@ -227,6 +274,7 @@ impl Config {
                     FILE_HASH_BYTES,
                 )?,
             },
+            terminal: check.terminal(&raw.terminal, default.terminal)?,
         })
     }
 }
@@ -286,6 +334,41 @@ impl Ranges<'_> {
         Ok(value)
     }
 
+    fn terminal(
+        &self,
+        raw: &RawTerminal,
+        default: TerminalConfig,
+    ) -> Result<TerminalConfig, ConfigError> {
+        let minutes = |key, value: Option<u64>, default| match value {
+            None => Ok(default),
+            Some(value) => self
+                .number(key, value, TERMINAL_MINUTES)
+                .map(|minutes| Duration::from_secs(minutes * 60)),
+        };
+        let count = match raw.count_max {
+            None => default.count_max,
+            Some(count) => {
+                let count = self.number("terminal.count_max", count, TERMINAL_COUNT)?;
+                usize::try_from(count).unwrap_or(default.count_max)
+            }
+        };
+        Ok(TerminalConfig {
+            enabled: raw.enabled.unwrap_or(default.enabled),
+            notice: raw.notice.unwrap_or(default.notice),
+            count_max: count,
+            idle_max: minutes(
+                "terminal.idle_minutes_max",
+                raw.idle_minutes_max,
+                default.idle_max,
+            )?,
+            open_max: minutes(
+                "terminal.open_minutes_max",
+                raw.open_minutes_max,
+                default.open_max,
+            )?,
+        })
+    }
+
     fn log(&self, value: String) -> Result<String, ConfigError> {
         const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
         if LEVELS.contains(&value.as_str()) {
@@ -325,6 +408,11 @@ mod tests {
             "paths",
             "opened_paths",
             "hash_bytes_max",
+            "enabled",
+            "notice",
+            "count_max",
+            "idle_minutes_max",
+            "open_minutes_max",
         ];
         let named: Vec<&str> = DEFAULT_TEXT
             .lines()
@@ -396,6 +484,22 @@ mod tests {
         let config = parse("[process]\nscope = 'namespace'").unwrap();
         assert_eq!(config.process.scope, Scope::Namespace);
         assert_eq!(config.spool_bytes_max, Config::default().spool_bytes_max);
+    }
+
+    #[test]
+    fn terminals_can_be_turned_off_and_have_their_limits() {
+        let config = parse("[terminal]\nenabled = false\nidle_minutes_max = 5").unwrap();
+        assert!(!config.terminal.enabled);
+        assert_eq!(config.terminal.idle_max, Duration::from_secs(300));
+        assert!(Config::default().terminal.enabled);
+        for bad in [
+            "count_max = 0",
+            "count_max = 17",
+            "idle_minutes_max = 0",
+            "open_minutes_max = 99999",
+        ] {
+            assert!(parse(&format!("[terminal]\n{bad}")).is_err(), "{bad}");
+        }
     }
 
     #[test]

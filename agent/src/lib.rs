@@ -12,6 +12,8 @@
 //! tocsin-server
 //! ```
 //!
+//! Back: `uplink` brings what the server asks for to `command`, which asks this machine's configuration first.
+//!
 //! Beside the path: `health` knows how every stage is; `status` writes that for everybody to read; `app` starts
 //! the stages and ends them in order; `cli` is the border to people.
 //!
@@ -34,6 +36,7 @@ mod backoff;
 mod batch;
 mod cli;
 mod clock;
+mod command;
 mod config;
 mod file;
 mod hash;

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use tocsin_proto::id::RunId;
 
+use crate::command::terminal::TerminalReport;
 use crate::file::{self, Access, Durability, FileError};
 use crate::health::{Connection, ConnectionState, Report, SensorReport, Usage};
 use crate::pipeline::FormerRun;
@@ -69,6 +70,9 @@ pub(crate) struct Status {
     pub(crate) resident_bytes: u64,
     /// CPU time since the start.
     pub(crate) cpu_ms: u64,
+    /// Remote terminals that are open now.
+    #[serde(default)]
+    pub(crate) terminals: Vec<TerminalReport>,
 }
 
 /// The connection, with its time as text.
@@ -134,6 +138,7 @@ impl Status {
             dropped_events: 0,
             resident_bytes: 0,
             cpu_ms: 0,
+            terminals: Vec::new(),
         }
     }
 
@@ -162,6 +167,7 @@ impl Status {
             dropped_events: report.dropped_events,
             resident_bytes: usage.resident_bytes,
             cpu_ms: usage.cpu_ms,
+            terminals: Vec::new(),
         }
     }
 
@@ -218,18 +224,18 @@ fn is_process(_pid: u32) -> bool {
 }
 
 /// RFC 3339 UTC with milliseconds; null for 0.
-mod time_text {
+pub(crate) mod time_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde calls it with a reference"
     )]
-    pub(super) fn serialize<S: Serializer>(ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         tocsin_proto::json::time_ms(ms, serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else {
             return Ok(0);
         };

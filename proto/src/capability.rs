@@ -7,9 +7,13 @@
 //! |---|---|---|
 //! | 1 | 2026-11-24 | enrolment, sessions, clock probes, uploads; process, login, session, network, gap and health events |
 //! | 2 | 2026-11-24 | file events |
+//! | 3 | 2026-11-24 | remote terminals |
 
 /// What this build can do.
-pub const CURRENT: u32 = 2;
+pub const CURRENT: u32 = 3;
+
+/// The first step with remote terminals.
+pub const TERMINAL: u32 = 3;
 
 /// The oldest agent that this server still speaks with. Older ones are told so by
 /// `Refused { reason: CAPABILITY }`, which every agent understands.

@@ -6,6 +6,7 @@
 //! | [`RunId`] | 16 random bytes per start of the agent |
 //! | [`EventId`] | endpoint, run, sequence |
 //! | [`IdentityId`], [`IncidentId`], [`MfaEventId`] | the provider's own ids, so that the same records give the same ids on a fresh server |
+//! | [`TerminalId`] | 16 random bytes, made by the server |
 //! | [`ProcessKey`] | boot, pid, start: tells a reused pid apart |
 
 use std::fmt;
@@ -116,6 +117,19 @@ uuid_id!(
     MfaEventId,
     "an MFA event id (a UUID)"
 );
+
+uuid_id!(
+    /// A remote terminal: 16 random bytes, marked as UUID version 4.
+    TerminalId,
+    "a terminal id (a UUID)"
+);
+
+impl TerminalId {
+    /// From 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
 
 impl EndpointId {
     /// The id of the endpoint with this public key (SubjectPublicKeyInfo, DER).

@@ -98,6 +98,10 @@ words! {
     Confidence, "CONFIDENCE_", [None, Weak, Medium, Strong];
     Basis, "BASIS_", [Measured, Judged];
     EndpointState, "ENDPOINT_STATE_", [Online, Offline, Conflict, Revoked];
+    TerminalState, "TERMINAL_STATE_", [Opening, Open, Ending, Ended];
+    TerminalEnd, "TERMINAL_END_", [
+        Exited, Closed, Killed, Idle, TimeLimit, AgentStopped, EndpointLost, ServerStopped, Refused, Protocol
+    ];
 }
 
 #[cfg(test)]

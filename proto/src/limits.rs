@@ -88,3 +88,25 @@ pub const EVENT_TIME_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Names of a flow's remote address. An address with more is shared by so many that a name says little.
 pub const FLOW_NAMES_MAX: usize = 8;
+
+/// Bytes of output that a terminal's endpoint may send before the console has taken some: what all programs between
+/// them hold of it. At 50 ms of round trip it allows 2.5 MB/s, more than a person reads.
+pub const TERMINAL_OUTPUT_WINDOW_BYTES: u32 = 128 << 10;
+
+/// Bytes of input that a console may send before the terminal has taken some.
+pub const TERMINAL_INPUT_WINDOW_BYTES: u32 = 32 << 10;
+
+/// Bytes of output or input in one message.
+pub const TERMINAL_CHUNK_BYTES_MAX: usize = 16 << 10;
+
+/// Columns of a terminal: no screen has more.
+pub const TERMINAL_COLUMNS_MAX: u32 = 1000;
+
+/// Rows of a terminal.
+pub const TERMINAL_ROWS_MAX: u32 = 500;
+
+/// Bytes of the name of a terminal's kind (TERM).
+pub const TERMINAL_KIND_BYTES_MAX: usize = 64;
+
+/// Processes that a terminal's report names; the rest are counted.
+pub const TERMINAL_PROCESSES_NAMED_MAX: usize = 32;

@@ -74,6 +74,15 @@ fn table(shown: &Shown, now_ms: i64) -> String {
         }
         lines.push((sensor.name.clone(), text));
     }
+    for terminal in status.terminals.iter().filter(|_| shown.running) {
+        let text = format!(
+            "open since {} by {} at the server (pid {})",
+            time(terminal.open_time),
+            terminal.analyst,
+            terminal.pid
+        );
+        lines.push(("terminal".into(), text));
+    }
     lines.push((
         "spool".into(),
         format!(
@@ -122,6 +131,7 @@ fn connection(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::terminal::TerminalReport;
 
     fn status() -> Status {
         Status::never_run("host".into())
@@ -149,6 +159,21 @@ mod tests {
         ] {
             assert!(json.get(field).is_some(), "{field}");
         }
+    }
+
+    #[test]
+    fn every_user_sees_who_has_a_terminal_open() {
+        let mut status = status();
+        status.terminals = vec![TerminalReport {
+            id: "1".into(),
+            analyst: "dana\u{1b}[2J".into(),
+            open_time: 1_795_495_440_123,
+            pid: 42,
+        }];
+        let running = true;
+        let text = table(&Shown { running, status }, 5);
+        let said = "terminal     open since 2026-11-24T04:44:00.123Z by dana\u{fffd}[2J at the server (pid 42)";
+        assert!(text.contains(said), "{text}");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod connect;
 pub(crate) mod enroll;
 mod retry;
+mod terminal;
 mod upload;
 
 use std::convert::Infallible;
@@ -38,6 +39,7 @@ use tonic::{Status, Streaming};
 
 use crate::backoff::Backoff;
 use crate::clock;
+use crate::command::Commands;
 use crate::health::{self, ConnectionState, Health};
 use crate::identity::{CurrentIdentity, Issued};
 use crate::machine::Machine;
@@ -48,6 +50,7 @@ use crate::text::chain;
 
 pub(crate) use connect::connect_tls;
 use retry::{RETRY_CAP, RETRY_FIRST, Retry, SessionError};
+use terminal::Calls;
 use upload::Upload;
 
 /// A session that lasted so long was well: the next failure is a first one.
@@ -78,6 +81,8 @@ const RENEWAL_RETRY_CAP: Duration = Duration::from_secs(300);
 /// What the uplink works with.
 #[derive(Debug)]
 pub(crate) struct Uplink {
+    /// Who carries out what the server asks for.
+    pub(crate) commands: Arc<Commands>,
     /// Who we are.
     pub(crate) identity: Arc<CurrentIdentity>,
     /// What is to be sent.
@@ -188,8 +193,10 @@ impl Uplink {
         let welcome = answer("open a session", first_reply(&mut replies)).await??;
         self.note_welcome(&welcome);
         let upload = Upload::begin(client.clone(), self).await;
+        // What the server asked for ends with the connection that it asked by.
+        let calls = Calls::new(client.clone(), self.commands.clone());
         tokio::select! {
-            ended = self.converse(&requests, &mut replies, &welcome) => ended,
+            ended = self.converse(&requests, &mut replies, &welcome, &calls) => ended,
             ended = upload.run() => Ok(ended?),
             () = self.renew_when_due(client.clone()) => Err(SessionError::Renewed),
         }
@@ -244,6 +251,7 @@ impl Uplink {
         requests: &mpsc::Sender<SessionRequest>,
         replies: &mut Streaming<SessionResponse>,
         welcome: &Welcome,
+        calls: &Calls,
     ) -> Result<Infallible, SessionError> {
         let mut heartbeat = interval(heartbeat_interval(welcome.heartbeat_interval_ms));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -259,6 +267,7 @@ impl Uplink {
                             };
                             send(requests, Message::ClockReply(reply)).await?;
                         }
+                        Some(Reply::OpenTerminal(open)) => calls.terminal(open),
                         Some(Reply::Refused(refused)) => return Err(SessionError::Refused(refused)),
                         Some(Reply::Welcome(_)) => {
                             return Err(SessionError::Protocol("a second welcome"));
@@ -332,7 +341,9 @@ async fn first_reply(
     Ok(match reply.and_then(|reply| reply.message) {
         Some(Reply::Welcome(welcome)) => Ok(welcome),
         Some(Reply::Refused(refused)) => Err(SessionError::Refused(refused)),
-        Some(Reply::ClockProbe(_)) => Err(SessionError::Protocol("a clock probe before a welcome")),
+        Some(Reply::ClockProbe(_) | Reply::OpenTerminal(_)) => {
+            Err(SessionError::Protocol("something before a welcome"))
+        }
         None => Err(SessionError::Ended),
     })
 }

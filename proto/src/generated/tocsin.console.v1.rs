@@ -1436,6 +1436,304 @@ impl Basis {
     }
 }
 #[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Terminal {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Id of the endpoint.
+    #[prost(string, tag = "2")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// As the endpoint calls itself.
+    #[prost(string, tag = "3")]
+    pub hostname: ::prost::alloc::string::String,
+    /// Who opened it.
+    #[prost(string, tag = "4")]
+    pub analyst: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// Id of the incident it was opened for; empty where none was named.
+    #[prost(string, tag = "6")]
+    pub incident: ::prost::alloc::string::String,
+    #[prost(enumeration = "TerminalState", tag = "7")]
+    #[serde(serialize_with = "crate::json::word::<TerminalState, _>")]
+    pub state: i32,
+    #[prost(int64, tag = "8")]
+    #[serde(rename = "open_time", serialize_with = "crate::json::time_ms")]
+    pub open_time_ms: i64,
+    /// Account that the shell runs as, and the shell; empty until it is open.
+    #[prost(string, tag = "9")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub shell: ::prost::alloc::string::String,
+    /// Process id of the shell; 0 until it is open.
+    #[prost(uint32, tag = "12")]
+    pub pid: u32,
+    #[prost(uint32, tag = "13")]
+    pub columns: u32,
+    #[prost(uint32, tag = "14")]
+    pub rows: u32,
+    /// Bytes typed and printed so far.
+    #[prost(uint64, tag = "15")]
+    pub input_bytes: u64,
+    #[prost(uint64, tag = "16")]
+    pub output_bytes: u64,
+    /// Analysts who watch it.
+    #[prost(uint32, tag = "17")]
+    pub watchers: u32,
+    #[prost(int64, tag = "18")]
+    #[serde(rename = "end_time", serialize_with = "crate::json::time_ms")]
+    pub end_time_ms: i64,
+    #[prost(enumeration = "TerminalEnd", tag = "19")]
+    #[serde(serialize_with = "crate::json::word::<TerminalEnd, _>")]
+    pub end: i32,
+    /// One sentence about the end, where there is more to say.
+    #[prost(string, tag = "20")]
+    pub end_detail: ::prost::alloc::string::String,
+    /// Of the shell, where it ended by itself.
+    #[prost(uint32, optional, tag = "21")]
+    pub exit_code: ::core::option::Option<u32>,
+    /// Signal that ended the shell; 0 where none did.
+    #[prost(uint32, tag = "22")]
+    pub signal: u32,
+    /// What was ended with it, and what could not be; the first of them by name.
+    #[prost(message, repeated, tag = "23")]
+    pub killed: ::prost::alloc::vec::Vec<TerminalProcess>,
+    #[prost(uint32, tag = "24")]
+    pub killed_count: u32,
+    #[prost(message, repeated, tag = "25")]
+    pub survived: ::prost::alloc::vec::Vec<TerminalProcess>,
+    #[prost(uint32, tag = "26")]
+    pub survived_count: u32,
+    /// Whether the endpoint reported how it ended.
+    #[prost(bool, tag = "27")]
+    pub reported: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalProcess {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalSize {
+    #[prost(uint32, tag = "1")]
+    pub columns: u32,
+    #[prost(uint32, tag = "2")]
+    pub rows: u32,
+}
+/// The first message is open.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenTerminalRequest {
+    #[prost(oneof = "open_terminal_request::Message", tags = "1, 2, 3, 4, 5, 6")]
+    pub message: ::core::option::Option<open_terminal_request::Message>,
+}
+/// Nested message and enum types in `OpenTerminalRequest`.
+pub mod open_terminal_request {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Open(super::TerminalHeader),
+        #[prost(bytes, tag = "2")]
+        Input(::prost::alloc::vec::Vec<u8>),
+        /// So many more bytes of output may be sent.
+        #[prost(uint32, tag = "3")]
+        OutputCredit(u32),
+        #[prost(message, tag = "4")]
+        Size(super::TerminalSize),
+        /// No more input comes.
+        #[prost(message, tag = "5")]
+        InputEnd(super::TerminalInputEnd),
+        /// End it; the last answer tells how that went.
+        #[prost(message, tag = "6")]
+        Close(super::TerminalClose),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalHeader {
+    /// As in GetEndpoint.
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// Why, for the audit log. Not empty.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// As in GetIncident; may be empty.
+    #[prost(string, tag = "3")]
+    pub incident: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub size: ::core::option::Option<TerminalSize>,
+    /// Name of the terminal's kind, for TERM: letters, digits, and -+.\_
+    #[prost(string, tag = "5")]
+    pub term: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalInputEnd {}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalClose {}
+/// Of a terminal that is open: first opened, then output, last ended.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TerminalNews {
+    #[prost(oneof = "terminal_news::Message", tags = "1, 2, 3, 4, 5, 6")]
+    pub message: ::core::option::Option<terminal_news::Message>,
+}
+/// Nested message and enum types in `TerminalNews`.
+pub mod terminal_news {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Opened(super::Terminal),
+        #[prost(bytes, tag = "2")]
+        Output(::prost::alloc::vec::Vec<u8>),
+        /// So many more bytes of input may be sent.
+        #[prost(uint32, tag = "3")]
+        InputCredit(u32),
+        #[prost(message, tag = "4")]
+        Ended(super::Terminal),
+        /// A watcher was too slow: so many bytes of output were left out here.
+        #[prost(uint64, tag = "5")]
+        SkippedBytes(u64),
+        /// For watchers: it has another size now.
+        #[prost(message, tag = "6")]
+        Size(super::TerminalSize),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTerminalsRequest {}
+/// The open ones, newest first.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTerminalsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub terminals: ::prost::alloc::vec::Vec<Terminal>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchTerminalRequest {
+    /// An id, or an unambiguous beginning of at least 4 characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KillTerminalRequest {
+    /// As in WatchTerminal.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TerminalState {
+    Unspecified = 0,
+    /// The endpoint was asked for it.
+    Opening = 1,
+    Open = 2,
+    /// Its end was asked for; the endpoint has not reported yet.
+    Ending = 3,
+    Ended = 4,
+}
+impl TerminalState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TERMINAL_STATE_UNSPECIFIED",
+            Self::Opening => "TERMINAL_STATE_OPENING",
+            Self::Open => "TERMINAL_STATE_OPEN",
+            Self::Ending => "TERMINAL_STATE_ENDING",
+            Self::Ended => "TERMINAL_STATE_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TERMINAL_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TERMINAL_STATE_OPENING" => Some(Self::Opening),
+            "TERMINAL_STATE_OPEN" => Some(Self::Open),
+            "TERMINAL_STATE_ENDING" => Some(Self::Ending),
+            "TERMINAL_STATE_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TerminalEnd {
+    Unspecified = 0,
+    /// The shell ended by itself.
+    Exited = 1,
+    /// Its analyst closed it, or the analyst's connection ended.
+    Closed = 2,
+    /// An analyst ended it by KillTerminal.
+    Killed = 3,
+    /// Nothing was typed and nothing printed for as long as the endpoint allows.
+    Idle = 4,
+    /// It was open for as long as the endpoint allows.
+    TimeLimit = 5,
+    /// The agent ended.
+    AgentStopped = 6,
+    /// The connection to the endpoint ended; the endpoint ends the terminal by itself, and cannot report.
+    EndpointLost = 7,
+    ServerStopped = 8,
+    /// The endpoint does not allow it, or could not open it.
+    Refused = 9,
+    /// The endpoint broke the protocol.
+    Protocol = 10,
+}
+impl TerminalEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TERMINAL_END_UNSPECIFIED",
+            Self::Exited => "TERMINAL_END_EXITED",
+            Self::Closed => "TERMINAL_END_CLOSED",
+            Self::Killed => "TERMINAL_END_KILLED",
+            Self::Idle => "TERMINAL_END_IDLE",
+            Self::TimeLimit => "TERMINAL_END_TIME_LIMIT",
+            Self::AgentStopped => "TERMINAL_END_AGENT_STOPPED",
+            Self::EndpointLost => "TERMINAL_END_ENDPOINT_LOST",
+            Self::ServerStopped => "TERMINAL_END_SERVER_STOPPED",
+            Self::Refused => "TERMINAL_END_REFUSED",
+            Self::Protocol => "TERMINAL_END_PROTOCOL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TERMINAL_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "TERMINAL_END_EXITED" => Some(Self::Exited),
+            "TERMINAL_END_CLOSED" => Some(Self::Closed),
+            "TERMINAL_END_KILLED" => Some(Self::Killed),
+            "TERMINAL_END_IDLE" => Some(Self::Idle),
+            "TERMINAL_END_TIME_LIMIT" => Some(Self::TimeLimit),
+            "TERMINAL_END_AGENT_STOPPED" => Some(Self::AgentStopped),
+            "TERMINAL_END_ENDPOINT_LOST" => Some(Self::EndpointLost),
+            "TERMINAL_END_SERVER_STOPPED" => Some(Self::ServerStopped),
+            "TERMINAL_END_REFUSED" => Some(Self::Refused),
+            "TERMINAL_END_PROTOCOL" => Some(Self::Protocol),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerRequest {}
 #[derive(serde::Serialize)]
@@ -2260,6 +2558,112 @@ pub mod console_service_client {
                 );
             self.inner.streaming(req, path, codec).await
         }
+        /// A terminal at an endpoint, for as long as this call lasts.
+        pub async fn open_terminal(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::OpenTerminalRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TerminalNews>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/OpenTerminal",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "OpenTerminal"),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
+        pub async fn list_terminals(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTerminalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTerminalsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ListTerminals",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "ListTerminals"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// First what was printed last, then what is printed.
+        pub async fn watch_terminal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchTerminalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TerminalNews>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/WatchTerminal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "WatchTerminal"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Returns when the endpoint has reported what was ended.
+        pub async fn kill_terminal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::KillTerminalRequest>,
+        ) -> std::result::Result<tonic::Response<super::Terminal>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/KillTerminal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "KillTerminal"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_audit(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditRequest>,
@@ -2447,6 +2851,46 @@ pub mod console_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::ImportFeedRequest>>,
         ) -> std::result::Result<tonic::Response<Self::ImportFeedStream>, tonic::Status>;
+        /// Server streaming response type for the OpenTerminal method.
+        type OpenTerminalStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TerminalNews, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// A terminal at an endpoint, for as long as this call lasts.
+        async fn open_terminal(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::OpenTerminalRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::OpenTerminalStream>,
+            tonic::Status,
+        >;
+        async fn list_terminals(
+            &self,
+            request: tonic::Request<super::ListTerminalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTerminalsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchTerminal method.
+        type WatchTerminalStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TerminalNews, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// First what was printed last, then what is printed.
+        async fn watch_terminal(
+            &self,
+            request: tonic::Request<super::WatchTerminalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchTerminalStream>,
+            tonic::Status,
+        >;
+        /// Returns when the endpoint has reported what was ended.
+        async fn kill_terminal(
+            &self,
+            request: tonic::Request<super::KillTerminalRequest>,
+        ) -> std::result::Result<tonic::Response<super::Terminal>, tonic::Status>;
         async fn list_audit(
             &self,
             request: tonic::Request<super::ListAuditRequest>,
@@ -3401,6 +3845,190 @@ pub mod console_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/OpenTerminal" => {
+                    #[allow(non_camel_case_types)]
+                    struct OpenTerminalSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::StreamingService<super::OpenTerminalRequest>
+                    for OpenTerminalSvc<T> {
+                        type Response = super::TerminalNews;
+                        type ResponseStream = T::OpenTerminalStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::OpenTerminalRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::open_terminal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OpenTerminalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ListTerminals" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTerminalsSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::ListTerminalsRequest>
+                    for ListTerminalsSvc<T> {
+                        type Response = super::ListTerminalsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTerminalsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::list_terminals(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTerminalsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/WatchTerminal" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchTerminalSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::ServerStreamingService<super::WatchTerminalRequest>
+                    for WatchTerminalSvc<T> {
+                        type Response = super::TerminalNews;
+                        type ResponseStream = T::WatchTerminalStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchTerminalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::watch_terminal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchTerminalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/KillTerminal" => {
+                    #[allow(non_camel_case_types)]
+                    struct KillTerminalSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::KillTerminalRequest>
+                    for KillTerminalSvc<T> {
+                        type Response = super::Terminal;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::KillTerminalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::kill_terminal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = KillTerminalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
