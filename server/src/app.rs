@@ -37,6 +37,7 @@ use crate::rpc::enroll::Enroller;
 use crate::rpc::status::chain;
 use crate::rpc::upload::UPLOAD_BYTES_MAX;
 use crate::rpc::{Agents, Context};
+use crate::session::terminal::Terminals;
 use crate::session::{Registry, presence};
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::telemetry::TelemetryStore;
@@ -241,6 +242,7 @@ impl Parts {
             enroller: Enroller::default(),
             revocations,
             registry,
+            terminals: Arc::new(Terminals::default()),
             stopping: self.stopping,
         };
         (context, tasks)

@@ -10,8 +10,8 @@
 //! | endpoint, certificate expired but within its grace period | `Enroll`, `RenewCertificate` |
 //! | endpoint | all of `AgentService`, `Enroll` (anew) |
 //! | viewer | read incidents, endpoints, identities, events, feeds |
-//! | analyst | also work on incidents, tag, link, import, read and verify the audit log |
-//! | responder | also act on endpoints: revoke |
+//! | analyst | also work on incidents, tag, link, import, watch terminals, read and verify the audit log |
+//! | responder | also act on endpoints: revoke, open and kill terminals |
 //! | admin | everything |
 //!
 //! Every handler begins with [`Auth::authorize`]. A refusal is in the audit log before the caller learns of it.
@@ -82,6 +82,7 @@ methods! {
     RenewCertificate: "tocsin.agent.v1.AgentService/RenewCertificate", "endpoints.renew", Admits::Renewing;
     Session: "tocsin.agent.v1.AgentService/Session", "endpoints.session", Admits::Endpoint;
     UploadEvents: "tocsin.agent.v1.AgentService/UploadEvents", "endpoints.upload", Admits::Endpoint;
+    Terminal: "tocsin.agent.v1.AgentService/Terminal", "endpoints.terminal", Admits::Endpoint;
 
     GetServer: "tocsin.console.v1.ConsoleService/GetServer", "server.show", VIEWER;
     ListIncidents: "tocsin.console.v1.ConsoleService/ListIncidents", "incidents.list", VIEWER;
@@ -102,6 +103,10 @@ methods! {
     SearchEvents: "tocsin.console.v1.ConsoleService/SearchEvents", "events.search", VIEWER;
     ListFeeds: "tocsin.console.v1.ConsoleService/ListFeeds", "feeds.list", VIEWER;
     ImportFeed: "tocsin.console.v1.ConsoleService/ImportFeed", "feeds.import", ANALYST;
+    OpenTerminal: "tocsin.console.v1.ConsoleService/OpenTerminal", "terminal.open", RESPONDER;
+    ListTerminals: "tocsin.console.v1.ConsoleService/ListTerminals", "terminal.list", VIEWER;
+    WatchTerminal: "tocsin.console.v1.ConsoleService/WatchTerminal", "terminal.watch", ANALYST;
+    KillTerminal: "tocsin.console.v1.ConsoleService/KillTerminal", "terminal.kill", RESPONDER;
     ListAudit: "tocsin.console.v1.ConsoleService/ListAudit", "audit.list", ANALYST;
     VerifyAudit: "tocsin.console.v1.ConsoleService/VerifyAudit", "audit.verify", ANALYST;
 }
@@ -347,6 +352,7 @@ mod tests {
             "endpoints.renew",
             "endpoints.session",
             "endpoints.upload",
+            "endpoints.terminal",
         ];
         assert_eq!(
             allowed(&caller(Who::Nobody, false), false),
@@ -374,7 +380,12 @@ mod tests {
         let analysts = allowed(&analyst(Role::Analyst), false);
         assert!(changes.iter().all(|method| analysts.contains(method)));
         assert!(!analysts.contains(&"endpoints.revoke"));
-        assert!(allowed(&analyst(Role::Responder), false).contains(&"endpoints.revoke"));
+        assert!(!analysts.contains(&"terminal.open") && !analysts.contains(&"terminal.kill"));
+        assert!(analysts.contains(&"terminal.watch"));
+        let responders = allowed(&analyst(Role::Responder), false);
+        for method in ["endpoints.revoke", "terminal.open", "terminal.kill"] {
+            assert!(responders.contains(&method), "{method}");
+        }
         let admin = allowed(&analyst(Role::Admin), false);
         assert_eq!(admin.len(), Method::ALL.len() - agent.len());
     }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::revocation::Revocations;
 use crate::session::Registry;
+use crate::session::terminal::Terminals;
 use crate::store::StateStore;
 use crate::store::telemetry::TelemetryStore;
 use crate::task::correlate::Correlator;
@@ -26,6 +27,7 @@ pub(crate) mod console;
 pub(crate) mod enroll;
 pub(crate) mod session;
 pub(crate) mod status;
+pub(crate) mod terminal;
 pub(crate) mod upload;
 
 /// A stream of replies.
@@ -60,6 +62,8 @@ pub(crate) struct Context {
     pub(crate) revocations: Arc<Revocations>,
     /// Connected agents.
     pub(crate) registry: Arc<Registry>,
+    /// Open terminals.
+    pub(crate) terminals: Arc<Terminals>,
     /// Cancelled when the server stops: long streams end themselves.
     pub(crate) stopping: CancellationToken,
 }
@@ -82,6 +86,7 @@ impl EnrollmentService for Agents {
 impl AgentService for Agents {
     type SessionStream = Replies<wire::SessionResponse>;
     type UploadEventsStream = Replies<wire::UploadEventsResponse>;
+    type TerminalStream = Replies<wire::TerminalResponse>;
 
     async fn session(
         &self,
@@ -95,6 +100,13 @@ impl AgentService for Agents {
         request: Request<Streaming<wire::UploadEventsRequest>>,
     ) -> Result<Response<Self::UploadEventsStream>, Status> {
         upload::upload(&self.0, request).await
+    }
+
+    async fn terminal(
+        &self,
+        request: Request<Streaming<wire::TerminalRequest>>,
+    ) -> Result<Response<Self::TerminalStream>, Status> {
+        terminal::terminal(&self.0, request).await
     }
 
     async fn renew_certificate(

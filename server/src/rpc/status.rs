@@ -26,6 +26,8 @@ pub(crate) enum ErrorCode {
     NotKnown,
     /// A limit is reached; later it may work.
     Busy,
+    /// An endpoint is not connected, or does not answer.
+    Unreachable,
     /// The server is stopping or a part of it is away; try again.
     Unavailable,
     /// Our fault.
@@ -42,6 +44,7 @@ impl ErrorCode {
             Self::NotPermitted => Code::PermissionDenied,
             Self::NotKnown => Code::Unauthenticated,
             Self::Busy => Code::ResourceExhausted,
+            Self::Unreachable => Code::DeadlineExceeded,
             Self::Unavailable => Code::Unavailable,
             Self::Internal => Code::Internal,
         }

@@ -30,6 +30,7 @@ mod clock_skew;
 mod hello;
 mod live;
 pub(crate) mod presence;
+pub(crate) mod terminal;
 
 pub(crate) use hello::{CheckedHello, HelloError};
 pub(crate) use live::{Live, Session};
@@ -141,6 +142,12 @@ impl Registry {
     pub(crate) fn live(&self, endpoint: EndpointId) -> Option<Live> {
         let session = self.inner().sessions.get(&endpoint).cloned()?;
         Some(session.live())
+    }
+
+    /// Queues a message for a connected endpoint; `false` where it is not connected, or its queue is full.
+    pub(crate) fn send(&self, endpoint: EndpointId, message: session_response::Message) -> bool {
+        let session = self.inner().sessions.get(&endpoint).cloned();
+        session.is_some_and(|session| session.send(message))
     }
 
     /// Opens a session, after having found out whether another agent is alive and whether the run is this one's alone.

@@ -273,7 +273,7 @@ async fn more_input_than_the_window_ends_it() {
 #[tokio::test]
 async fn the_end_takes_along_who_left_the_session_and_refuses_signals() {
     let (_terminals, _keeping, mut far, _lost) = open(config(), asked(8));
-    far.type_in("setsid sh -c \"trap '' HUP TERM; echo ready\$((1+1)); sleep 1000\" & sleep 1001\n")
+    far.type_in("setsid sh -c \"trap '' HUP TERM; echo ready$((1+1)); sleep 1000\" & sleep 1001\n")
         .await;
     far.until_printed("ready2").await;
     far.say(Down::End(TerminalEndRequest {})).await;

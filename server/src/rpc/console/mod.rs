@@ -18,6 +18,7 @@ mod identity;
 mod incident;
 mod process;
 mod server;
+mod terminal;
 
 pub(crate) use event::{SEARCHES_MAX, place_word, reason_word, sensor_word};
 pub(crate) use feed::IMPORTS_MAX;
@@ -59,6 +60,8 @@ impl ConsoleService for Consoles {
     type WatchIncidentsStream = Replies<wire::IncidentSummary>;
     type SearchEventsStream = Replies<wire::SearchEventsResponse>;
     type ImportFeedStream = Replies<wire::ImportFeedResponse>;
+    type OpenTerminalStream = Replies<wire::TerminalNews>;
+    type WatchTerminalStream = Replies<wire::TerminalNews>;
 
     async fn get_server(
         &self,
@@ -191,6 +194,34 @@ impl ConsoleService for Consoles {
         request: Request<Streaming<wire::ImportFeedRequest>>,
     ) -> Answer<Self::ImportFeedStream> {
         feed::import(&self.0, request).await
+    }
+
+    async fn open_terminal(
+        &self,
+        request: Request<Streaming<wire::OpenTerminalRequest>>,
+    ) -> Answer<Self::OpenTerminalStream> {
+        terminal::open(&self.0, request).await
+    }
+
+    async fn list_terminals(
+        &self,
+        request: Request<wire::ListTerminalsRequest>,
+    ) -> Answer<wire::ListTerminalsResponse> {
+        terminal::list(&self.0, request).await
+    }
+
+    async fn watch_terminal(
+        &self,
+        request: Request<wire::WatchTerminalRequest>,
+    ) -> Answer<Self::WatchTerminalStream> {
+        terminal::watch(&self.0, request).await
+    }
+
+    async fn kill_terminal(
+        &self,
+        request: Request<wire::KillTerminalRequest>,
+    ) -> Answer<wire::Terminal> {
+        terminal::kill(&self.0, request).await
     }
 
     async fn list_audit(
