@@ -69,6 +69,9 @@ enum Command {
     /// Connections to identity providers, and imports of their files.
     #[command(subcommand)]
     Feeds(command::feeds::Feeds),
+    /// Terminals at endpoints: open, list, watch, kill.
+    #[command(subcommand)]
+    Terminal(command::terminal::Terminal),
     /// Who did what to what.
     #[command(subcommand)]
     Audit(command::audit::Audit),
@@ -121,6 +124,7 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         Some(Command::Endpoints(command)) => command.perform(connect().await?).await,
         Some(Command::Identities(command)) => command.perform(connect().await?).await,
         Some(Command::Events(command)) => command.perform(connect().await?).await,
+        Some(Command::Terminal(command)) => command.perform(connect().await?).await,
         Some(Command::Audit(command)) => command.perform(connect().await?).await,
         Some(Command::Keys) => {
             Output::stdout(cli.output).text(&keys::in_full())?;

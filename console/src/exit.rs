@@ -17,24 +17,42 @@ const LINE_COLUMNS_MAX: usize = 2000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// All was done.
-    Done = 0,
+    Done,
     /// Nothing, or not what was asked.
-    Failed = 1,
+    Failed,
     /// Some of it was done, and what was not has been named.
-    Partly = 2,
+    Partly,
     /// The arguments make no sense.
-    Usage = 64,
-    /// The server did not answer, or its certificate was not good.
-    Unreachable = 69,
+    Usage,
+    /// The server did not answer, or its certificate was not good; an endpoint that was to do something is not there.
+    Unreachable,
     /// The server knows who is asking, or does not, and refuses.
-    NotPermitted = 77,
+    NotPermitted,
     /// The profile cannot be used.
-    Config = 78,
+    Config,
+    /// Of `terminal open`: as the shell at the endpoint ended.
+    Remote(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Partly => 2,
+            Self::Usage => 64,
+            Self::Unreachable => 69,
+            Self::NotPermitted => 77,
+            Self::Config => 78,
+            Self::Remote(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 

@@ -11,7 +11,11 @@
 //! [`MARKS_MAX`] combining marks may stand on one character. Widths are summed over characters, which is
 //! never less than what a terminal uses for the whole.
 //!
+//! The stream of a remote terminal, which moves the cursor for a living, passes [`stream`] instead.
+//!
 //! It does not touch letters that look alike, and it does not reorder right-to-left letters.
+
+pub(crate) mod stream;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

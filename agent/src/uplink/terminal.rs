@@ -5,9 +5,11 @@
 //! the session's end ends all of its calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tocsin_proto::agent::v1::{OpenTerminal, TerminalResponse};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
@@ -21,6 +23,9 @@ const MESSAGES_MAX: usize = 8;
 
 /// Calls at once, of terminals that are open and such that are just being refused.
 const CALLS_MAX: usize = 24;
+
+/// How long the server may take to end a call after the report.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The calls of one session. Dropped, they end.
 #[derive(Debug)]
@@ -58,7 +63,11 @@ impl Calls {
                     let pumping = tokio::spawn(pump);
                     let command = Command::OpenTerminal(open, link);
                     commands.perform(command, lost).await;
-                    pumping.abort();
+                    // The call is kept until the server has ended it: dropped before, it would take the report along.
+                    let mut pumping = pumping;
+                    if timeout(LAST_WORDS, &mut pumping).await.is_err() {
+                        pumping.abort();
+                    }
                 }
                 Err(status) => {
                     let error = super::connect::told(&status);
@@ -79,7 +88,7 @@ async fn call(
     let (down, incoming) = mpsc::channel(MESSAGES_MAX);
     let calling = client.terminal(ReceiverStream::new(outgoing));
     let messages = tokio::select! {
-        answered = tokio::time::timeout(ANSWER_TIMEOUT, calling) => answered
+        answered = timeout(ANSWER_TIMEOUT, calling) => answered
             .map_err(|_| Status::deadline_exceeded("the server does not answer"))??
             .into_inner(),
         () = lost.cancelled() => return Err(Status::cancelled("the session has ended")),

@@ -124,6 +124,8 @@ impl ClientError {
             Self::Refused { code, .. } => match code {
                 Code::PermissionDenied | Code::Unauthenticated => Exit::NotPermitted,
                 Code::InvalidArgument => Exit::Usage,
+                // The endpoint's, not the server's: see the server's `ErrorCode::Unreachable`.
+                Code::DeadlineExceeded => Exit::Unreachable,
                 _ => Exit::Failed,
             },
             Self::Nonsense { .. } => Exit::Failed,
@@ -208,6 +210,7 @@ mod tests {
             (Status::unauthenticated("who"), Exit::NotPermitted),
             (Status::unavailable("later"), Exit::Unreachable),
             (Status::invalid_argument("what"), Exit::Usage),
+            (Status::deadline_exceeded("offline"), Exit::Unreachable),
             (Status::not_found("where"), Exit::Failed),
             (Status::internal("oh"), Exit::Failed),
         ] {

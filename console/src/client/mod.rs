@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod listing;
 pub(crate) mod task;
+mod terminal;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::connect::Connector;
 pub(crate) use self::error::ClientError;
 pub(crate) use self::listing::{Listing, Pages};
+pub(crate) use self::terminal::TerminalCall;
 
 /// A call that answers once and has not answered in this time has failed.
 const UNARY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,6 +10,7 @@ pub(crate) mod identities;
 mod incident_page;
 pub(crate) mod incidents;
 pub(crate) mod status;
+pub(crate) mod terminal;
 mod watch;
 
 use jiff::Timestamp;

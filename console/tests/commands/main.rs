@@ -14,6 +14,7 @@ mod incident;
 mod list;
 #[cfg(target_os = "linux")]
 mod screens;
+mod terminal;
 
 use fake::{Fake, Script};
 use tonic::Code;

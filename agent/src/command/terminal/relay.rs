@@ -49,6 +49,7 @@ impl Terminals {
             credit: TERMINAL_OUTPUT_WINDOW_BYTES,
             pending: VecDeque::new(),
             taken: 0,
+            last_typed: None,
             input_end: None,
             deadlines: Deadlines::new(&self.config, now),
             output_open: true,
@@ -111,6 +112,8 @@ pub(super) struct Relay {
     pending: VecDeque<u8>,
     /// Input that it has taken and that no credit was given back for.
     taken: u32,
+    /// The last byte of input.
+    last_typed: Option<u8>,
     /// Input has ended: when that is told next, and the pause after.
     input_end: Option<(Instant, Duration)>,
     deadlines: Deadlines,
@@ -248,6 +251,7 @@ impl Relay {
                     self.begin_end(TerminalEndReason::Protocol);
                 } else if matches!(self.end, End::None) {
                     self.input_bytes += bytes.len() as u64;
+                    self.last_typed = bytes.last().copied().or(self.last_typed);
                     self.pending.extend(bytes);
                 }
             }
@@ -262,7 +266,13 @@ impl Relay {
                 Some((columns, rows)) => self.shell.resize(columns, rows),
                 None => self.begin_end(TerminalEndReason::Protocol),
             },
-            Down::InputEnd(_) => self.input_end = Some((Instant::now(), INPUT_END_PAUSE.0)),
+            Down::InputEnd(_) => {
+                // In the middle of a line the end of input is not one.
+                if self.last_typed.is_some_and(|byte| !b"\r\n".contains(&byte)) {
+                    self.pending.push_back(b'\n');
+                }
+                self.input_end = Some((Instant::now(), INPUT_END_PAUSE.0));
+            }
             Down::End(_) => self.begin_end(TerminalEndReason::Asked),
         }
     }

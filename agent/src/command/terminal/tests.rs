@@ -207,7 +207,7 @@ async fn a_shell_runs_with_its_size_and_its_exit_code_is_reported() {
 #[tokio::test]
 async fn the_end_of_input_ends_the_shell_with_its_last_code() {
     let (_terminals, _keeping, mut far, _lost) = open(config(), asked(4));
-    far.type_in("sleep 0.3; (exit 5)\n").await;
+    far.type_in("sleep 0.3; (exit 5)").await;
     far.say(Down::InputEnd(TerminalInputEnd {})).await;
     let report = far.report().await;
     assert_eq!(report.exit_code, Some(5));

@@ -3,6 +3,7 @@
 
 pub(crate) mod service;
 pub(crate) mod story;
+pub(crate) mod terminal;
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -9,7 +9,7 @@ use tocsin_proto::console::v1::*;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::story;
+use super::{story, terminal};
 
 type Answer<T> = Result<Response<T>, Status>;
 type Stream_<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -85,6 +85,54 @@ impl ConsoleService for Service {
     type WatchIncidentsStream = Stream_<IncidentSummary>;
     type SearchEventsStream = Stream_<SearchEventsResponse>;
     type ImportFeedStream = Stream_<ImportFeedResponse>;
+    type OpenTerminalStream = Stream_<TerminalNews>;
+    type WatchTerminalStream = Stream_<TerminalNews>;
+
+    async fn open_terminal(
+        &self,
+        request: Request<Streaming<OpenTerminalRequest>>,
+    ) -> Answer<Self::OpenTerminalStream> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?;
+        self.called("open_terminal", &first)?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        tokio::spawn(terminal::echo(requests, sender));
+        let news = tokio_stream::wrappers::ReceiverStream::new(receiver);
+        Ok(Response::new(Box::pin(news)))
+    }
+
+    async fn list_terminals(
+        &self,
+        request: Request<ListTerminalsRequest>,
+    ) -> Answer<ListTerminalsResponse> {
+        self.called("list_terminals", request.get_ref())?;
+        let terminals = vec![terminal::row()];
+        Ok(Response::new(ListTerminalsResponse { terminals }))
+    }
+
+    async fn watch_terminal(
+        &self,
+        request: Request<WatchTerminalRequest>,
+    ) -> Answer<Self::WatchTerminalStream> {
+        use terminal_news::Message as News;
+        self.called("watch_terminal", request.get_ref())?;
+        let news = [
+            News::Opened(terminal::row()),
+            News::SkippedBytes(17),
+            News::Output(b"\x1b]0;t\x07seen\r\n".to_vec()),
+            News::Ended(terminal::ended(TerminalEnd::Killed)),
+        ];
+        let news = news.map(|message| {
+            let message = Some(message);
+            Ok(TerminalNews { message })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(news))))
+    }
+
+    async fn kill_terminal(&self, request: Request<KillTerminalRequest>) -> Answer<Terminal> {
+        self.called("kill_terminal", request.get_ref())?;
+        Ok(Response::new(terminal::ended(TerminalEnd::Killed)))
+    }
 
     async fn get_server(&self, request: Request<GetServerRequest>) -> Answer<GetServerResponse> {
         self.called("get_server", request.get_ref())?;

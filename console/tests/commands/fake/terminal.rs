@@ -1,0 +1,78 @@
+//! Terminals of the fake server: one that prints something hostile and echoes what it is sent, at an endpoint where
+//! nothing ends but the input.
+
+use tocsin_proto::console::v1::open_terminal_request::Message as Said;
+use tocsin_proto::console::v1::terminal_news::Message as News;
+use tocsin_proto::console::v1::*;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::story::{HOSTILE, NIGHT_MS};
+
+/// What its shell exits with when the input ends.
+pub(crate) const EXIT_CODE: u32 = 5;
+
+/// The row of it.
+pub(crate) fn row() -> Terminal {
+    Terminal {
+        id: super::story::id(7),
+        endpoint: super::story::id(1),
+        hostname: format!("lab-1{HOSTILE}"),
+        analyst: "dana".into(),
+        reason: "look".into(),
+        state: TerminalState::Open.into(),
+        open_time_ms: NIGHT_MS,
+        user: "root".into(),
+        uid: "0".into(),
+        shell: "/bin/bash".into(),
+        pid: 42,
+        columns: 80,
+        rows: 24,
+        ..Terminal::default()
+    }
+}
+
+/// It, ended.
+pub(crate) fn ended(end: TerminalEnd) -> Terminal {
+    Terminal {
+        state: TerminalState::Ended.into(),
+        end_time_ms: NIGHT_MS + 1000,
+        end: end.into(),
+        reported: true,
+        ..row()
+    }
+}
+
+/// Answers an open call, message by message, until its input ends.
+pub(crate) async fn echo(
+    mut requests: Streaming<OpenTerminalRequest>,
+    news: mpsc::Sender<Result<TerminalNews, Status>>,
+) {
+    let say = async |message| {
+        let message = Some(message);
+        let _gone = news.send(Ok(TerminalNews { message })).await;
+    };
+    say(News::Opened(row())).await;
+    let hostile = format!("\x1b]0;title\x07\x1b]52;c;eA==\x07\x1b[6n\x1b[31m{HOSTILE}\x1b[m\r\n");
+    say(News::Output(hostile.into_bytes())).await;
+    while let Ok(Some(request)) = requests.message().await {
+        match request.message {
+            Some(Said::Input(bytes)) => {
+                let credit = u32::try_from(bytes.len()).unwrap_or(0);
+                say(News::Output(bytes)).await;
+                say(News::InputCredit(credit)).await;
+            }
+            Some(Said::InputEnd(_)) => {
+                let exit_code = Some(EXIT_CODE);
+                let row = ended(TerminalEnd::Exited);
+                say(News::Ended(Terminal { exit_code, ..row })).await;
+                return;
+            }
+            Some(Said::Close(_)) => {
+                say(News::Ended(ended(TerminalEnd::Closed))).await;
+                return;
+            }
+            Some(Said::Open(_) | Said::OutputCredit(_) | Said::Size(_)) | None => {}
+        }
+    }
+}
