@@ -5,6 +5,8 @@ use tocsin_proto::json::format_time_ms;
 
 use super::{CommandError, Exit, Output, print, print_json};
 use crate::clock;
+use crate::command::terminal::TerminalReport;
+use crate::health::SensorReport;
 use crate::state::StateDirectory;
 use crate::status::Status;
 use crate::text::{printable, size};
@@ -63,25 +65,11 @@ fn table(shown: &Shown, now_ms: i64) -> String {
         "certificate".into(),
         format!("expires {}", time(status.certificate_expiry_time)),
     ));
-    for sensor in status.sensors.iter().filter(|_| shown.running) {
-        let mut text = format!("{:?}", sensor.state).to_lowercase();
-        text.push_str(&format!(", {} seen, {} lost", sensor.observed, sensor.lost));
-        if sensor.restarts > 0 {
-            text.push_str(&format!(", {} restarts", sensor.restarts));
-        }
-        if !sensor.detail.is_empty() {
-            text.push_str(&format!(": {}", sensor.detail));
-        }
-        lines.push((sensor.name.clone(), text));
+    if shown.running {
+        lines.extend(status.sensors.iter().map(sensor));
     }
-    for terminal in status.terminals.iter().filter(|_| shown.running) {
-        let text = format!(
-            "open since {} by {} at the server (pid {})",
-            time(terminal.open_time),
-            terminal.analyst,
-            terminal.pid
-        );
-        lines.push(("terminal".into(), text));
+    if shown.running {
+        lines.extend(status.terminals.iter().map(terminal));
     }
     lines.push((
         "spool".into(),
@@ -118,6 +106,28 @@ fn table(shown: &Shown, now_ms: i64) -> String {
         .collect()
 }
 
+fn sensor(sensor: &SensorReport) -> (String, String) {
+    let mut text = format!("{:?}", sensor.state).to_lowercase();
+    text.push_str(&format!(", {} seen, {} lost", sensor.observed, sensor.lost));
+    if sensor.restarts > 0 {
+        text.push_str(&format!(", {} restarts", sensor.restarts));
+    }
+    if !sensor.detail.is_empty() {
+        text.push_str(&format!(": {}", sensor.detail));
+    }
+    (sensor.name.clone(), text)
+}
+
+/// One that is open: whoever uses the machine is to see it.
+fn terminal(terminal: &TerminalReport) -> (String, String) {
+    let since = format_time_ms(terminal.open_time).unwrap_or_default();
+    let text = format!(
+        "open since {since} by {} at the server (pid {})",
+        terminal.analyst, terminal.pid
+    );
+    ("terminal".into(), text)
+}
+
 fn connection(status: &Status) -> String {
     let since = format_time_ms(status.connection.since_time).unwrap_or_default();
     let state = format!("{:?}", status.connection.state).to_lowercase();
@@ -131,7 +141,6 @@ fn connection(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::terminal::TerminalReport;
 
     fn status() -> Status {
         Status::never_run("host".into())

@@ -20,6 +20,7 @@ use tocsin_proto::profile::Profile;
 use tocsin_proto::token::EnrollmentToken;
 
 mod telemetry_sample;
+mod terminal_sample;
 
 use telemetry_sample::{event_batch, file, health, login, network, session};
 
@@ -219,6 +220,64 @@ fn capability_1_what_a_server_says_in_a_session_decodes() {
         "session_clock_probe.bin",
         M::ClockProbe(agent::ClockProbe { probe_id: 77 }),
     );
+}
+
+#[test]
+fn capability_3_terminals_decode() {
+    use agent::terminal_request::Message as Up;
+    use agent::terminal_response::Message as Down;
+    check("open_terminal.bin", &terminal_sample::open());
+    check(
+        "session_open_terminal.bin",
+        &agent::SessionResponse {
+            message: Some(agent::session_response::Message::OpenTerminal(
+                terminal_sample::open(),
+            )),
+        },
+    );
+    let started = agent::TerminalStarted {
+        terminal_id: vec![9; 16],
+        user: "root".into(),
+        uid: "0".into(),
+        shell: "/bin/bash".into(),
+        pid: 41,
+    };
+    let refused = agent::TerminalRefused {
+        terminal_id: vec![9; 16],
+        reason: "off".into(),
+    };
+    for (name, message) in [
+        ("started", Up::Started(started)),
+        ("refused", Up::Refused(refused)),
+        ("output", Up::Output(b"out".to_vec())),
+        ("input_credit", Up::InputCredit(5)),
+        ("report", Up::Report(terminal_sample::report())),
+    ] {
+        let message = Some(message);
+        let request = agent::TerminalRequest { message };
+        check(&format!("terminal_{name}.bin"), &request);
+    }
+    let size = agent::TerminalSize {
+        columns: 80,
+        rows: 24,
+    };
+    for (name, message) in [
+        ("input", Down::Input(b"in".to_vec())),
+        ("output_credit", Down::OutputCredit(6)),
+        ("size", Down::Size(size)),
+        ("input_end", Down::InputEnd(agent::TerminalInputEnd {})),
+        ("end", Down::End(agent::TerminalEndRequest {})),
+    ] {
+        let message = Some(message);
+        let response = agent::TerminalResponse { message };
+        check(&format!("terminal_{name}.bin"), &response);
+    }
+}
+
+#[test]
+fn a_terminals_published_json_fields_stay() {
+    let today = serde_json::to_string_pretty(&terminal_sample::terminal()).expect("JSON");
+    check_text("terminal.json", &today);
 }
 
 #[test]

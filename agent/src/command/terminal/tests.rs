@@ -1,3 +1,5 @@
+//! Terminals over a link as the uplink gives it, with real shells on real PTYs.
+
 use std::time::Duration;
 
 use tocsin_proto::agent::v1::terminal_response::Message as Down;
@@ -215,7 +217,7 @@ async fn the_end_of_input_ends_the_shell_with_its_last_code() {
 
 #[tokio::test]
 async fn the_shell_has_nothing_of_the_agents() {
-    // SAFETY of the test: none is needed, as nothing is set: what cargo gave this process is enough to tell.
+    // What cargo gave this process is enough to tell.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     let (_terminals, _keeping, mut far, _lost) = open(config(), asked(5));
     far.type_in(
