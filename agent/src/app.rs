@@ -332,15 +332,6 @@ fn close(outbox: Arc<Outbox>) {
     tracing::error!("the spool is still in use");
 }
 
-/// The run before this one, where its status tells.
-fn former_run(state: &StateDirectory) -> Option<FormerRun> {
-    let status = Status::load(state).unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "the former status cannot be read");
-        None
-    });
-    status.and_then(|status| status.former_run())
-}
-
 fn open_spool(
     state: &StateDirectory,
     bytes_max: u64,
