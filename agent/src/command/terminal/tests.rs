@@ -275,8 +275,10 @@ async fn more_input_than_the_window_ends_it() {
 #[tokio::test]
 async fn the_end_takes_along_who_left_the_session_and_refuses_signals() {
     let (_terminals, _keeping, mut far, _lost) = open(config(), asked(8));
-    far.type_in("setsid sh -c \"trap '' HUP TERM; sleep 1000 & echo ready$((1+1)); wait\" & sleep 1001\n")
-        .await;
+    far.type_in(
+        "setsid sh -c \"trap '' HUP TERM; sleep 1000 & echo ready$((1+1)); wait\" & sleep 1001\n",
+    )
+    .await;
     far.until_printed("ready2").await;
     far.say(Down::End(TerminalEndRequest {})).await;
     let report = far.report().await;
@@ -286,7 +288,10 @@ async fn the_end_takes_along_who_left_the_session_and_refuses_signals() {
         .iter()
         .map(|process| process.name.as_str())
         .collect();
-    assert!(names.contains(&"sh") && names.contains(&"sleep"), "{names:?}");
+    assert!(
+        names.contains(&"sh") && names.contains(&"sleep"),
+        "{names:?}"
+    );
     assert!(report.survived.is_empty(), "{report:?}");
     for process in &report.killed {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(process.pid).unwrap());
