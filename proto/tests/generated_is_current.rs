@@ -30,6 +30,8 @@ const JSON_NAMES: &[(&str, &str)] = &[
 /// Text fields that are JSON null where empty.
 const NULL_WHEN_EMPTY: &[&str] = &[
     "tocsin.console.v1.Provenance.endpoint",
+    "tocsin.console.v1.ProvenanceMissing.endpoint",
+    "tocsin.console.v1.CoverageStep.endpoint",
     "tocsin.console.v1.Subject.identity",
 ];
 

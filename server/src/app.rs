@@ -45,6 +45,7 @@ use crate::store::trust::TrustStore;
 use crate::store::{StateStore, StoreError};
 use crate::task::correlate::Correlator;
 use crate::task::{Tasks, retention};
+use crate::trace::Tracer;
 
 /// The setting in which the server's address is kept for the profiles of analysts.
 pub(crate) const ADDRESS_SETTING: &str = "server_address";
@@ -156,6 +157,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
         stopping: stopping.clone(),
     };
     let parts = Parts {
+        tracer: config.tracer(),
         config,
         authority,
         connections: connections.clone(),
@@ -190,6 +192,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
 /// What the context is made of.
 struct Parts {
     config: Arc<Config>,
+    tracer: Tracer,
     authority: Arc<Authority>,
     connections: Arc<Connections>,
     state: Arc<dyn StateStore>,
@@ -203,9 +206,17 @@ impl Parts {
     fn join(self) -> (Context, Tasks) {
         let mut tasks = Tasks::default();
         let config = self.config;
-        let (ingest, writer) = Ingest::new(self.telemetry.clone(), config.limit.events_per_second);
+        let tracer = Arc::new(self.tracer);
+        let rate = config.limit.events_per_second;
+        let (ingest, writer) = Ingest::new(self.telemetry.clone(), rate, tracer.clone());
         tasks.spawn("ingest", writer);
-        let correlator = Arc::new(Correlator::new(self.state.clone(), self.telemetry.clone()));
+        let registry = Arc::new(Registry::default());
+        let correlator = Arc::new(Correlator::new(
+            self.state.clone(),
+            self.telemetry.clone(),
+            registry.clone(),
+            tracer,
+        ));
         let retain = retention::run(
             self.telemetry.clone(),
             correlator.clone(),
@@ -214,11 +225,11 @@ impl Parts {
         );
         tasks.spawn("retention", retain);
         tasks.spawn("correlate", correlator.clone().run(self.stopping.clone()));
-        let registry = Arc::new(Registry::default());
         let presence = presence::run(
             registry.clone(),
             self.state.clone(),
-            config.retention.events_age,
+            // As long as sign-ins may be judged by it.
+            config.retention.mfa_events_age,
             self.stopping.clone(),
         );
         tasks.spawn("presence", presence);

@@ -11,9 +11,17 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
+use tocsin_correlate::SignInDirectory;
+use tocsin_correlate::remote_tool::CatalogueError;
+
 use crate::network::{
     NAME_BYTES_MAX, NETWORKS_MAX, Network, NetworkConfig, PLACES_MAX, Site, Tunnel,
 };
+use crate::trace::Tracer;
+
+mod sign_in;
+
+pub(crate) use sign_in::RemoteToolConfig;
 
 /// The default file, with the meaning of every key. `NAMES` stands for the names given to `init`.
 pub(crate) const DEFAULT: &str = include_str!("default_config.toml");
@@ -41,6 +49,15 @@ pub(crate) enum ConfigError {
         /// What is wrong, with its line.
         #[source]
         source: Box<toml::de::Error>,
+    },
+    /// The catalogue of remote tools cannot be understood.
+    #[error("understand {}", path.display())]
+    Catalogue {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        #[source]
+        source: CatalogueError,
     },
     /// A value has no meaning.
     #[error("{key} = \"{value}\" is not {expected}")]
@@ -75,6 +92,8 @@ section! {
         session: RawSession,
         retention: RawRetention,
         network: RawNetwork,
+        sign_in: sign_in::RawSignIn,
+        remote_tool: sign_in::RawRemoteTool,
     }
 }
 
@@ -159,6 +178,10 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionConfig,
     /// What is known about addresses.
     pub(crate) network: NetworkConfig,
+    /// Where sign-ins go, beside what Tocsin knows.
+    pub(crate) sign_in: SignInDirectory,
+    /// What is known of remote-support tools, beside what Tocsin knows.
+    pub(crate) remote_tool: RemoteToolConfig,
 }
 
 /// Lives of certificates. Each is renewed at two thirds of its life.
@@ -222,10 +245,15 @@ impl Config {
 
     /// Reads a text; `path` is for messages.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::from_raw(&raw(text, path)?)
+        Self::from_raw(&raw(text, path)?, path)
     }
 
-    fn from_raw(raw: &RawConfig) -> Result<Self, ConfigError> {
+    /// What traces are chosen by.
+    pub(crate) fn tracer(&self) -> Tracer {
+        self.remote_tool.tracer(&self.sign_in)
+    }
+
+    fn from_raw(raw: &RawConfig, path: &Path) -> Result<Self, ConfigError> {
         let listen = raw.listen.parse().map_err(|_| ConfigError::Value {
             key: "listen",
             value: raw.listen.clone(),
@@ -239,6 +267,8 @@ impl Config {
             session: raw.session.mean()?,
             retention: raw.retention.mean()?,
             network: raw.network.mean()?,
+            sign_in: raw.sign_in.mean()?,
+            remote_tool: raw.remote_tool.mean(path)?,
         })
     }
 }
@@ -246,7 +276,7 @@ impl Config {
 /// Every key as it is in force in a file.
 pub(crate) fn effective(path: &Path) -> Result<String, ConfigError> {
     let raw = raw(&read(path)?, path)?;
-    Config::from_raw(&raw)?;
+    Config::from_raw(&raw, path)?;
     // Text, numbers and lists of text are always TOML.
     Ok(toml::to_string(&raw).unwrap_or_default())
 }

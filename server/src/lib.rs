@@ -32,3 +32,4 @@ mod search;
 mod session;
 mod store;
 mod task;
+mod trace;

@@ -10,6 +10,7 @@
 //! endpoint, rpc      a simulated endpoint, and analysts' calls, over the real protocol
 //! figures, meter     what benchmarks print, and what programs use
 //! okta               records in the shapes of Okta's System Log
+//! sign_in            a browser that speaks with a stand-in for a provider's sign-in service
 //! workload           process events as a busy machine makes them
 //! ```
 //!
@@ -30,5 +31,6 @@ pub mod program;
 pub mod rpc;
 pub mod sandbox;
 pub mod server;
+pub mod sign_in;
 pub mod wait;
 pub mod workload;

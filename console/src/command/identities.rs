@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use tocsin_proto::console::v1::{
-    Identity, LinkIdentityRequest, ListIdentitiesRequest, LocalAccount,
+    Coverage, Identity, LinkIdentityRequest, ListIdentitiesRequest, LocalAccount,
 };
 
 use super::Session;
@@ -119,6 +119,25 @@ fn describe(identity: &Identity, page: &mut Page) {
         let name = format!("{} on {}", user(account), account.hostname);
         page.item("-", &with(&name, &about));
     }
+    if let Some(coverage) = &identity.coverage {
+        page.section("Coverage: of how many attempts it is known where they came from");
+        page.paragraph(&told(coverage), Style::Plain);
+        for step in &coverage.next_steps {
+            page.item("-", &step.text);
+        }
+    }
+}
+
+/// How far provenance reaches, in one line.
+pub(crate) fn told(coverage: &Coverage) -> String {
+    format!(
+        "{} % of {}: {} here, {} elsewhere, {} unknown",
+        coverage.told_percent,
+        coverage.attempts,
+        coverage.here,
+        coverage.elsewhere,
+        coverage.unknown
+    )
 }
 
 /// A value with its label; nothing where there is none.

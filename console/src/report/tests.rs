@@ -26,6 +26,7 @@ fn incident(foreign: &str) -> Incident {
             confidence: Confidence::Strong.into(),
             endpoint: foreign.into(),
             reasons: vec![foreign.into()],
+            ..Provenance::default()
         }),
         ..Attempt::default()
     };

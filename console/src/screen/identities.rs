@@ -9,7 +9,7 @@ use tocsin_proto::console::v1::{Identity, IncidentState};
 use super::incidents::severity_word;
 use super::listing::{Listing, NONE_AS_ASKED};
 use super::{at, freshness, heading};
-use crate::command::identities::user;
+use crate::command::identities::{told, user};
 use crate::command::{short, word};
 use crate::output::style::Style;
 use crate::state::State;
@@ -107,6 +107,7 @@ fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
     };
     page.facts(identity);
     page.accounts(identity);
+    page.coverage(identity);
     page.incidents();
     page.lines
 }
@@ -186,6 +187,17 @@ impl Page<'_> {
                 _ => Style::Plain,
             };
             self.item("  ", &said, style);
+        }
+    }
+
+    fn coverage(&mut self, identity: &Identity) {
+        let Some(coverage) = &identity.coverage else {
+            return;
+        };
+        self.title("Where the sign-ins came from is known");
+        self.item("  of ", &told(coverage), Style::Plain);
+        for step in &coverage.next_steps {
+            self.item("  ", &step.text, Style::Medium);
         }
     }
 

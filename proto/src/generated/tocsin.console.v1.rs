@@ -758,6 +758,46 @@ pub struct Identity {
     pub mfa_events: u64,
     #[prost(string, repeated, tag = "9")]
     pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How far the provenance of this person's sign-ins could be told; absent before any was looked at.
+    #[prost(message, optional, tag = "10")]
+    pub coverage: ::core::option::Option<Coverage>,
+}
+/// For how many of a person's attempts it could be told where they came from.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Coverage {
+    /// Looked at: the newest.
+    #[prost(uint32, tag = "1")]
+    pub attempts: u32,
+    #[prost(uint32, tag = "2")]
+    pub here: u32,
+    #[prost(uint32, tag = "3")]
+    pub elsewhere: u32,
+    #[prost(uint32, tag = "4")]
+    pub unknown: u32,
+    /// Share that could be told, in hundredths.
+    #[prost(uint32, tag = "5")]
+    pub told_percent: u32,
+    /// What would let more of them be told, first what concerns most.
+    #[prost(message, repeated, tag = "6")]
+    pub next_steps: ::prost::alloc::vec::Vec<CoverageStep>,
+}
+/// Something that would let more attempts be told.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CoverageStep {
+    /// "link_endpoint", "set_site_map", "add_sign_in_names", ...
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// Id of the endpoint; JSON null where it is about none.
+    #[prost(string, tag = "2")]
+    #[serde(serialize_with = "crate::json::text_or_null")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// Attempts that lack it; it need not be all that they lack.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -934,7 +974,7 @@ pub struct Incident {
 }
 /// All MFA events of one sign-in, merged over devices and rows.
 #[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Attempt {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -970,7 +1010,7 @@ pub struct Attempt {
 }
 /// Where the sign-in's traffic was seen. A claim about traffic, never about a person's mind.
 #[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Provenance {
     #[prost(enumeration = "ProvenanceVerdict", tag = "1")]
     #[serde(serialize_with = "crate::json::word::<ProvenanceVerdict, _>")]
@@ -984,6 +1024,24 @@ pub struct Provenance {
     pub endpoint: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "4")]
     pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For `unknown`: what keeps it from being known, one word a reason.
+    #[prost(message, repeated, tag = "5")]
+    pub missing: ::prost::alloc::vec::Vec<ProvenanceMissing>,
+    /// Events of endpoints that it rests on.
+    #[prost(string, repeated, tag = "6")]
+    pub event_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What keeps a provenance from being known.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProvenanceMissing {
+    /// "no_endpoint", "not_reporting", "address_unknown", "no_control", ...
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    /// Id of the endpoint; JSON null where it is about none.
+    #[prost(string, tag = "2")]
+    #[serde(serialize_with = "crate::json::text_or_null")]
+    pub endpoint: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -499,6 +499,7 @@ fn attempt() -> console::Attempt {
             confidence: console::Confidence::None.into(),
             endpoint: String::new(),
             reasons: vec!["no linked endpoint".into()],
+            ..console::Provenance::default()
         }),
         factor: "push".into(),
         source_place: "Bucharest, Romania".into(),

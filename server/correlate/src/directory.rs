@@ -27,7 +27,11 @@ pub struct SignInService {
     /// The provider's word: "okta", "entra", ...
     pub provider: String,
     /// Its sign-in names; `*` stands for one letter or more, dots included.
+    #[serde(default)]
     pub names: Vec<String>,
+    /// Where it is reached at addresses that are its own, as an operator says who runs it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<ServicePoint>,
     /// Names of other services behind the same addresses: a connection made for one of them may carry a sign-in, and
     /// one made for a sign-in may carry them. Empty: its addresses are its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -35,6 +39,10 @@ pub struct SignInService {
     /// Whether browsers speak QUIC with it, which endpoints do not show: then no flow does not mean no sign-in.
     #[serde(default)]
     pub speaks_quic: bool,
+    /// Whether sign-ins of this provider go nowhere else, as an operator says who runs it: the built-in names do not
+    /// count then, and what goes to other addresses is no sign-in, whatever it is called.
+    #[serde(default)]
+    pub is_only: bool,
 }
 
 /// How an application prompts without traffic between endpoint and provider.
@@ -202,8 +210,10 @@ impl Default for SignInDirectory {
                     |(provider, names, shared_with, speaks_quic)| SignInService {
                         provider: (*provider).to_owned(),
                         names: texts(names),
+                        points: Vec::new(),
                         shared_with: texts(shared_with),
                         speaks_quic: *speaks_quic,
+                        is_only: false,
                     },
                 )
                 .collect(),
@@ -221,6 +231,10 @@ impl SignInDirectory {
             list.extend(more);
             list.truncate(ENTRIES_MAX);
         }
+        self.services.retain(|known| {
+            let mut own = more.services.iter();
+            !own.any(|own| own.is_only && own.provider == known.provider)
+        });
         add(&mut self.services, more.services);
         add(&mut self.gateways, more.gateways);
         add(&mut self.relays, more.relays);
@@ -234,6 +248,7 @@ impl SignInDirectory {
         let is_named = |service: &SignInService| names.iter().any(|n| service.is_named(&n.name));
         let is_at = |points: &[ServicePoint]| points.iter().any(|p| p.is_at(names, remote, port));
         self.services.iter().any(is_named)
+            || self.services.iter().any(|service| is_at(&service.points))
             || self.gateways.iter().any(|gateway| is_at(&gateway.points))
             || self.relays.iter().any(|relay| is_at(&relay.points))
     }
@@ -275,6 +290,19 @@ impl SignInDirectory {
             .filter(move |service| service.provider == provider)
     }
 
+    /// Whether all addresses of a provider's sign-in services are told: then no other address can be one.
+    pub(crate) fn is_addressed(&self, provider: &str) -> bool {
+        let mut services = self.services_of(provider).peekable();
+        services.peek().is_some()
+            && services.all(|service| {
+                let mut hosts = service.points.iter().map(|point| &point.host);
+                service.is_only
+                    && service.names.is_empty()
+                    && !service.points.is_empty()
+                    && hosts.all(|host| host.parse::<IpAddr>().is_ok())
+            })
+    }
+
     /// The relay at the other side of a flow.
     pub fn relay(&self, names: &[FlowName], remote: IpAddr, port: u16) -> Option<&Relay> {
         self.relays
@@ -296,6 +324,12 @@ impl SignInDirectory {
 impl SignInService {
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.names.iter().any(|pattern| is_match(pattern, name))
+    }
+
+    pub(crate) fn is_at(&self, names: &[FlowName], remote: IpAddr, port: u16) -> bool {
+        self.points
+            .iter()
+            .any(|point| point.is_at(names, remote, port))
     }
 
     pub(crate) fn is_neighbour(&self, name: &str) -> bool {

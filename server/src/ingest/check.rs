@@ -17,8 +17,10 @@ use tocsin_proto::limits::BATCH_EVENTS_MAX;
 use tocsin_proto::telemetry::v1::{self as wire, EventBatch, Gap, GapPlace, GapReason};
 
 use crate::store::telemetry::{
-    BatchHead, NamedLoss, NewBatch, SEQUENCE_MAX, SERVER_COMPONENT, describe, gap_batch,
+    BatchHead, NamedLoss, NewBatch, SEQUENCE_MAX, SERVER_COMPONENT, describe, gap_batch, gap_trace,
 };
+use crate::store::trace::Trace;
+use crate::trace::Tracer;
 
 /// Losses in the spool that one batch may name. An agent that was long without a server tells all that its spool
 /// remembers (256) at once, and one that is not taken in would be counted a second time as a hole.
@@ -87,7 +89,11 @@ pub(crate) struct Arrival {
 ///
 /// # Errors
 /// [`Violation`]: the stream is to be refused.
-pub(crate) fn check(arrival: Arrival, request: UploadEventsRequest) -> Result<Checked, Violation> {
+pub(crate) fn check(
+    arrival: Arrival,
+    request: UploadEventsRequest,
+    tracer: &Tracer,
+) -> Result<Checked, Violation> {
     let (first, last) = (request.first_sequence, request.last_sequence);
     let run = RunId::from_wire(&request.run_id).ok_or(Violation::RunId(request.run_id.len()))?;
     let count = last.checked_sub(first).and_then(|span| span.checked_add(1));
@@ -124,7 +130,7 @@ pub(crate) fn check(arrival: Arrival, request: UploadEventsRequest) -> Result<Ch
     let Some(boot) = BootId::from_wire(&content.boot_id) else {
         return all_dropped(head, BootId::from_bytes([0; 16]));
     };
-    keep_valid(head, boot, content, request.batch)
+    keep_valid(head, boot, content, (request.batch, tracer))
 }
 
 /// One event for each sequence of the range, in order.
@@ -157,7 +163,7 @@ fn keep_valid(
     mut head: BatchHead,
     boot: BootId,
     content: EventBatch,
-    packed: Vec<u8>,
+    (packed, tracer): (Vec<u8>, &Tracer),
 ) -> Result<Checked, Violation> {
     let mut kept = Kept::default();
     for event in content.events {
@@ -173,6 +179,11 @@ fn keep_valid(
         }
     }
     let named = kept.named(head.run);
+    let traces = kept
+        .events
+        .iter()
+        .filter_map(|event| tracer.trace(event))
+        .collect();
     if kept.dropped == 0 {
         head.event_time_min_ms = kept.time_min_ms;
         head.event_time_max_ms = kept.time_max_ms;
@@ -183,11 +194,12 @@ fn keep_valid(
                 boot,
                 payload: packed,
                 named,
+                traces,
             },
             dropped: 0,
         });
     }
-    kept.repack(head, boot, named)
+    kept.repack(head, boot, (named, traces))
 }
 
 /// What is kept of a batch.
@@ -250,7 +262,7 @@ impl Kept {
         self,
         mut head: BatchHead,
         boot: BootId,
-        named: Vec<NamedLoss>,
+        (named, mut traces): (Vec<NamedLoss>, Vec<Trace>),
     ) -> Result<Checked, Violation> {
         let dropped = self.dropped;
         let (from, until) = if self.events.is_empty() {
@@ -267,6 +279,7 @@ impl Kept {
                 (from, until),
             ))),
         };
+        traces.push(gap_trace(&gap));
         let mut events: Vec<wire::Event> = self.events.into_iter().map(wire::Event::from).collect();
         let at = events.partition_point(|event| event.sequence < gap.sequence);
         events.insert(at, gap);
@@ -282,6 +295,7 @@ impl Kept {
                     boot,
                     payload,
                     named,
+                    traces,
                 },
                 dropped,
             }),

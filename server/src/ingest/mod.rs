@@ -25,6 +25,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::store::telemetry::TelemetryStore;
+use crate::trace::Tracer;
 
 pub(crate) use check::{Arrival, Violation};
 pub(crate) use quota::RATE_MIN;
@@ -85,6 +86,7 @@ pub(crate) struct Ingest {
     writer: writer::Writer,
     lanes: Mutex<HashMap<EndpointId, Arc<tokio::sync::Mutex<LaneState>>>>,
     events_per_second_max: u32,
+    tracer: Arc<Tracer>,
 }
 
 impl Ingest {
@@ -93,12 +95,14 @@ impl Ingest {
     pub(crate) fn new(
         store: Arc<dyn TelemetryStore>,
         events_per_second_max: u32,
+        tracer: Arc<Tracer>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (writer, work) = writer::Writer::new(store);
         let ingest = Self {
             writer,
             lanes: Mutex::default(),
             events_per_second_max,
+            tracer,
         };
         (ingest, work)
     }
@@ -145,7 +149,7 @@ impl Ingest {
             endpoint: lane.endpoint,
             receive_time_ms,
         };
-        let checked = check::check(arrival, request)?;
+        let checked = check::check(arrival, request, &self.tracer)?;
         if checked.dropped > 0 {
             tracing::warn!(
                 endpoint = %lane.endpoint,
@@ -191,7 +195,7 @@ mod tests {
         let store = SqliteTelemetry::open(&dir.path().join("telemetry.db"))
             .await
             .unwrap();
-        let (ingest, _work) = Ingest::new(Arc::new(store), RATE_MIN);
+        let (ingest, _work) = Ingest::new(Arc::new(store), RATE_MIN, Arc::default());
         let first = ingest.lane(endpoint(1)).await;
         let _other = ingest.lane(endpoint(2)).await;
         let second = ingest.lane(endpoint(1));

@@ -65,6 +65,8 @@ struct State {
     probes: Vec<Probe>,
     /// When the store was told last; `None` = it knows nothing of this session.
     written_time_ms: Option<i64>,
+    /// It was told how far the clock is off.
+    skew_is_written: bool,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,7 @@ impl Session {
                 probe_id: 0,
                 probes: Vec::new(),
                 written_time_ms: None,
+                skew_is_written: false,
             }),
         }
     }
@@ -194,10 +197,17 @@ impl Session {
     /// What the store should learn now, where it is time.
     pub(super) fn change(&self, now_ms: i64) -> Option<PresenceChange> {
         let mut state = self.state();
+        // A first measurement is told at once: nothing that the endpoint sees before it can be compared with others' times.
+        let is_measured = !state.skew_is_written && state.clock_skew().is_some();
         let due = state
             .written_time_ms
             .is_none_or(|written| now_ms - written >= millis(WRITE_INTERVAL));
-        due.then(|| self.take_change(&mut state, now_ms, false))
+        (due || is_measured).then(|| self.take_change(&mut state, now_ms, false))
+    }
+
+    /// What the store should learn now, whether it is time or not.
+    pub(super) fn change_now(&self, now_ms: i64) -> PresenceChange {
+        self.take_change(&mut self.state(), now_ms, false)
     }
 
     /// What the store should learn at the end.
@@ -209,6 +219,7 @@ impl Session {
 
     fn take_change(&self, state: &mut State, now_ms: i64, ended: bool) -> PresenceChange {
         let former = state.written_time_ms.replace(now_ms);
+        state.skew_is_written |= state.clock_skew().is_some();
         let is_new = |time_ms| former.is_none_or(|former| time_ms >= former);
         PresenceChange {
             endpoint: self.endpoint,

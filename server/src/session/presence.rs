@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_proto::id::EndpointId;
 use tokio_util::sync::CancellationToken;
 
 use super::Registry;
@@ -73,6 +74,20 @@ async fn remove(store: &dyn TrustStore, before_time_ms: i64) {
 }
 
 impl Registry {
+    /// Tells the store what is known of an endpoint now, where it is connected: somebody is about to ask.
+    pub(crate) async fn tell(&self, endpoint: EndpointId, store: &dyn TrustStore) {
+        let session = self.inner().sessions.get(&endpoint).cloned();
+        let Some(session) = session else {
+            return;
+        };
+        let change = session.change_now(now_ms());
+        if let Err(error) = store.write_presence(std::slice::from_ref(&change)).await {
+            let error = crate::rpc::status::chain(&error);
+            tracing::warn!(error, "presence is not written yet");
+            self.keep(std::slice::from_ref(&change));
+        }
+    }
+
     /// What the store does not know yet, oldest ends first.
     pub(super) fn changes(&self, now_ms: i64) -> Vec<PresenceChange> {
         let mut inner = self.inner();

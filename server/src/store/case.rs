@@ -177,6 +177,8 @@ pub(crate) struct IdentityRow {
     pub(crate) baseline: Vec<u8>,
     /// Newest MFA event that retention has removed; 0 where none was.
     pub(crate) removed_until_ms: i64,
+    /// How far provenance could be told, JSON; empty before it was correlated. Set by correlation.
+    pub(crate) coverage: Vec<u8>,
 }
 
 /// What correlation found about a person.
@@ -190,6 +192,8 @@ pub(crate) struct IdentityFacts {
     pub(crate) next_change_ms: Option<i64>,
     /// Of what its endpoints' telemetry said: see [`CaseStore::links_after`].
     pub(crate) telemetry_sha256: [u8; 32],
+    /// How far provenance could be told, JSON.
+    pub(crate) coverage: Vec<u8>,
 }
 
 /// What an analyst has said about an incident, and when it changed.
@@ -352,6 +356,15 @@ pub(crate) struct LinkedIdentity {
     pub(crate) telemetry_sha256: Vec<u8>,
 }
 
+/// A person that is linked to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinkedTo {
+    /// The person.
+    pub(crate) identity: IdentityId,
+    /// Oldest and newest MFA event.
+    pub(crate) event_times_ms: (i64, i64),
+}
+
 /// Case state. Promises of every method: see [`super`].
 #[async_trait]
 pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
@@ -403,6 +416,9 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
         after: Option<IdentityId>,
         limit: u32,
     ) -> Result<Vec<LinkedIdentity>, StoreError>;
+
+    /// People that are linked to an endpoint, by id.
+    async fn linked_to(&self, endpoint: EndpointId) -> Result<Vec<LinkedTo>, StoreError>;
 
     /// Marks people dirty.
     async fn mark_dirty(&self, identities: &[IdentityId]) -> Result<(), StoreError>;

@@ -11,6 +11,8 @@ use tocsin_proto::telemetry::v1::{Event, EventBatch, GapPlace, Health, Process, 
 
 use super::StateStore;
 use super::telemetry::*;
+use super::trace::Trace;
+use crate::trace::Tracer;
 
 #[path = "conformance/tests/case.rs"]
 pub(crate) mod case;
@@ -74,7 +76,17 @@ pub(crate) fn batch_of(endpoint: EndpointId, run: RunId, events: Vec<Event>) -> 
         boot: BootId::from_bytes([3; 16]),
         payload: batch::pack(&content).unwrap(),
         named: Vec::new(),
+        traces: traces(&content.events),
     }
+}
+
+/// What ingest would keep apart of these events.
+fn traces(events: &[Event]) -> Vec<Trace> {
+    let tracer = Tracer::default();
+    let events = events.iter().cloned();
+    events
+        .filter_map(|event| tracer.trace(&event.try_into().ok()?))
+        .collect()
 }
 
 /// A batch of process events with these sequences, one a millisecond.

@@ -15,6 +15,7 @@ pub(crate) mod case;
 pub(crate) mod conformance;
 pub(crate) mod sqlite;
 pub(crate) mod telemetry;
+pub(crate) mod trace;
 pub(crate) mod trust;
 
 use case::CaseStore;

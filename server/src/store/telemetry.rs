@@ -13,6 +13,7 @@
 //! Marks outlive the events: what retention removed is not taken a second time.
 
 use async_trait::async_trait;
+use prost::Message;
 use tocsin_proto::batch::{self, BatchError};
 use tocsin_proto::event::EventKind;
 use tocsin_proto::id::{BootId, EndpointId, EventId, RunId};
@@ -20,6 +21,7 @@ use tocsin_proto::telemetry::v1::event::Body;
 use tocsin_proto::telemetry::v1::{Event, EventBatch, Gap, GapPlace, GapReason};
 
 use super::StoreError;
+use super::trace::{Class, ClassState, News, StoredTrace, Trace, TraceQuery};
 
 /// The highest sequence there can be: the highest whole number that every reader of JSON holds exactly.
 pub(crate) const SEQUENCE_MAX: u64 = (1 << 53) - 1;
@@ -64,6 +66,8 @@ pub(crate) struct NewBatch {
     pub(crate) payload: Vec<u8>,
     /// What its gap events say was lost in the endpoint's spool, by run and sequence.
     pub(crate) named: Vec<NamedLoss>,
+    /// Those of its events that are kept apart too.
+    pub(crate) traces: Vec<Trace>,
 }
 
 /// Sequences that an endpoint says it lost. A hole that lies in it needs no gap of the server's own.
@@ -146,12 +150,14 @@ pub(crate) struct RunRow {
 /// When a run's events were. Between the first and the last the agent did not stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RunSpan {
+    /// Its id.
+    pub(crate) run: RunId,
+    /// The boot it belongs to.
+    pub(crate) boot: BootId,
     /// Oldest event ever.
     pub(crate) from_ms: i64,
     /// Newest event ever.
     pub(crate) until_ms: i64,
-    /// Oldest event that is stored; `from_ms` where none was removed, `None` where all were.
-    pub(crate) kept_from_ms: Option<i64>,
 }
 
 /// What is stored of one endpoint.
@@ -232,6 +238,16 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
         until_time_ms: i64,
         limit: u32,
     ) -> Result<Vec<RunSpan>, StoreError>;
+    /// Time of the oldest event that an endpoint ever sent.
+    async fn first_event_ms(&self, endpoint: EndpointId) -> Result<Option<i64>, StoreError>;
+    /// Traces of a query, the newest first.
+    async fn traces(&self, query: &TraceQuery) -> Result<Vec<StoredTrace>, StoreError>;
+    /// What is kept of an endpoint's classes, where some of it is missing.
+    async fn trace_classes(&self, endpoint: EndpointId) -> Result<Vec<ClassState>, StoreError>;
+    /// At most `limit` endpoints that have sent something, the oldest news first.
+    async fn news(&self, limit: u32) -> Result<Vec<News>, StoreError>;
+    /// Takes these news away, where there is none newer of the same endpoint.
+    async fn forget_news(&self, news: &[News]) -> Result<(), StoreError>;
     /// What is stored of these endpoints, in their order.
     async fn totals(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointTotals>, StoreError>;
 
@@ -259,6 +275,11 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
     /// Removes at most `limit` batches of the endpoint's oldest run of which any are stored, by sequence, and answers
     /// how many it removed. Marks stay.
     async fn remove_oldest_of(&self, endpoint: EndpointId, limit: u32) -> Result<u64, StoreError>;
+    /// Removes traces that are more than [`Class::traces_max`], the oldest, at most `limit` of each endpoint and class.
+    /// Answers how many it removed.
+    async fn remove_excess_traces(&self, limit: u32) -> Result<u64, StoreError>;
+    /// Removes traces of before a time, at most `limit` of each endpoint and class. Answers how many it removed.
+    async fn remove_old_traces(&self, before_time_ms: i64, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// Takes away what a batch repeats: everything up to `mark`, which lies in it.
@@ -279,6 +300,12 @@ pub(crate) fn trim(batch: &NewBatch, mark: u64) -> Result<NewBatch, BatchError> 
         boot: batch.boot,
         payload: batch::pack(&content)?,
         named: batch.named.clone(),
+        traces: batch
+            .traces
+            .iter()
+            .filter(|trace| trace.sequence > mark)
+            .cloned()
+            .collect(),
     })
 }
 
@@ -358,6 +385,7 @@ pub(crate) fn gap_batch(
         boot,
         payload: batch::pack(&content)?,
         named: Vec::new(),
+        traces: content.events.iter().map(gap_trace).collect(),
     })
 }
 
@@ -377,7 +405,24 @@ pub(crate) fn differ(one: &EventBatch, other: &EventBatch) -> bool {
     })
 }
 
+/// The trace of a gap event.
+pub(crate) fn gap_trace(event: &Event) -> Trace {
+    Trace {
+        class: Class::Gap,
+        sequence: event.sequence,
+        event_time_ms: event.event_time_ms,
+        event: event.encode_to_vec(),
+    }
+}
+
 /// Bytes that a batch holds in memory while it waits.
 pub(crate) fn weight(batch: &NewBatch) -> usize {
-    batch.payload.len() + batch.named.len() * size_of::<NamedLoss>() + size_of::<NewBatch>()
+    let traces = batch.traces.iter();
+    let traces: usize = traces
+        .map(|trace| trace.event.len() + size_of::<Trace>())
+        .sum();
+    batch.payload.len()
+        + batch.named.len() * size_of::<NamedLoss>()
+        + traces
+        + size_of::<NewBatch>()
 }

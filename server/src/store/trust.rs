@@ -365,10 +365,6 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
     )]
     async fn add_public_addresses(&self, rows: &[PublicAddressRow]) -> Result<(), StoreError>;
     /// How far an endpoint's clock stood from the server's within the interval, in order; at most [`CLOCK_SKEWS_MAX`].
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for provenance, which comes later")
-    )]
     async fn clock_skew(
         &self,
         id: EndpointId,

@@ -8,6 +8,7 @@
 //! result. One person is correlated at a time; a few people's results share a transaction. A person whose
 //! correlation fails is passed over until the next timer, so that nobody waits for them.
 
+mod facts;
 mod input;
 mod retain;
 mod telemetry;
@@ -25,9 +26,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::now_ms;
 use crate::incident::{Effect, Plan, Stored, plan, tally};
 use crate::rpc::status::chain;
+use crate::session::Registry;
 use crate::store::case::{CaseChange, CaseError, IdentityFacts};
 use crate::store::telemetry::TelemetryStore;
 use crate::store::{StateStore, StoreError};
+use crate::trace::Tracer;
+
+use self::facts::Window;
 
 /// How often it looks without being told.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -49,6 +54,8 @@ const WATCH_MAX: usize = 1024;
 pub(crate) struct Correlator {
     state: Arc<dyn StateStore>,
     telemetry: Arc<dyn TelemetryStore>,
+    registry: Arc<Registry>,
+    tracer: Arc<Tracer>,
     wake: Notify,
     /// Only one correlates at a time.
     turn: tokio::sync::Mutex<()>,
@@ -85,11 +92,18 @@ struct Ready {
 }
 
 impl Correlator {
-    /// Over these stores.
-    pub(crate) fn new(state: Arc<dyn StateStore>, telemetry: Arc<dyn TelemetryStore>) -> Self {
+    /// Over these stores, with what the operator knows of sign-ins and tools.
+    pub(crate) fn new(
+        state: Arc<dyn StateStore>,
+        telemetry: Arc<dyn TelemetryStore>,
+        registry: Arc<Registry>,
+        tracer: Arc<Tracer>,
+    ) -> Self {
         Self {
             state,
             telemetry,
+            registry,
+            tracer,
             wake: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
             changed: broadcast::Sender::new(WATCH_MAX),
@@ -160,6 +174,10 @@ impl Correlator {
     /// Looks whether telemetry has changed what follows, a few people at a time: whoever has become dirty meanwhile
     /// waits for those only.
     async fn look(&self) -> Result<(), StoreError> {
+        while telemetry::mark_news(self.state.as_ref(), self.telemetry.as_ref()).await? {
+            self.settle().await?;
+        }
+        self.settle().await?;
         let mut after = None;
         loop {
             after = telemetry::mark(self.state.as_ref(), self.telemetry.as_ref(), after).await?;
@@ -245,10 +263,24 @@ impl Correlator {
 
     /// Loads and correlates one person.
     async fn prepare(&self, id: IdentityId, mark: i64) -> Result<Ready, StoreError> {
-        let loaded = input::load(self.state.as_ref(), self.telemetry.as_ref(), id).await?;
+        let row = self.state.identity(id).await?;
+        let now_ms = now_ms();
+        if Window::of(row.event_time_min_ms, row.event_time_max_ms).until_ms >= now_ms {
+            // Clock and address of just now are not written each time that they are heard of.
+            let endpoints: BTreeSet<_> = row.links.iter().map(|link| link.endpoint).collect();
+            for endpoint in endpoints {
+                self.registry.tell(endpoint, self.state.as_ref()).await;
+            }
+        }
+        let loaded = input::load(
+            self.state.as_ref(),
+            self.telemetry.as_ref(),
+            &self.tracer,
+            row,
+        )
+        .await?;
         let rows = self.state.incidents_of(id).await?;
         let read = rows.iter().map(|row| (row.id, row.version)).collect();
-        let now_ms = now_ms();
         let telemetry_sha256 = loaded.telemetry_sha256;
         let work = move || -> Result<(String, Outcome, Plan), StoreError> {
             let stored: Result<Vec<Stored>, StoreError> =
@@ -271,6 +303,8 @@ impl Correlator {
                     privileged: outcome.privileged,
                     next_change_ms: outcome.next_change_ms,
                     telemetry_sha256,
+                    // Numbers and texts are always JSON.
+                    coverage: serde_json::to_vec(&outcome.coverage).unwrap_or_default(),
                 },
                 read,
                 write: plan.write,

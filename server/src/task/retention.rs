@@ -3,11 +3,12 @@
 //! The oldest go first, a few at a time, so that no commit waits long. Where there is too much, and one endpoint holds
 //! many times what others hold ([`SHARE_MAX`]), it is its own oldest that go: an endpoint in hostile hands, or one gone
 //! wild, does not push out what is known of the rest of the fleet. Marks of runs stay: an event that was removed
-//! is not taken a second time.
+//! is not taken a second time. Traces stay as long as MFA events, so that provenance is judged by the same facts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tocsin_correlate::fact::LOOK_BACK_MS;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{millis, now_ms};
@@ -29,6 +30,9 @@ const REMOVE_BATCHES: u32 = 256;
 /// How many times what the others hold on average an endpoint may hold of a full store. Servers send more than laptops
 /// do, but hardly that much more.
 const SHARE_MAX: u64 = 4;
+
+/// Traces of one endpoint and class that are removed in one transaction.
+const REMOVE_TRACES: u32 = 4096;
 
 /// Removes until the server stops.
 pub(crate) async fn run(
@@ -59,6 +63,12 @@ pub(crate) async fn run(
                     tracing::error!(error = chain(&error), "old MFA events were not removed");
                 }
             }
+            // As long as the MFA events that are judged by them, and their look-back.
+            let before_ms = before_ms.saturating_sub(LOOK_BACK_MS);
+            let work = telemetry.remove_old_traces(before_ms, REMOVE_TRACES);
+            if let Some(Err(error)) = stopping.run_until_cancelled(work).await {
+                tracing::error!(error = chain(&error), "old traces were not removed");
+            }
         }
         ticks = ticks.wrapping_add(1);
     }
@@ -86,6 +96,7 @@ pub(crate) async fn telemetry_once(
             break;
         }
     }
+    store.remove_excess_traces(REMOVE_TRACES).await?;
     Ok(removed)
 }
 

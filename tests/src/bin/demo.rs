@@ -17,11 +17,12 @@ use serde_json::Value;
 use tocsin_tests::agent::Agent;
 use tocsin_tests::console::Console;
 use tocsin_tests::endpoint::now_ms;
-use tocsin_tests::okta::{self, Engine, Log, Origin, Person};
+use tocsin_tests::okta::{self, Answer, Engine, Log, Origin, Person};
 use tocsin_tests::process;
 use tocsin_tests::program::Programs;
 use tocsin_tests::sandbox::{Place, Sandbox};
-use tocsin_tests::server::Server;
+use tocsin_tests::server::{Server, Setup};
+use tocsin_tests::sign_in::{Browser, Service};
 use tocsin_tests::wait::eventually;
 
 /// How long each step may take on a slow machine.
@@ -29,6 +30,21 @@ const STEP_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long ago the attack ended when it is imported.
 const ATTACK_AGE_MS: i64 = 4 * 60 * 1000;
+
+/// How long before and after the password the browser is connected.
+const VISIT: Duration = Duration::from_secs(3);
+
+/// How long after the first sign-in the second one is: the first is answered by then.
+const AGAIN: Duration = Duration::from_secs(12);
+
+/// How long the machine's clock has to be known before a sign-in that is to be found on it.
+const MEASURED_MS: i64 = 12_000;
+
+/// How long the sensors have to run before a prompt that they are to say something of.
+const SETTLED_MS: i64 = 32_000;
+
+/// How long before and after such a prompt nothing speaks with the service.
+const QUIET_MS: i64 = 15_000;
 
 /// Work days of ordinary sign-ins before it.
 const HISTORY_DAYS: u16 = 28;
@@ -90,12 +106,20 @@ fn demo(options: &Options) -> Result<()> {
 }
 
 fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
-    let server = Server::start(sandbox)?;
+    let service = Service::start()?;
+    let office = Origin::office(7);
+    let config = service.config(&office.ip)?;
+    let setup = Setup {
+        config: &config,
+        ..Setup::default()
+    };
+    let server = Server::start_with(sandbox, setup)?;
     tell(&format!("server listens on {}", server.address()));
     let console = server.admin();
 
     let mut agent = Agent::start(sandbox, Place::Here, &server)?;
-    let endpoint = agent.online(&console)?;
+    let endpoint = agent.sensing(&console, "network/sock_diag")?;
+    let sensing_ms = now_ms();
     let endpoint_id = text(&endpoint, "id")?;
     tell(&format!(
         "agent reports {} as endpoint {endpoint_id}",
@@ -107,11 +131,10 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
         .context("find the name of this account")?
         .name;
     let person = Person::new(&format!("{user}@example.com"), "Dana Demo");
-    let origin = Origin::office(7);
     let end_ms = now_ms() - ATTACK_AGE_MS;
 
     let mut history = Log::new(Engine::Identity, "demo history");
-    history.history(&person, &origin, HISTORY_DAYS, end_ms);
+    history.history(&person, &office, HISTORY_DAYS, end_ms);
     import(
         sandbox,
         &console,
@@ -144,6 +167,21 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
         "17 prompts in 40 minutes, then a new factor",
     )?;
 
+    let mut night = Log::new(Engine::Identity, "demo night");
+    sign_in_here(
+        &mut night,
+        sandbox,
+        (&service, sensing_ms),
+        (&person, &office),
+    )?;
+    prompt_from_elsewhere(&mut night, &person, sensing_ms);
+    import(
+        sandbox,
+        &console,
+        &night,
+        "sign-ins by a browser of this machine, and another prompt without one",
+    )?;
+
     let incident = incident(&console, &person, &endpoint_id)?;
     tell(&format!("incident: {}", text(&incident, "title")?));
     let id = text(&incident, "id")?;
@@ -156,6 +194,46 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
         return Ok(out.flush()?);
     }
     look_around(&console, &id)
+}
+
+/// The person signs in on this machine, twice: a browser's real connection, and what Okta writes of it.
+fn sign_in_here(
+    log: &mut Log,
+    sandbox: &Sandbox,
+    (service, sensing_ms): (&Service, i64),
+    (person, office): (&Person, &Origin),
+) -> Result<()> {
+    let browser = Browser::new(sandbox)?;
+    wait_until(sensing_ms + MEASURED_MS);
+    let visit = browser.visit(service, None)?;
+    // The connection lasts beyond what the clocks may be off.
+    std::thread::sleep(VISIT);
+    log.sign_in(person, office, now_ms(), Answer::Approved);
+    // Once more, as pages ask, and this time she denies what she has seen too much of.
+    std::thread::sleep(AGAIN);
+    log.sign_in(person, office, now_ms(), Answer::Denied);
+    std::thread::sleep(VISIT);
+    visit.end();
+    tell("a browser of this machine has spoken with the sign-in service");
+    Ok(())
+}
+
+/// Somebody else types the password, and nothing of this machine speaks with the service. That nothing did is known only
+/// where the sensors have been running for a while before, and the connection before it has ended.
+fn prompt_from_elsewhere(log: &mut Log, person: &Person, sensing_ms: i64) {
+    let time_ms = (sensing_ms + SETTLED_MS).max(now_ms() + QUIET_MS);
+    log.sign_in(person, &Origin::hoster(66), time_ms, Answer::Denied);
+    let until_ms = time_ms + QUIET_MS;
+    tell(&format!(
+        "waiting {} s: what did not happen takes its time to be known",
+        (until_ms - now_ms()) / 1000
+    ));
+    wait_until(until_ms);
+}
+
+fn wait_until(time_ms: i64) {
+    let left_ms = u64::try_from(time_ms - now_ms()).unwrap_or(0);
+    std::thread::sleep(Duration::from_millis(left_ms));
 }
 
 /// Starts something that lives long enough for every sensor, and waits until it can be searched for.
@@ -205,20 +283,28 @@ fn identity(console: &Console<'_>, person: &Person) -> Result<String> {
 
 /// The person's incident, once it names this machine.
 fn incident(console: &Console<'_>, person: &Person, endpoint: &str) -> Result<Value> {
-    let incident = eventually("the incident names this machine", STEP_LIMIT, || {
-        let incidents = console.json(&["incidents", "list"])?;
-        let found = incidents.as_array().into_iter().flatten().find(|incident| {
-            matches!(incident["severity"].as_str(), Some("high" | "critical"))
-                && has_login(&incident["subject"]["accounts"], &person.login)
-        });
-        let Some(found) = found else {
-            return Ok(None);
-        };
-        let incident = console.json(&["incidents", "show", &text(found, "id")?])?;
-        let mut endpoints = incident["endpoints"].as_array().into_iter().flatten();
-        let named = endpoints.any(|row| row["id"] == endpoint);
-        Ok(named.then_some(incident))
-    })?;
+    let incident = eventually(
+        "the incident says of what this machine knows",
+        STEP_LIMIT,
+        || {
+            let incidents = console.json(&["incidents", "list"])?;
+            let found = incidents.as_array().into_iter().flatten().find(|incident| {
+                matches!(incident["severity"].as_str(), Some("high" | "critical"))
+                    && has_login(&incident["subject"]["accounts"], &person.login)
+            });
+            let Some(found) = found else {
+                return Ok(None);
+            };
+            let incident = console.json(&["incidents", "show", &text(found, "id")?])?;
+            let mut endpoints = incident["endpoints"].as_array().into_iter().flatten();
+            let named = endpoints.any(|row| row["id"] == endpoint);
+            let is_told = ["here", "elsewhere", "unknown"].iter().all(|verdict| {
+                let mut attempts = incident["attempts"].as_array().into_iter().flatten();
+                attempts.any(|attempt| attempt["provenance"]["verdict"] == *verdict)
+            });
+            Ok((named && is_told).then_some(incident))
+        },
+    )?;
     let attempts = incident["attempts"].as_array().map_or(0, Vec::len);
     ensure!(attempts >= 10, "the incident has only {attempts} attempts");
     Ok(incident)

@@ -218,6 +218,7 @@ fn attempts(foreign: &impl Fn(&str) -> String) -> Vec<Attempt> {
                     foreign("dana-laptop was locked from 01:12 on"),
                     "no process on it spoke to the provider in the 30 s before".into(),
                 ],
+                ..Provenance::default()
             }),
             ..Attempt::default()
         }
@@ -479,6 +480,19 @@ fn identities(foreign: &impl Fn(&str) -> String) -> Vec<Identity> {
         last_event_time_ms: NIGHT_MS + 2_700_000,
         mfa_events: 61,
         aliases: vec![id(0x1c)],
+        coverage: Some(Coverage {
+            attempts: 17,
+            here: 3,
+            elsewhere: 9,
+            unknown: 5,
+            told_percent: 70,
+            next_steps: vec![CoverageStep {
+                step: "set_site_map".into(),
+                endpoint: id(0xe1),
+                attempts: 5,
+                text: foreign("tell the public addresses of the site of dana-laptop"),
+            }],
+        }),
     };
     let robin = Identity {
         id: id(0x2d),

@@ -54,6 +54,7 @@ fn attempt(n: i64, result: AttemptResult) -> Attempt {
             confidence: Confidence::None.into(),
             endpoint: String::new(),
             reasons: vec!["no endpoint sees sign-in traffic yet".into()],
+            ..Provenance::default()
         }),
         ..Attempt::default()
     }

@@ -11,6 +11,9 @@ use crate::fact::{
 };
 use crate::input::{LinkedEndpoint, TimeSpan};
 
+/// How long before the window the sensors must have been running: what was open when they started has been told by then.
+pub(crate) const STARTED_MS: i64 = 15_000;
+
 /// Whether an address means the same everywhere. Documentation ranges count as public, so that examples work.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -121,10 +124,14 @@ pub(crate) fn watch(
 }
 
 fn blind(endpoint: &LinkedEndpoint, window: TimeSpan, skew: Skew) -> Option<Blind> {
+    // A connection that was there when the agent started is told as such, so that nothing is missing where it started
+    // before the window; one that was made before the window, and whose event was lost, is.
+    let mut watched = skew.endpoint_span(window);
+    watched.from_ms = watched.from_ms.saturating_sub(STARTED_MS);
     let mut span = skew.endpoint_span(window);
     span.from_ms = span.from_ms.saturating_sub(NEW_MS);
     let facts = &endpoint.facts;
-    if !covers(endpoint.reporting.iter().copied(), span) {
+    if !covers(endpoint.reporting.iter().copied(), watched) {
         return Some(Blind::NotReporting);
     }
     if let Some(gap) = endpoint
@@ -139,13 +146,13 @@ fn blind(endpoint: &LinkedEndpoint, window: TimeSpan, skew: Skew) -> Option<Blin
         return Some(Blind::SendsNoFlows);
     }
     let network = || facts.sensors.iter().filter(|s| s.sensor == Sensor::Network);
-    let bad = network().find(|s| s.state != SensorState::Running && s.span.overlaps(span));
+    let bad = network().find(|s| s.state != SensorState::Running && s.span.overlaps(watched));
     match bad.map(|s| (s.state, s.detail.clone())) {
         Some((SensorState::Degraded, detail)) => return Some(Blind::SensorDegraded(detail)),
         Some(_) => return Some(Blind::SensorDown),
         None => {}
     }
-    if !covers(network().map(|s| s.span), span) {
+    if !covers(network().map(|s| s.span), watched) {
         return Some(Blind::SensorUntold);
     }
     let left_out = facts.left_out.iter().find(|left| left.span.overlaps(span));

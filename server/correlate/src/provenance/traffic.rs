@@ -221,9 +221,10 @@ fn latest_end_ms(flow: &ProviderFlow) -> i64 {
 
 fn is_named(flow: &ProviderFlow, target: Target<'_>, directory: &SignInDirectory) -> bool {
     match target {
-        Target::Provider(word) => directory
-            .services_of(word)
-            .any(|service| flow.names.iter().any(|name| service.is_named(&name.name))),
+        Target::Provider(word) => directory.services_of(word).any(|service| {
+            flow.names.iter().any(|name| service.is_named(&name.name))
+                || service.is_at(&flow.names, flow.remote, flow.port)
+        }),
         Target::Gateway(gateway) => gateway
             .points
             .iter()
@@ -243,6 +244,10 @@ fn doubt(
             return Some(None);
         };
         let services = || directory.services_of(word);
+        // An address of its own says it, whatever it is called.
+        if services().any(|service| service.is_at(&flow.names, flow.remote, flow.port)) {
+            return Some(None);
+        }
         let is_own = |name: &str| services().any(|service| service.is_named(name));
         let is_shared = services().any(|service| {
             !service.shared_with.is_empty()
@@ -274,6 +279,9 @@ fn doubt(
         || SignInDirectory::is_proxy_port(flow.port)
     {
         Some(Some(Doubt::Relay))
+    } else if matches!(target, Target::Provider(word) if directory.is_addressed(word)) {
+        // It went to another address than all that can be.
+        None
     } else if is_there || (flow.names.is_empty() && SignInDirectory::is_web_port(flow.port)) {
         Some(Some(Doubt::HiddenName))
     } else {

@@ -200,6 +200,11 @@ impl Catalogue {
         Ok(catalogue)
     }
 
+    /// Whether there is an entry of this id.
+    pub fn has(&self, tool: &str) -> bool {
+        self.tools.iter().any(|known| &*known.id == tool)
+    }
+
     /// Makes the next mark known by its first term.
     fn index(&mut self, mark: &Mark) {
         let next = self.marks.len();

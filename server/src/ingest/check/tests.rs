@@ -56,7 +56,9 @@ fn upload(events: Vec<WireEvent>) -> UploadEventsRequest {
 fn refused(change: impl FnOnce(&mut UploadEventsRequest)) -> String {
     let mut request = upload((5..=9).map(|n| process(n, 100)).collect());
     change(&mut request);
-    check(arrival(), request).unwrap_err().to_string()
+    check(arrival(), request, &Tracer::default())
+        .unwrap_err()
+        .to_string()
 }
 
 fn stored(checked: &Checked) -> Vec<WireEvent> {
@@ -74,7 +76,7 @@ fn a_good_batch_is_stored_as_the_bytes_that_came() {
         },
     ];
     let request = upload(events);
-    let checked = check(arrival(), request.clone()).unwrap();
+    let checked = check(arrival(), request.clone(), &Tracer::default()).unwrap();
     assert_eq!(checked.batch.payload, request.batch);
     let head = checked.batch.head;
     assert_eq!(
@@ -113,7 +115,7 @@ fn sequences_that_do_not_go_up_by_one_are_refused() {
         let count = sequences.len() as u64;
         let mut request = upload(sequences.into_iter().map(|n| process(n, 1)).collect());
         (request.first_sequence, request.last_sequence) = (5, 4 + count);
-        let error = check(arrival(), request).unwrap_err();
+        let error = check(arrival(), request, &Tracer::default()).unwrap_err();
         assert!(matches!(error, Violation::Sequence { .. }), "{error}");
     }
 }
@@ -139,7 +141,7 @@ fn invalid_events_are_dropped_and_one_gap_stands_for_them() {
         bad(8),
         process(9, 300),
     ];
-    let checked = check(arrival(), upload(events)).unwrap();
+    let checked = check(arrival(), upload(events), &Tracer::default()).unwrap();
     assert_eq!(checked.dropped, 2);
     let stored = stored(&checked);
     let sequences: Vec<_> = stored.iter().map(|event| event.sequence).collect();
@@ -171,7 +173,12 @@ fn invalid_events_are_dropped_and_one_gap_stands_for_them() {
 
 #[test]
 fn an_event_from_the_far_future_is_invalid() {
-    let checked = check(arrival(), upload(vec![process(1, NOW * 2)])).unwrap();
+    let checked = check(
+        arrival(),
+        upload(vec![process(1, NOW * 2)]),
+        &Tracer::default(),
+    )
+    .unwrap();
     assert_eq!(checked.dropped, 1);
     assert_eq!(checked.batch.head.event_time_max_ms, NOW);
 }
@@ -181,7 +188,7 @@ fn a_batch_that_cannot_be_read_becomes_a_gap_and_is_not_asked_for_again() {
     let damage = |change: fn(&mut UploadEventsRequest)| {
         let mut request = upload((5..=9).map(|n| process(n, 100)).collect());
         change(&mut request);
-        check(arrival(), request).unwrap()
+        check(arrival(), request, &Tracer::default()).unwrap()
     };
     let flip = damage(|r| {
         let middle = r.batch.len() - 8;
@@ -214,7 +221,7 @@ fn what_the_spool_says_it_lost_is_taken_note_of() {
     };
     let other = RunId::from_random([2; 16]);
     for (run_id, named) in [(vec![], run()), (other.as_bytes().to_vec(), other)] {
-        let checked = check(arrival(), upload(vec![gap(run_id)])).unwrap();
+        let checked = check(arrival(), upload(vec![gap(run_id)]), &Tracer::default()).unwrap();
         let expected = NamedLoss {
             run: named,
             first_sequence: 3,
@@ -238,7 +245,12 @@ fn as_many_losses_as_fit_into_a_batch_are_taken_note_of() {
         ..process(number, 1)
     };
     let most = BATCH_EVENTS_MAX as u64;
-    let checked = check(arrival(), upload((1..=most).map(gap).collect())).unwrap();
+    let checked = check(
+        arrival(),
+        upload((1..=most).map(gap).collect()),
+        &Tracer::default(),
+    )
+    .unwrap();
     let named = checked.batch.named.iter().map(|loss| loss.first_sequence);
     assert!(named.eq((1..=most).map(|number| number * 10)));
 }
@@ -257,7 +269,7 @@ proptest! {
         if value % 3 == 0 {
             (request.first_sequence, request.last_sequence) = (first, last);
         }
-        if let Ok(checked) = check(arrival(), request) {
+        if let Ok(checked) = check(arrival(), request, &Tracer::default()) {
             let head = &checked.batch.head;
             let events = stored(&checked);
             prop_assert_eq!(events.len(), head.events as usize);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tocsin_correlate::{Coverage, NextStep};
 use tocsin_proto::console::v1 as wire;
 use tocsin_proto::id::EndpointId;
 use tocsin_proto::limits::{REASON_BYTES_MAX, TEXT_BYTES_MAX};
@@ -156,6 +157,7 @@ impl Hostnames {
             last_event_time_ms: row.event_time_max_ms,
             mfa_events: row.mfa_events,
             aliases: row.aliases.iter().map(ToString::to_string).collect(),
+            coverage: coverage(&row.coverage),
         })
     }
 
@@ -171,6 +173,27 @@ impl Hostnames {
         self.0.insert(id, hostname.clone());
         Ok(hostname)
     }
+}
+
+/// `None`: nothing was looked at yet.
+fn coverage(stored: &[u8]) -> Option<wire::Coverage> {
+    let coverage: Coverage = serde_json::from_slice(stored).ok()?;
+    let told_percent = coverage.told_percent()?;
+    let told = coverage.here.saturating_add(coverage.elsewhere);
+    let step = |step: NextStep| wire::CoverageStep {
+        step: step.step,
+        endpoint: step.endpoint.map(|id| id.to_string()).unwrap_or_default(),
+        attempts: step.attempts,
+        text: step.text,
+    };
+    Some(wire::Coverage {
+        attempts: coverage.attempts,
+        here: coverage.here,
+        elsewhere: coverage.elsewhere,
+        unknown: coverage.attempts.saturating_sub(told),
+        told_percent,
+        next_steps: coverage.next_steps.into_iter().map(step).collect(),
+    })
 }
 
 fn account(row: AccountRow) -> wire::IdentityAccount {

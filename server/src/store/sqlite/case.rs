@@ -1,14 +1,15 @@
 //! The case half of `state.db`: which statement is where.
 
 use async_trait::async_trait;
-use tocsin_proto::id::{IdentityId, IncidentId, MfaEventId};
+use tocsin_proto::id::{EndpointId, IdentityId, IncidentId, MfaEventId};
 
 use super::SqliteState;
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::case::{
     ActivityRow, AnalystChange, CaseChange, CaseError, CaseStore, FeedRow, IdentityGroup,
-    IdentityRow, IncidentQuery, IncidentRow, LinkRow, LinkedIdentity, MfaBatch, NoteRow, Removal,
+    IdentityRow, IncidentQuery, IncidentRow, LinkRow, LinkedIdentity, LinkedTo, MfaBatch, NoteRow,
+    Removal,
 };
 
 mod apply;
@@ -82,6 +83,10 @@ impl CaseStore for SqliteState {
         limit: u32,
     ) -> Result<Vec<LinkedIdentity>, StoreError> {
         dirty::links_after(&self.0.reader, after, limit).await
+    }
+
+    async fn linked_to(&self, endpoint: EndpointId) -> Result<Vec<LinkedTo>, StoreError> {
+        dirty::linked_to(&self.0.reader, endpoint).await
     }
 
     async fn mark_dirty(&self, identities: &[IdentityId]) -> Result<(), StoreError> {

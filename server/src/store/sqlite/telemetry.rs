@@ -15,11 +15,13 @@ use crate::store::telemetry::{
     Appended, BatchCursor, BatchQuery, EndpointTotals, Heaviest, NewBatch, ProcessSnapshot, RunRow,
     RunSpan, StoredBatch, TelemetryStore,
 };
+use crate::store::trace::{ClassState, News, StoredTrace, TraceQuery};
 
 mod append;
 mod list;
 mod read;
 mod retain;
+mod trace;
 
 /// Runs whose numbers and marks are kept in memory; beyond it all are forgotten and read again.
 const RUNS_MAX: usize = 64 << 10;
@@ -97,6 +99,26 @@ impl TelemetryStore for SqliteTelemetry {
         read::run_spans(&self.file, endpoint, interval, limit).await
     }
 
+    async fn first_event_ms(&self, endpoint: EndpointId) -> Result<Option<i64>, StoreError> {
+        read::first_event_ms(&self.file, endpoint).await
+    }
+
+    async fn traces(&self, query: &TraceQuery) -> Result<Vec<StoredTrace>, StoreError> {
+        trace::traces(&self.file, query).await
+    }
+
+    async fn trace_classes(&self, endpoint: EndpointId) -> Result<Vec<ClassState>, StoreError> {
+        trace::classes(&self.file, endpoint).await
+    }
+
+    async fn news(&self, limit: u32) -> Result<Vec<News>, StoreError> {
+        trace::news(&self.file, limit).await
+    }
+
+    async fn forget_news(&self, news: &[News]) -> Result<(), StoreError> {
+        trace::forget_news(&self.file, news).await
+    }
+
     async fn totals(&self, endpoints: &[EndpointId]) -> Result<Vec<EndpointTotals>, StoreError> {
         read::totals(&self.file, endpoints).await
     }
@@ -132,6 +154,14 @@ impl TelemetryStore for SqliteTelemetry {
 
     async fn remove_oldest_of(&self, endpoint: EndpointId, limit: u32) -> Result<u64, StoreError> {
         retain::remove_oldest_of(&self.file, endpoint, limit).await
+    }
+
+    async fn remove_excess_traces(&self, limit: u32) -> Result<u64, StoreError> {
+        trace::remove_excess(&self.file, limit).await
+    }
+
+    async fn remove_old_traces(&self, before_time_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        trace::remove_old(&self.file, before_time_ms, limit).await
     }
 }
 

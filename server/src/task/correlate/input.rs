@@ -1,25 +1,27 @@
 //! One person's [`Input`], from the stores.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tocsin_correlate::{
-    AccountKey, Baseline, EVENTS_MAX, Input, LinkedEndpoint, MfaEvent, Person, Provider,
-    SignInDirectory, WeightsVersion,
+    AccountKey, Baseline, EVENTS_MAX, Input, MfaEvent, Person, Provider, WeightsVersion,
 };
 use tocsin_proto::id::{EndpointId, IdentityId};
 
-use super::telemetry::{self, Window};
+use super::facts::{self, Source, Window};
 use crate::store::case::{AccountRow, FeedRow, IdentityRow};
 use crate::store::telemetry::TelemetryStore;
 use crate::store::{StateStore, StoreError};
+use crate::trace::Tracer;
 
 /// What was read of a person; JSON is still to be understood.
 pub(super) struct Loaded {
     pub(super) row: IdentityRow,
     pub(super) events: Vec<Vec<u8>>,
-    endpoints: Vec<LinkedEndpoint>,
+    endpoints: Vec<Source>,
     feeds: Vec<FeedRow>,
-    /// Of `endpoints`.
+    tracer: Arc<Tracer>,
+    /// Of what the endpoints say beside their traces.
     pub(super) telemetry_sha256: [u8; 32],
 }
 
@@ -27,9 +29,10 @@ pub(super) struct Loaded {
 pub(super) async fn load(
     state: &dyn StateStore,
     telemetry: &dyn TelemetryStore,
-    id: IdentityId,
+    tracer: &Arc<Tracer>,
+    row: IdentityRow,
 ) -> Result<Loaded, StoreError> {
-    let row = state.identity(id).await?;
+    let id = row.id;
     let limit = u32::try_from(EVENTS_MAX)
         .unwrap_or(u32::MAX)
         .saturating_add(1);
@@ -37,21 +40,21 @@ pub(super) async fn load(
     let feeds = state.feeds().await?;
     let window = Window::of(row.event_time_min_ms, row.event_time_max_ms);
     let linked: BTreeSet<EndpointId> = row.links.iter().map(|link| link.endpoint).collect();
+    let linked: Vec<EndpointId> = linked.into_iter().collect();
+    // Before what it stands for is read: what comes in between is looked at again.
+    let telemetry_sha256 = facts::fingerprint(state, telemetry, &linked, window).await?;
     let mut endpoints = Vec::with_capacity(linked.len());
-    for id in linked {
-        let hostname = match state.endpoint(id).await {
-            Ok(endpoint) => endpoint.machine.hostname,
-            Err(StoreError::NotFound { .. }) => id.to_string(),
-            Err(error) => return Err(error),
-        };
-        endpoints.push(telemetry::endpoint(telemetry, id, hostname, window).await?);
+    for endpoint in linked {
+        let person = (id, row.links.as_slice());
+        endpoints.push(facts::source(state, telemetry, person, endpoint, window).await?);
     }
     Ok(Loaded {
-        telemetry_sha256: telemetry::hash(&endpoints),
         row,
         events,
         endpoints,
         feeds,
+        tracer: Arc::clone(tracer),
+        telemetry_sha256,
     })
 }
 
@@ -59,10 +62,12 @@ impl Loaded {
     /// A person without events and endpoints.
     pub(super) async fn without_events(
         state: &dyn StateStore,
+        tracer: &Arc<Tracer>,
         id: IdentityId,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            telemetry_sha256: telemetry::hash(&[]),
+            telemetry_sha256: [0; 32],
+            tracer: Arc::clone(tracer),
             row: state.identity(id).await?,
             events: Vec::new(),
             endpoints: Vec::new(),
@@ -85,7 +90,17 @@ impl Loaded {
             serde_json::from_slice(&self.row.baseline)
                 .map_err(|_| StoreError::Damaged { what: "baseline" })?
         };
+        let (around, clients) = facts::around(&events);
+        let endpoints = self.endpoints.iter().cloned().map(|source| {
+            let source = Source {
+                around: around.clone(),
+                clients: clients.clone(),
+                ..source
+            };
+            facts::endpoint(&source, &self.tracer)
+        });
         Ok(Input {
+            endpoints: endpoints.collect(),
             identity: Person {
                 id: self.row.id,
                 display_name: display_name(&events).unwrap_or_default(),
@@ -94,10 +109,9 @@ impl Loaded {
                 privileged: self.row.privileged && self.row.removed_until_ms > 0,
             },
             mfa_events: events,
-            endpoints: self.endpoints.clone(),
             observed_until_ms: observed(&self.feeds),
             baseline,
-            directory: SignInDirectory::default(),
+            directory: self.tracer.directory.clone(),
             weights: WeightsVersion::default(),
         })
     }

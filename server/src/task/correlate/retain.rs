@@ -92,7 +92,8 @@ impl Correlator {
         at_once: usize,
     ) -> Result<(Vec<u8>, u64), StoreError> {
         let limit = u32::try_from(at_once).unwrap_or(u32::MAX);
-        let mut loaded = Loaded::without_events(self.state.as_ref(), identity).await?;
+        let mut loaded =
+            Loaded::without_events(self.state.as_ref(), &self.tracer, identity).await?;
         let (mut after, mut events) = (None, 0);
         loop {
             let page =

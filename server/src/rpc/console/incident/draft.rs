@@ -2,7 +2,7 @@
 
 use tocsin_correlate::{
     AccountKey, AttemptDraft, AttemptResult, BeliefBand, Confidence, EvidenceDraft, IncidentDraft,
-    MissingData, Provenance, ProvenanceVerdict, Stage,
+    Missing, MissingData, Provenance, ProvenanceVerdict, Stage,
 };
 use tocsin_proto::console::v1 as wire;
 use tocsin_proto::id::{IncidentId, MfaEventId};
@@ -179,6 +179,24 @@ fn provenance(provenance: Provenance) -> wire::Provenance {
             .map(|id| id.to_string())
             .unwrap_or_default(),
         reasons: provenance.reasons,
+        missing: provenance.missing.into_iter().map(lack).collect(),
+        event_ids: provenance
+            .event_ids
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    }
+}
+
+fn lack(missing: Missing) -> wire::ProvenanceMissing {
+    // A value without content: its JSON is its word.
+    let word = serde_json::to_value(missing.what).unwrap_or_default();
+    wire::ProvenanceMissing {
+        what: word.as_str().unwrap_or_default().to_owned(),
+        endpoint: missing
+            .endpoint
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
     }
 }
 

@@ -101,6 +101,7 @@ fn change(of: &str, mark: i64) -> CaseChange {
             privileged: false,
             next_change_ms: None,
             telemetry_sha256: [1; 32],
+            coverage: b"{}".to_vec(),
         },
         read: Vec::new(),
         write: Vec::new(),

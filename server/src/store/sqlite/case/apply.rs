@@ -41,13 +41,15 @@ async fn one(connection: &mut SqliteConnection, change: &CaseChange) -> Result<(
     }
     let facts = &change.facts;
     let update = sqlx::query(
-        "UPDATE identity SET display_name = ?, privileged = ?, next_change_ms = ?, telemetry_sha256 = ? WHERE id = ?",
+        "UPDATE identity SET display_name = ?, privileged = ?, next_change_ms = ?, telemetry_sha256 = ?, \
+         coverage = ? WHERE id = ?",
     );
     let update = update
         .bind(&facts.display_name)
         .bind(facts.privileged)
         .bind(facts.next_change_ms)
         .bind(facts.telemetry_sha256.as_slice())
+        .bind(facts.coverage.as_slice())
         .bind(change.identity.as_bytes().as_slice());
     if execute(connection, update).await? != 1 {
         return Err(CaseError::Changed);

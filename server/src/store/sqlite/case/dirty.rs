@@ -5,7 +5,7 @@ use tocsin_proto::id::{EndpointId, IdentityId};
 
 use super::{id_bytes, identity_id};
 use crate::store::StoreError;
-use crate::store::case::LinkedIdentity;
+use crate::store::case::{LinkedIdentity, LinkedTo};
 use crate::store::sqlite::{Database, engine};
 
 const ACTION: &str = "mark people for correlation";
@@ -79,7 +79,7 @@ pub(super) async fn links_after(
     let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
     let people: Vec<(Vec<u8>, Vec<u8>, i64, i64)> = sqlx::query_as(
         "SELECT id, telemetry_sha256, \
-         (SELECT coalesce(min(event_time_min_ms), 0) FROM account WHERE identity = id AND mfa_events > 0), \
+         (SELECT coalesce(min(nullif(event_time_min_ms, 0)), 0) FROM account WHERE identity = id), \
          (SELECT coalesce(max(event_time_max_ms), 0) FROM account WHERE identity = id) \
          FROM identity WHERE id > ? AND id IN (SELECT identity FROM link) ORDER BY id LIMIT ?",
     )
@@ -108,4 +108,30 @@ pub(super) async fn links_after(
         });
     }
     Ok(linked)
+}
+
+/// People that are linked to an endpoint.
+pub(super) async fn linked_to(
+    reader: &SqlitePool,
+    endpoint: EndpointId,
+) -> Result<Vec<LinkedTo>, StoreError> {
+    let rows: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(
+        "SELECT linked.identity, \
+         (SELECT coalesce(min(nullif(event_time_min_ms, 0)), 0) FROM account \
+          WHERE account.identity = linked.identity), \
+         (SELECT coalesce(max(event_time_max_ms), 0) FROM account WHERE account.identity = linked.identity) \
+         FROM (SELECT DISTINCT identity FROM link WHERE endpoint = ?) AS linked ORDER BY 1",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .fetch_all(reader)
+    .await
+    .map_err(engine("read links"))?;
+    rows.into_iter()
+        .map(|(id, min_ms, max_ms)| {
+            Ok(LinkedTo {
+                identity: identity_id(&id)?,
+                event_times_ms: (min_ms, max_ms),
+            })
+        })
+        .collect()
 }

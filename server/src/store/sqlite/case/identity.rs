@@ -79,9 +79,11 @@ async fn whole(reader: &SqlitePool, row: &SqliteRow) -> Result<IdentityRow, Stor
             row.try_get("privileged")?,
             row.try_get("baseline")?,
             row.try_get("removed_until_ms")?,
+            row.try_get("coverage")?,
         ))
     };
-    let (display_name, privileged, baseline, removed_until_ms) = read().map_err(engine(READ))?;
+    let (display_name, privileged, baseline, removed_until_ms, coverage) =
+        read().map_err(engine(READ))?;
     Ok(IdentityRow {
         id: identity_id(&id)?,
         display_name,
@@ -97,6 +99,7 @@ async fn whole(reader: &SqlitePool, row: &SqliteRow) -> Result<IdentityRow, Stor
             .collect::<Result<_, _>>()?,
         baseline,
         removed_until_ms,
+        coverage,
     })
 }
 

@@ -6,6 +6,7 @@ use tocsin_proto::id::{EndpointId, RunId};
 use tocsin_proto::limits::BATCH_EVENTS_MAX;
 use tokio_stream::StreamExt;
 
+use super::trace::Noted;
 use super::{RUNS_MAX, RunState, Runs, signed, unsigned};
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteTelemetry, engine};
@@ -34,12 +35,14 @@ pub(super) async fn append(
     let mut runs = Touched {
         known: &known,
         changed,
+        noted: Noted::default(),
     };
     let mut results = Vec::with_capacity(batches.len());
     for batch in batches {
         results.push(one(&mut transaction, &mut runs, batch).await?);
     }
-    let changed = runs.changed;
+    let Touched { changed, noted, .. } = runs;
+    noted.write(&mut transaction).await?;
     transaction.commit().await.map_err(engine(ACTION))?;
     if known.0.len() > RUNS_MAX {
         known.0.clear();
@@ -52,6 +55,7 @@ pub(super) async fn append(
 struct Touched<'a> {
     known: &'a Runs,
     changed: Runs,
+    noted: Noted,
 }
 
 impl Touched<'_> {
@@ -87,17 +91,17 @@ async fn one(
     let mut appended = Appended::Stored;
     if head.first_sequence <= run.mark {
         let rest = trim(batch, run.mark).map_err(damaged)?;
-        insert(transaction, &run, &rest, false).await?;
+        insert(transaction, runs, &run, &rest, false).await?;
         added.count(&rest);
         appended = Appended::Trimmed;
     } else {
         let missing = run.mark + 1;
         if missing < head.first_sequence && !is_named(batch, missing) {
             let gap = hole(batch, missing, run.event_time_max_ms).map_err(damaged)?;
-            insert(transaction, &run, &gap, true).await?;
+            insert(transaction, runs, &run, &gap, true).await?;
             added.count(&gap);
         }
-        insert(transaction, &run, batch, false).await?;
+        insert(transaction, runs, &run, batch, false).await?;
         added.count(batch);
     }
     let run = move_mark(transaction, &run, batch, added).await?;
@@ -246,6 +250,7 @@ async fn find_run(
 
 async fn insert(
     connection: &mut SqliteConnection,
+    runs: &mut Touched<'_>,
     run: &RunState,
     batch: &NewBatch,
     is_hole: bool,
@@ -266,10 +271,10 @@ async fn insert(
     .bind(head.receive_time_ms)
     .bind(is_hole)
     .bind(batch.payload.as_slice())
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .map_err(engine(ACTION))?;
-    Ok(())
+    runs.noted.batch(connection, run, batch).await
 }
 
 /// Moves the mark to the end of the batch, from where it is known to be.
@@ -312,7 +317,7 @@ async fn move_mark(
 /// The endpoint has said what was lost, and why: the server's own gaps for it would count it twice.
 async fn forget_holes(
     connection: &mut SqliteConnection,
-    runs: &Touched<'_>,
+    runs: &mut Touched<'_>,
     endpoint: EndpointId,
     loss: &NamedLoss,
 ) -> Result<(), StoreError> {
@@ -323,9 +328,9 @@ async fn forget_holes(
     let Some(run) = run else {
         return Ok(());
     };
-    let removed: Vec<Removed> = sqlx::query_as(
+    let removed: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
         "DELETE FROM batch WHERE run_no = ? AND hole = 1 AND first_sequence BETWEEN ? AND ? AND last_sequence <= ? \
-         RETURNING run_no, events, length(payload)",
+         RETURNING run_no, events, length(payload), first_sequence, event_time_max_ms",
     )
     .bind(run.no)
     .bind(signed(loss.first_sequence))
@@ -334,6 +339,11 @@ async fn forget_holes(
     .fetch_all(&mut *connection)
     .await
     .map_err(engine(ACTION))?;
+    for (_, _, _, sequence, time_ms) in &removed {
+        let noted = &mut runs.noted;
+        noted.remove_hole(connection, &run, (*sequence, *time_ms)).await?;
+    }
+    let removed: Vec<Removed> = removed.into_iter().map(|one| (one.0, one.1, one.2)).collect();
     uncount(connection, &removed).await.map_err(engine(ACTION))
 }
 

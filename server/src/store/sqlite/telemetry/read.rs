@@ -80,11 +80,8 @@ pub(super) async fn run_spans(
     interval_ms: (i64, i64),
     limit: u32,
 ) -> Result<Vec<RunSpan>, StoreError> {
-    // Every sequence from 1 on lies in a batch, so one that is first and begins later follows on removed ones.
-    let rows: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
-        "SELECT first_event_time_ms, last_event_time_ms, (SELECT CASE WHEN first_sequence > 1 \
-         THEN event_time_min_ms ELSE first_event_time_ms END FROM batch WHERE run_no = run.no \
-         ORDER BY first_sequence LIMIT 1) FROM run \
+    let rows: Vec<(Vec<u8>, Vec<u8>, i64, i64)> = sqlx::query_as(
+        "SELECT id, boot_id, first_event_time_ms, last_event_time_ms FROM run \
          WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?) \
          AND last_event_time_ms >= ? AND first_event_time_ms <= ? ORDER BY no DESC LIMIT ?",
     )
@@ -95,12 +92,31 @@ pub(super) async fn run_spans(
     .fetch_all(&file.reader)
     .await
     .map_err(engine("read the runs of an endpoint"))?;
-    let span = |(from_ms, until_ms, kept_from_ms)| RunSpan {
-        from_ms,
-        until_ms,
-        kept_from_ms,
-    };
-    Ok(rows.into_iter().map(span).collect())
+    let damaged = || StoreError::Damaged { what: "run" };
+    rows.into_iter()
+        .map(|(run, boot, from_ms, until_ms)| {
+            Ok(RunSpan {
+                run: RunId::from_wire(&run).ok_or_else(damaged)?,
+                boot: BootId::from_wire(&boot).ok_or_else(damaged)?,
+                from_ms,
+                until_ms,
+            })
+        })
+        .collect()
+}
+
+/// See [`TelemetryStore::first_event_ms`](crate::store::telemetry::TelemetryStore::first_event_ms).
+pub(super) async fn first_event_ms(
+    file: &Database,
+    endpoint: EndpointId,
+) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar(
+        "SELECT min(first_event_time_ms) FROM run WHERE endpoint_no = (SELECT no FROM endpoint WHERE id = ?)",
+    )
+    .bind(endpoint.as_bytes().as_slice())
+    .fetch_one(&file.reader)
+    .await
+    .map_err(engine("read the runs of an endpoint"))
 }
 
 /// See [`TelemetryStore::totals`](crate::store::telemetry::TelemetryStore::totals).
