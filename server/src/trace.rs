@@ -55,6 +55,7 @@ impl Tracer {
             Body::Login(login) => is_somebodys(login).then_some(Class::Login),
             Body::Health(_) => Some(Class::Health),
             Body::Gap(_) => Some(Class::Gap),
+            Body::File(_) => None,
         }
     }
 

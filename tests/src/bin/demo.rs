@@ -4,7 +4,8 @@
 //! whose local account is the caller's. With `--headless` it prints the incident, exactly one JSON object as
 //! `tocsin incidents show -o json` gives it, on standard output, and its progress on standard error. Without, it
 //! keeps everything running and says how to look around. As root the agent sees every process; other users
-//! get the polling sensor. All of it lies in a temporary folder and is gone at the end.
+//! get the polling sensor. Sign-ins of this machine go to a stand-in for Okta on loopback; a browser's real connection to
+//! it is what `here` rests on, and its absence what `elsewhere` does. All of it lies in a temporary folder and is gone at the end.
 
 use std::io::Write;
 use std::process::{Command, ExitCode};
@@ -127,37 +128,8 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
     ));
     see_processes(&console)?;
 
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?
-        .context("find the name of this account")?
-        .name;
-    let person = Person::new(&format!("{user}@example.com"), "Dana Demo");
     let end_ms = now_ms() - ATTACK_AGE_MS;
-
-    let mut history = Log::new(Engine::Identity, "demo history");
-    history.history(&person, &office, HISTORY_DAYS, end_ms);
-    import(
-        sandbox,
-        &console,
-        &history,
-        "ordinary sign-ins of the last weeks",
-    )?;
-    let identity = identity(&console, &person)?;
-    console
-        .run(&[
-            "identities",
-            "link",
-            &identity,
-            "--endpoint",
-            &endpoint_id,
-            "--user",
-            &user,
-        ])?
-        .succeeded(&["identities", "link"])?;
-    tell(&format!(
-        "{} is linked to the account {user} of this machine",
-        person.login
-    ));
-
+    let person = linked_person(sandbox, &console, &endpoint_id, (&office, end_ms))?;
     let mut attack = Log::new(Engine::Identity, "demo attack");
     attack.fatigue(&person, &Origin::hoster(66), end_ms);
     import(
@@ -194,6 +166,43 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
         return Ok(out.flush()?);
     }
     look_around(&console, &id)
+}
+
+/// The demo's person with weeks of ordinary sign-ins, linked to the account that runs this.
+fn linked_person(
+    sandbox: &Sandbox,
+    console: &Console<'_>,
+    endpoint: &str,
+    (office, end_ms): (&Origin, i64),
+) -> Result<Person> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?
+        .context("find the name of this account")?
+        .name;
+    let person = Person::new(&format!("{user}@example.com"), "Dana Demo");
+    let mut history = Log::new(Engine::Identity, "demo history");
+    history.history(&person, office, HISTORY_DAYS, end_ms);
+    import(
+        sandbox,
+        console,
+        &history,
+        "ordinary sign-ins of the last weeks",
+    )?;
+    let identity = identity(console, &person)?;
+    let link = [
+        "identities",
+        "link",
+        &identity,
+        "--endpoint",
+        endpoint,
+        "--user",
+        &user,
+    ];
+    console.run(&link)?.succeeded(&["identities", "link"])?;
+    tell(&format!(
+        "{} is linked to the account {user} of this machine",
+        person.login
+    ));
+    Ok(person)
 }
 
 /// The person signs in on this machine, twice: a browser's real connection, and what Okta writes of it.

@@ -341,9 +341,14 @@ async fn forget_holes(
     .map_err(engine(ACTION))?;
     for (_, _, _, sequence, time_ms) in &removed {
         let noted = &mut runs.noted;
-        noted.remove_hole(connection, &run, (*sequence, *time_ms)).await?;
+        noted
+            .remove_hole(connection, &run, (*sequence, *time_ms))
+            .await?;
     }
-    let removed: Vec<Removed> = removed.into_iter().map(|one| (one.0, one.1, one.2)).collect();
+    let removed: Vec<Removed> = removed
+        .into_iter()
+        .map(|one| (one.0, one.1, one.2))
+        .collect();
     uncount(connection, &removed).await.map_err(engine(ACTION))
 }
 

@@ -68,7 +68,8 @@ impl Traces {
             Some(Body::Login(body)) => self.logins.push(seen(at, body)),
             Some(Body::Health(body)) => self.health.push(seen(at, body)),
             Some(Body::Gap(body)) => self.gaps.push(seen(at, body)),
-            None => self.damaged = self.damaged.saturating_add(1),
+            // No class keeps files.
+            Some(Body::File(_)) | None => self.damaged = self.damaged.saturating_add(1),
         }
     }
 
