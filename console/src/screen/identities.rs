@@ -195,7 +195,7 @@ impl Page<'_> {
             return;
         };
         self.title("Where the sign-ins came from is known");
-        self.item("  of ", &told(coverage), Style::Plain);
+        self.item("  ", &told(coverage), Style::Plain);
         for step in &coverage.next_steps {
             self.item("  ", &step.text, Style::Medium);
         }
