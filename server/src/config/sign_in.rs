@@ -111,6 +111,7 @@ impl RawSignIn {
             services: services.collect::<Result<_, _>>()?,
             gateways: gateways.collect::<Result<_, _>>()?,
             relays: self.relay.iter().map(relay).collect::<Result<_, _>>()?,
+            networks: Vec::new(),
         })
     }
 }
