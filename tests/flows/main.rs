@@ -13,6 +13,7 @@ mod files;
 mod hostile;
 mod import;
 mod incident;
+mod logins;
 mod outage;
 mod sequence;
 mod snapshot;

@@ -33,6 +33,7 @@ m=$1
 mkdir -p "$m/etc" "$m/home" "$m/log" "$m/run/sshd" "$m/cron/crontabs" "$m/dev/pts"
 cp -a /etc/. "$m/etc"
 touch "$m/log/wtmp" "$m/log/btmp" "$m/log/lastlog" "$m/run/utmp"
+chmod 600 "$m/log/btmp"
 for device in null zero full random urandom tty; do
     touch "$m/dev/$device"
     mount --bind "/dev/$device" "$m/dev/$device"

@@ -141,6 +141,29 @@ impl Place<'_> {
     }
 }
 
+/// Whether these programs are there; otherwise says that `what` is skipped, in the words that a reader looks for.
+pub fn has_or_skips(programs: &[&str], what: &str) -> bool {
+    let places = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ];
+    let is_there = |program: &str| places.iter().any(|at| Path::new(at).join(program).exists());
+    let missing: Vec<_> = programs
+        .iter()
+        .filter(|program| !is_there(program))
+        .copied()
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        let _shown = writeln!(std::io::stderr().lock(), "skipped: needs {missing}: {what}");
+    }
+    missing.is_empty()
+}
+
 /// Whether this is root; otherwise says that `what` is skipped, in the words that a reader looks for.
 pub fn is_root_or_skips(what: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();

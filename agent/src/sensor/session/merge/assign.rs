@@ -16,6 +16,9 @@ pub(super) struct Key {
     pub(super) pid: Option<u32>,
     /// Without a process: the time and caller of the line that began it.
     lane: Option<(i64, String)>,
+    /// Which of several that the same caller began at the same time: a log may know times to the second only.
+    #[serde(default)]
+    number: u32,
 }
 
 /// Two sources name the same moment within this.
@@ -72,7 +75,13 @@ impl Key {
             service: record.service.clone(),
             pid: Some(pid),
             lane: None,
+            number: 0,
         }
+    }
+
+    /// What tells it from others of the same caller and time.
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 }
 
@@ -165,24 +174,31 @@ impl Placing<'_> {
     /// A line without a process.
     fn by_content(&mut self, record: &Record) -> Key {
         let found = self.similar(record);
-        if decides(record)
-            && let Some(key) = &found
-        {
-            self.taken.insert(key.clone());
-        }
         if record.sign == Sign::Closed
             && let Some(key) = &found
         {
             self.ended.insert(key.clone());
         }
-        found.unwrap_or_else(|| {
-            let caller = record.detail.actor.name.clone().unwrap_or_default();
-            Key {
-                service: record.service.clone(),
-                pid: None,
-                lane: Some((record.time_ms, caller)),
-            }
-        })
+        let key = found.unwrap_or_else(|| self.new_lane(record));
+        if decides(record) {
+            self.taken.insert(key.clone());
+        }
+        key
+    }
+
+    fn new_lane(&self, record: &Record) -> Key {
+        let caller = record.detail.actor.name.clone().unwrap_or_default();
+        let mut key = Key {
+            service: record.service.clone(),
+            pid: None,
+            lane: Some((record.time_ms, caller)),
+            number: 0,
+        };
+        // One run decides once: another line that does is of another run.
+        while decides(record) && self.taken.contains(&key) {
+            key.number += 1;
+        }
+        key
     }
 
     fn similar(&self, record: &Record) -> Option<Key> {

@@ -1,7 +1,7 @@
 //! Cuts the records of a conversation into episodes, and knows when one is complete.
 
 use super::Held;
-use crate::sensor::session::record::Sign;
+use crate::sensor::session::record::{Record, Sign, Source};
 
 /// How long after a record another one may follow that belongs to the same outcome.
 ///
@@ -24,47 +24,63 @@ pub(super) struct Episode {
     /// Indices into what is held, in order of time.
     pub(super) members: Vec<usize>,
     first_ms: i64,
-    last_ms: i64,
-    due_ms: i64,
-    wait_ms: i64,
+    /// Nothing of a later time belongs to it.
+    until_ms: i64,
+    /// Nothing that is read later belongs to it.
+    settled_ms: i64,
     closes: bool,
 }
 
 impl Episode {
     fn new(index: usize, held: &Held, service: &str) -> Self {
         let record = &held.record;
+        let wait_ms = wait_ms(service, record.sign);
         Self {
             members: vec![index],
             first_ms: record.time_ms,
-            last_ms: record.time_ms,
-            due_ms: held.due_ms,
-            wait_ms: wait_ms(service, record.sign),
+            until_ms: record.time_ms.saturating_add(wait_ms),
+            settled_ms: held.due_ms.saturating_add(wait_ms),
             closes: record.sign == Sign::Closed,
         }
     }
 
     fn add(&mut self, index: usize, held: &Held, service: &str) {
         self.members.push(index);
-        self.last_ms = held.record.time_ms;
-        self.due_ms = held.due_ms;
-        if held.record.sign != Sign::Context {
-            self.wait_ms = wait_ms(service, held.record.sign);
+        let record = &held.record;
+        let wait_ms = wait_ms(service, record.sign);
+        let until_ms = record.time_ms.saturating_add(wait_ms);
+        let settled_ms = held.due_ms.saturating_add(wait_ms);
+        // The program's own word is what was waited for. What others note meanwhile ends no wait: sshd's record of a
+        // name that does not exist lies between PAM's refusal and sshd's.
+        if is_word_of_program(record) {
+            (self.until_ms, self.settled_ms) = (until_ms, settled_ms);
+        } else {
+            self.until_ms = self.until_ms.max(until_ms);
+            self.settled_ms = self.settled_ms.max(settled_ms);
         }
     }
 
     fn may_have(&self, held: &Held) -> bool {
-        held.record.time_ms <= self.last_ms.saturating_add(self.wait_ms)
+        held.record.time_ms <= self.until_ms
     }
 
     /// Whether nothing more can belong to it once everything up to `now_ms` was read.
     pub(super) fn is_settled(&self, now_ms: i64) -> bool {
-        now_ms > self.due_ms.saturating_add(self.wait_ms)
+        now_ms > self.settled_ms
     }
 
     /// Where it stands among the others: the end of a very short session can seem to be before its beginning.
     fn place_ms(&self) -> i64 {
         self.first_ms + if self.closes { CLOCKS_DIFFER_MS } else { 0 }
     }
+}
+
+fn is_word_of_program(record: &Record) -> bool {
+    let decides = matches!(
+        record.sign,
+        Sign::Failed | Sign::RelayedFailure | Sign::GivenUp | Sign::Accepted | Sign::Opened
+    );
+    decides && record.source != Source::Accounting
 }
 
 /// The episodes of a conversation, in order. Ends of sessions are episodes of their own.

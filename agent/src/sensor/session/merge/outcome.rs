@@ -287,7 +287,8 @@ fn build(activity: LoginActivity, key: &Key, records: &[&Record], ordinal: usize
     let best = records.iter().min_by_key(|record| record.source)?;
     let mut login = empty(activity, key);
     login.time_ms = records.first()?.time_ms;
-    login.id = identify(best, activity, ordinal);
+    let number = usize::try_from(key.number()).unwrap_or(usize::MAX);
+    login.id = identify(best, activity, ordinal.saturating_add(number));
     for record in records {
         note_source(&mut login.sources, record.source);
     }

@@ -12,23 +12,7 @@ const FACTS: Facts = Facts {
 };
 
 fn text() -> Vec<Record> {
-    let calendar = syslog::Calendar::new(TimeZone::UTC, i64::MAX / 4);
-    include_str!("../recorded/auth.log")
-        .lines()
-        .filter_map(|line| {
-            let line = syslog::parse(line, &calendar)?;
-            let saying = message::understand(line.program, line.message)?;
-            Some(Record {
-                time_ms: line.time_ms,
-                source: Source::Text,
-                service: saying.service,
-                pid: line.pid,
-                sign: saying.sign,
-                count: saying.count,
-                detail: Box::new(saying.detail),
-            })
-        })
-        .collect()
+    lines(include_str!("../recorded/auth.log"))
 }
 
 fn audit() -> Vec<Record> {
@@ -433,4 +417,77 @@ proptest::proptest! {
         }
         assert_eq!(summary(&told), ALL);
     }
+}
+
+/// The records of a syslog file's lines.
+fn lines(text: &str) -> Vec<Record> {
+    let calendar = syslog::Calendar::new(TimeZone::UTC, i64::MAX / 4);
+    let record = |line| {
+        let line = syslog::parse(line, &calendar)?;
+        let saying = message::understand(line.program, line.message)?;
+        Some(Record {
+            time_ms: line.time_ms,
+            source: Source::Text,
+            service: saying.service,
+            pid: line.pid,
+            sign: saying.sign,
+            count: saying.count,
+            detail: Box::new(saying.detail),
+        })
+    };
+    text.lines().filter_map(record).collect()
+}
+
+#[test]
+fn two_runs_of_sudo_in_one_second_are_two_refusals() {
+    let records = lines(
+        "Nov 24 02:10:07 host sudo:     dana : 1 incorrect password attempt ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id\n\
+         Nov 24 02:10:07 host sudo:     dana : a password is required ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id\n",
+    );
+    assert_eq!(records.len(), 2);
+    let told = merge(records);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_ne!(told[0].id, told[1].id);
+    assert!(told.iter().all(|one| one.activity == LoginActivity::Failed));
+}
+
+#[test]
+fn an_unknown_name_is_one_refusal_however_long_pam_waits() {
+    let [hint, pam, failed] = &lines(
+        "2026-11-24T02:10:00.000000+00:00 host sshd[7]: Invalid user nosuch from 192.0.2.7 port 4022\n\
+         2026-11-24T02:10:00.010000+00:00 host sshd[7]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.7 \n\
+         2026-11-24T02:10:02.900000+00:00 host sshd[7]: Failed password for invalid user nosuch from 192.0.2.7 port 4022 ssh2\n",
+    )[..] else {
+        panic!("three lines speak of it");
+    };
+    let btmp = |after_ms: i64| Record {
+        time_ms: hint.time_ms + after_ms,
+        source: Source::Accounting,
+        sign: Sign::Failed,
+        detail: Box::new(Detail {
+            user_exists: Some(false),
+            ..*hint.detail.clone()
+        }),
+        ..hint.clone()
+    };
+    let mut merger = Merger::default();
+    let mut told = Vec::new();
+    // As it is read: sshd notes the name at once, and the refusal when PAM has waited.
+    let read = [
+        (0, hint.clone()),
+        (10, pam.clone()),
+        (15, btmp(15)),
+        (2900, failed.clone()),
+        (2900, btmp(2900)),
+    ];
+    let mut read = read.into_iter().peekable();
+    for after_ms in (0..20_000).step_by(5) {
+        let now_ms = hint.time_ms + after_ms;
+        while let Some((_, record)) = read.next_if(|(at_ms, _)| *at_ms <= after_ms) {
+            merger.push(record, now_ms);
+        }
+        told.extend(merger.advance(now_ms, FACTS));
+    }
+    let told: Vec<_> = told.iter().map(|one| (one.activity, &one.method)).collect();
+    assert_eq!(told, [(LoginActivity::Failed, &Some(Method::Password))]);
 }
