@@ -12,6 +12,7 @@ use tocsin_proto::id::{EndpointId, EventId, IdentityId, IncidentId, MfaEventId};
 
 use crate::advice::{RecommendedAction, advice};
 use crate::attempt::{Attempt, AttemptResult};
+use crate::campaign::Campaign;
 use crate::case::Case;
 use crate::coverage::{Coverage, coverage};
 use crate::evidence::{self, Family, Piece, Weight};
@@ -56,6 +57,9 @@ pub struct AttemptDraft {
     pub provenance: Provenance,
     /// The MFA events it was merged from.
     pub event_ids: Vec<MfaEventId>,
+    /// Neither place nor machine was usual for the person then.
+    #[serde(default)]
+    pub is_foreign: bool,
 }
 
 /// One piece of evidence of an incident.
@@ -146,6 +150,9 @@ pub struct IncidentDraft {
     pub related: Vec<RelatedIncident>,
     /// Every event of the episode, in time order: tells which former incident this one was.
     pub event_ids: Vec<MfaEventId>,
+    /// For an incident of many people: what they have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Campaign>,
 }
 
 /// What of the input an incident shows.
@@ -242,14 +249,15 @@ pub(crate) fn draft(
         recommended_actions: advice(case, severity),
         related: Vec::new(),
         event_ids,
+        campaign: None,
     })
 }
 
 fn attempts(case: &Case<'_, '_>, context: &Context<'_>) -> Vec<AttemptDraft> {
-    let all: Vec<&Attempt<'_>> = case
+    let all: Vec<(&Attempt<'_>, bool)> = case
         .items
         .iter()
-        .filter_map(|item| item.attempt())
+        .filter_map(|item| Some((item.attempt()?, item.is_foreign())))
         .collect();
     let over = all.len().saturating_sub(ATTEMPTS_MAX);
     let head = if over > 0 {
@@ -259,11 +267,14 @@ fn attempts(case: &Case<'_, '_>, context: &Context<'_>) -> Vec<AttemptDraft> {
     };
     let shown = all.iter().take(head).chain(all.iter().skip(head + over));
     shown
-        .filter_map(|attempt| attempt_draft(attempt, context))
+        .filter_map(|(attempt, is_foreign)| attempt_draft((attempt, *is_foreign), context))
         .collect()
 }
 
-fn attempt_draft(attempt: &Attempt<'_>, context: &Context<'_>) -> Option<AttemptDraft> {
+fn attempt_draft(
+    (attempt, is_foreign): (&Attempt<'_>, bool),
+    context: &Context<'_>,
+) -> Option<AttemptDraft> {
     let origin = &attempt.origin;
     let place = [
         &origin.place.city,
@@ -288,6 +299,7 @@ fn attempt_draft(attempt: &Attempt<'_>, context: &Context<'_>) -> Option<Attempt
         factor: attempt.factor,
         provenance: context.judgements.provenance(attempt),
         event_ids: attempt.events.iter().map(|event| event.id).collect(),
+        is_foreign,
     })
 }
 

@@ -20,14 +20,15 @@
 //!
 //! It recomputes a person whole, so an incident can grow backwards, change severity, merge or vanish
 //! when late records come: the [`Outcome`] is *all* incidents of the person. [`successors`] tells which
-//! former incident is which. Attacks on many people at once are a second pure pass, over the outcomes of
-//! many people instead of their events; it has its place after [`correlate`].
+//! former incident is which. Attacks on many people at once are a second pure pass, over the incidents of
+//! many people instead of their events: [`campaigns`], then [`absorb`].
 
 #![forbid(unsafe_code)]
 
 mod advice;
 mod attempt;
 mod baseline;
+mod campaign;
 mod case;
 mod coverage;
 mod directory;
@@ -63,6 +64,9 @@ use tocsin_proto::id::MfaEventId;
 pub use crate::advice::RecommendedAction;
 pub use crate::attempt::AttemptResult;
 pub use crate::baseline::Baseline;
+pub use crate::campaign::{
+    Campaign, CampaignMember, MEMBERS_MAX, PEOPLE_MIN, absorb, campaign_subject, campaigns,
+};
 pub use crate::coverage::{Coverage, NEXT_STEPS_MAX, NextStep};
 pub use crate::directory::{
     ENTRIES_MAX, Gateway, GatewayKind, Relay, ServicePoint, SignInDirectory, SignInService,

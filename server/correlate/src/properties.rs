@@ -153,6 +153,60 @@ proptest! {
         prop_assert_eq!(bytes(&correlate(&input(stored.into_values().collect()))), expect);
     }
 
+    /// Retention: what was quiet for longer than anything is remembered for may go, and a baseline stands for it.
+    #[test]
+    fn no_removal_of_old_events_shows(
+        old in prop::collection::vec(event(), 0..80),
+        new in prop::collection::vec(event(), 1..80),
+    ) {
+        const QUIET_MS: i64 = 30 * 24 * 3_600_000;
+        let mut new = new;
+        for event in &mut new {
+            event.time_ms += QUIET_MS;
+            event.id = MfaEventId::derive(&[b"new", event.id.as_bytes()]);
+        }
+        let first_ms = new.iter().map(|event| event.time_ms).min().unwrap_or(0);
+        let whole = input(old.iter().chain(&new).cloned().collect());
+        let mut later = whole.clone();
+        later.baseline = crate::baseline_before(&whole, first_ms);
+        // Rights are remembered beside the baseline.
+        later.identity.privileged = correlate(&input(old)).privileged;
+        later.mfa_events = new;
+        let mut whole = correlate(&whole);
+        whole.incidents.retain(|incident| incident.first_event_time_ms >= first_ms);
+        for incident in &mut whole.incidents {
+            // It may name an older incident from the same source.
+            incident.related.clear();
+        }
+        let mut later = correlate(&later);
+        for incident in &mut later.incidents {
+            incident.related.clear();
+        }
+        prop_assert_eq!(
+            serde_json::to_string(&later.incidents).unwrap(),
+            serde_json::to_string(&whole.incidents).unwrap()
+        );
+    }
+
+    /// Many people: any order of their incidents gives the same campaigns.
+    #[test]
+    fn no_order_of_people_shows(
+        people in prop::collection::vec(prop::collection::vec(event(), 1..30), 1..6),
+    ) {
+        let drafts = |order: &[usize]| -> Vec<crate::IncidentDraft> {
+            let of = |n: &usize| {
+                let mut input = input(people.get(*n).cloned().unwrap_or_default());
+                input.identity.id = tocsin_proto::id::IdentityId::derive(&[&n.to_be_bytes()]);
+                correlate(&input).incidents
+            };
+            order.iter().flat_map(of).collect()
+        };
+        let order: Vec<usize> = (0..people.len()).collect();
+        let reversed: Vec<usize> = order.iter().rev().copied().collect();
+        let text = |order| serde_json::to_string(&crate::campaigns(&drafts(order))).unwrap();
+        prop_assert_eq!(text(&order), text(&reversed));
+    }
+
     #[test]
     fn every_event_is_in_at_most_one_incident(events in prop::collection::vec(event(), 0..160)) {
         let outcome = correlate(&input(events));

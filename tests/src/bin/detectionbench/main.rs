@@ -51,6 +51,9 @@ struct Options {
     /// Tells so many false incidents, one by one, instead.
     #[arg(long, default_value_t = 0)]
     explain: usize,
+    /// Tells what the engine costs instead: time an event, on this machine.
+    #[arg(long)]
+    cost: bool,
     /// How it prints.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -84,11 +87,15 @@ fn run(options: &Options) -> Result<()> {
         options.people >= 100,
         "at least 100 people, so that there are enough to attack"
     );
-    let mut totals = Totals::default();
+    let mut totals = Totals {
+        measures_baselines: options.cost,
+        ..Totals::default()
+    };
     for seed in seeds(&options.seeds)? {
         totals.run(seed, options.people);
     }
     let text = match options.output {
+        _ if options.cost => report::cost(&totals),
         _ if options.explain > 0 => report::explained(&totals, options.explain),
         Format::Table => report::table(&totals),
         Format::Json => format!("{:#}\n", report::object(&totals)),

@@ -1,13 +1,15 @@
 //! One seed's month: what it holds, and what each detector makes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use tocsin_correlate::{
     Baseline, BeliefBand, IncidentDraft, Input, LinkedEndpoint, MfaEvent, NamedNetwork, Outcome,
     Person as Subject, ProvenanceVerdict, Provider, Severity, SignInDirectory, WeightsVersion,
-    correlate, provenances,
+    absorb, baseline_before, campaigns, correlate, provenances,
 };
-use tocsin_proto::id::MfaEventId;
+use tocsin_proto::id::{IncidentId, MfaEventId};
 
 use crate::attack::{Attack, attack};
 use crate::endpoint::laptop;
@@ -36,6 +38,12 @@ pub(crate) struct Totals {
     pub seeds: usize,
     pub people: usize,
     pub events: usize,
+    /// Time that the engine took for the people, each once.
+    pub engine_time: Duration,
+    /// Of all people's baselines as they are stored.
+    pub baseline_bytes: usize,
+    /// Whether baselines are measured.
+    pub measures_baselines: bool,
     pub engine: Score,
     pub rules: BTreeMap<&'static str, Score>,
     /// By band of belief: incidents, and of these attacks.
@@ -124,11 +132,13 @@ impl Totals {
         } = generate(&company, seed, &mut networks);
         self.seeds += 1;
         self.people = people;
-        let mut engine: Vec<Finding> = Vec::new();
+        let mut drafts: Vec<IncidentDraft> = Vec::new();
+        let mut seen: BTreeMap<IncidentId, i64> = BTreeMap::new();
         let mut rules: BTreeMap<&'static str, Vec<Finding>> = BTreeMap::new();
         let labels = Labels::new(&attacks);
         for (person, life) in company.people.iter().zip(&mut lives) {
-            self.person(&month, (person, life), &labels, (&mut engine, &mut rules));
+            let outcome = self.person(&month, (person, life), &labels, (&mut seen, &mut rules));
+            drafts.extend(outcome.incidents);
         }
         let covered: Vec<bool> = company
             .people
@@ -140,6 +150,7 @@ impl Totals {
                 || attack.is_acted_on
                 || attack.victims.iter().all(|n| covered[*n])
         };
+        let engine = self.settle(drafts, &labels, &seen);
         self.engine.add(&engine, &attacks, certain);
         self.note_missed(seed, &engine, &attacks, certain);
         for (name, found) in rules {
@@ -182,8 +193,11 @@ impl Totals {
         month: &Month<'_>,
         (person, life): (&Person, &mut Life),
         labels: &Labels,
-        (engine, rules): (&mut Vec<Finding>, &mut BTreeMap<&'static str, Vec<Finding>>),
-    ) {
+        (seen, rules): (
+            &mut BTreeMap<IncidentId, i64>,
+            &mut BTreeMap<&'static str, Vec<Finding>>,
+        ),
+    ) -> Outcome {
         life.log
             .events
             .sort_by_key(|event| (event.time_ms, event.id));
@@ -201,48 +215,75 @@ impl Totals {
         }
         let mut input = input(person, events.clone(), endpoint.into_iter().collect());
         input.directory.networks.clone_from(&month.named);
+        let began = on_processor();
         let outcome = correlate(&input);
-        self.take_bands(&outcome, labels);
+        self.engine_time += on_processor().saturating_sub(began);
+        if self.measures_baselines {
+            let baseline = serde_json::to_vec(&baseline_before(&input, END_MS));
+            self.baseline_bytes += baseline.map_or(0, |bytes| bytes.len());
+        }
         for incident in shown(&outcome) {
-            // What began before the measured month was somebody's work then.
-            let is_new = incident.first_event_time_ms >= MONTH_MS;
-            let hits = incident
+            if incident
                 .event_ids
                 .iter()
-                .any(|id| labels.attack.contains(id));
-            let tested = incident.event_ids.iter().any(|id| labels.test.contains(id));
-            let time_ms = if hits {
-                first_seen_ms(&input, labels)
-            } else {
-                incident.last_event_time_ms
-            };
-            if !hits && !is_new {
+                .any(|id| labels.attack.contains(id))
+            {
+                seen.insert(incident.id, first_seen_ms(&input, labels));
+            }
+        }
+        self.take_lesser(&outcome, labels);
+        if person.is_covered {
+            self.take_verdicts(&input, life, labels);
+        }
+        outcome
+    }
+
+    /// The second pass, over all people; then what an analyst is shown.
+    fn settle(
+        &mut self,
+        mut drafts: Vec<IncidentDraft>,
+        labels: &Labels,
+        seen: &BTreeMap<IncidentId, i64>,
+    ) -> Vec<Finding> {
+        let found = campaigns(&drafts);
+        absorb(&mut drafts, &found);
+        drafts.extend(found);
+        self.take_bands(&drafts, labels);
+        let mut findings = Vec::new();
+        for draft in drafts.iter().filter(|draft| is_shown(draft)) {
+            let hits = draft.event_ids.iter().any(|id| labels.attack.contains(id));
+            let tested = draft.event_ids.iter().any(|id| labels.test.contains(id));
+            // What began before the measured month was somebody's work then.
+            if !hits && draft.first_event_time_ms < MONTH_MS {
                 continue;
             }
             if !hits && !tested {
-                let kinds: Vec<&str> = incident
-                    .evidence
-                    .iter()
-                    .map(|piece| piece.kind.as_str())
-                    .collect();
-                *self.false_kinds.entry(kinds.join(" ")).or_default() += 1;
-                if self.explained.len() < EXPLAINED_MAX {
-                    self.explained.push(explain(person, incident));
-                }
+                self.note_false(draft);
             }
-            engine.push(Finding {
-                time_ms,
-                events: incident.event_ids.clone(),
+            let since_ms = draft.campaign.as_ref().map(|campaign| campaign.since_ms);
+            let seen_ms = since_ms.or_else(|| seen.get(&draft.id).copied());
+            findings.push(Finding {
+                time_ms: seen_ms.unwrap_or(draft.last_event_time_ms),
+                events: draft.event_ids.clone(),
             });
         }
-        self.take_lesser(person, &outcome, labels);
-        if person.is_covered {
-            self.take_verdicts(&input, life, labels);
+        findings
+    }
+
+    fn note_false(&mut self, draft: &IncidentDraft) {
+        let kinds: Vec<&str> = draft
+            .evidence
+            .iter()
+            .map(|piece| piece.kind.as_str())
+            .collect();
+        *self.false_kinds.entry(kinds.join(" ")).or_default() += 1;
+        if self.explained.len() < EXPLAINED_MAX {
+            self.explained.push(explain(draft));
         }
     }
 
     /// What there is of an attack that no incident of medium or above holds.
-    fn take_lesser(&mut self, person: &Person, outcome: &Outcome, labels: &Labels) {
+    fn take_lesser(&mut self, outcome: &Outcome, labels: &Labels) {
         let is_hit = |incident: &&IncidentDraft| {
             incident
                 .event_ids
@@ -251,17 +292,18 @@ impl Totals {
         };
         if shown(outcome).all(|incident| !is_hit(&incident)) {
             let lesser = outcome.incidents.iter().filter(is_hit);
-            self.lesser
-                .extend(lesser.map(|incident| explain(person, incident)));
+            self.lesser.extend(lesser.map(explain));
         }
     }
 
-    fn take_bands(&mut self, outcome: &Outcome, labels: &Labels) {
-        for incident in outcome
-            .incidents
-            .iter()
-            .filter(|i| i.first_event_time_ms >= MONTH_MS)
-        {
+    fn take_bands(&mut self, drafts: &[IncidentDraft], labels: &Labels) {
+        // People touched by a campaign alone are told by it.
+        let is_told = |draft: &&IncidentDraft| {
+            draft.first_event_time_ms >= MONTH_MS
+                && (draft.severity > Severity::Low
+                    || !draft.related.iter().any(|r| r.relation == "campaign"))
+        };
+        for incident in drafts.iter().filter(is_told) {
             if incident.event_ids.iter().any(|id| labels.test.contains(id)) {
                 continue;
             }
@@ -300,11 +342,17 @@ impl Totals {
 /// False incidents that are told.
 const EXPLAINED_MAX: usize = 400;
 
-fn explain(person: &Person, incident: &IncidentDraft) -> String {
+fn explain(incident: &IncidentDraft) -> String {
     let mut text = format!(
         "{} {} {} {} {}",
-        person.account.provider.word(),
-        person.account.login,
+        incident
+            .accounts
+            .first()
+            .map_or("", |account| account.provider.word()),
+        incident
+            .accounts
+            .first()
+            .map_or("", |account| &account.login),
         incident.severity.word(),
         incident.log_odds.as_f64(),
         incident.title
@@ -355,11 +403,22 @@ impl Labels {
     }
 }
 
-/// Incidents of the measured month that an analyst is shown first.
+/// Time that this thread has been on a processor, so that what else the machine does is not counted; time that has
+/// passed where the system does not tell.
+fn on_processor() -> Duration {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = told.and_then(|text| text.split(' ').next()?.parse().ok());
+    nanos.map_or_else(|| BEGAN.elapsed(), Duration::from_nanos)
+}
+
+/// An incident of the measured month that an analyst is shown first.
+fn is_shown(incident: &IncidentDraft) -> bool {
+    incident.severity >= Severity::Medium && incident.last_event_time_ms >= MONTH_MS
+}
+
 fn shown(outcome: &Outcome) -> impl Iterator<Item = &IncidentDraft> {
-    outcome.incidents.iter().filter(|incident| {
-        incident.severity >= Severity::Medium && incident.last_event_time_ms >= MONTH_MS
-    })
+    outcome.incidents.iter().filter(|draft| is_shown(draft))
 }
 
 /// What the engine is told of a person.
