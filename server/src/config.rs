@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
-use tocsin_correlate::SignInDirectory;
 use tocsin_correlate::remote_tool::CatalogueError;
+use tocsin_correlate::{NamedNetwork, SignInDirectory};
 
 use crate::network::{
     NAME_BYTES_MAX, NETWORKS_MAX, Network, NetworkConfig, PLACES_MAX, Site, Tunnel,
@@ -248,9 +248,17 @@ impl Config {
         Self::from_raw(&raw(text, path)?, path)
     }
 
-    /// What traces are chosen by.
+    /// What traces are chosen by, and where sign-ins of everybody are usual: the sites.
     pub(crate) fn tracer(&self) -> Tracer {
-        self.remote_tool.tracer(&self.sign_in)
+        let mut tracer = self.remote_tool.tracer(&self.sign_in);
+        let public = self.network.sites.iter().flat_map(|site| &site.public);
+        tracer.directory.networks = public
+            .map(|network| NamedNetwork {
+                address: network.address(),
+                bits: network.prefix(),
+            })
+            .collect();
+        tracer
     }
 
     fn from_raw(raw: &RawConfig, path: &Path) -> Result<Self, ConfigError> {

@@ -66,6 +66,8 @@ fn sites_and_tunnels_are_read_and_their_mistakes_named() {
     let config = parse(site).unwrap();
     assert_eq!(config.network.sites[0].name, "office");
     assert!(config.network.tunnels.is_empty());
+    let named = config.tracer().directory.networks;
+    assert!(named[0].contains("203.0.113.7".parse().unwrap()) && named.len() == 1);
     let check = |text: &str, expect: &str| {
         let error = parse(text).unwrap_err();
         assert!(error.contains(expect), "{error}");
