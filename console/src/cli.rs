@@ -111,8 +111,9 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         })
     };
     match cli.command {
-        // Opens its file before it connects.
+        // Those that open a file do so before they connect.
         Some(Command::Feeds(command)) => command.perform(connect).await,
+        Some(Command::Identities(command)) => command.perform(connect).await,
         None if app::is_wanted(cli.output) => {
             let path = config::locate(cli.profile.clone(), Surroundings::now())?;
             let named = std::env::var_os(config::KEYS_VARIABLE);
@@ -122,7 +123,6 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         None => command::status::perform(connect().await?).await,
         Some(Command::Incidents(command)) => command.perform(connect().await?).await,
         Some(Command::Endpoints(command)) => command.perform(connect().await?).await,
-        Some(Command::Identities(command)) => command.perform(connect().await?).await,
         Some(Command::Events(command)) => command.perform(connect().await?).await,
         Some(Command::Terminal(command)) => command.perform(connect().await?).await,
         Some(Command::Audit(command)) => command.perform(connect().await?).await,

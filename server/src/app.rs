@@ -43,6 +43,7 @@ use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::telemetry::TelemetryStore;
 use crate::store::trust::TrustStore;
 use crate::store::{StateStore, StoreError};
+use crate::task::accounts::Accounts;
 use crate::task::correlate::Correlator;
 use crate::task::{Tasks, retention};
 use crate::trace::Tracer;
@@ -225,6 +226,12 @@ impl Parts {
         );
         tasks.spawn("retention", retain);
         tasks.spawn("correlate", correlator.clone().run(self.stopping.clone()));
+        let accounts = Arc::new(Accounts::new(
+            self.state.clone(),
+            self.telemetry.clone(),
+            correlator.clone(),
+        ));
+        tasks.spawn("accounts", accounts.clone().run(self.stopping.clone()));
         let presence = presence::run(
             registry.clone(),
             self.state.clone(),
@@ -249,6 +256,7 @@ impl Parts {
             searches: Semaphore::new(SEARCHES_MAX),
             imports: Semaphore::new(IMPORTS_MAX),
             correlator,
+            accounts,
             authority: self.authority,
             enroller: Enroller::default(),
             revocations,

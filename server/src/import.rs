@@ -8,19 +8,19 @@
 //! Every record is counted once: imported, repeated, unused or malformed. What was committed stays where an import is
 //! broken off; the same file again repeats it and goes on.
 
-mod people;
+pub(crate) mod people;
 mod read;
 mod run;
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
-use tocsin_correlate::{AccountKey, MfaEvent, Provider};
+use tocsin_correlate::{MfaEvent, Provider};
 use tocsin_proto::id::IdentityId;
 
 pub(crate) use run::Import;
 
-use crate::store::case::{CaseError, MfaBatch, NewMfaEvent, RefusedRecords};
+use crate::store::case::{AccountRow, CaseError, MfaBatch, NewMfaEvent, RefusedRecords};
 use crate::store::{StateStore, StoreError};
 
 /// Kind of the feed that imported files are.
@@ -30,7 +30,7 @@ pub(crate) const FILE: &str = "file";
 const LEVEL: i32 = 3;
 
 /// Times that people are resolved anew because another import changed them meanwhile.
-const TRIES: u32 = 8;
+pub(crate) const TRIES: u32 = 8;
 
 /// A record that was understood.
 #[derive(Debug, Clone)]
@@ -73,10 +73,10 @@ pub(crate) async fn add(
     watch: impl Fn(BTreeSet<IdentityId>) + Send,
 ) -> Result<Added, StoreError> {
     let records = portion.records;
-    let accounts: BTreeSet<AccountKey> = records
+    let accounts: BTreeSet<AccountRow> = records
         .iter()
         .flat_map(|record| &record.events)
-        .map(|event| event.account.clone())
+        .map(|event| people::row(&event.account))
         .collect();
     let counts: Vec<usize> = records.iter().map(|record| record.events.len()).collect();
     let keys = people::keys(&accounts);

@@ -24,6 +24,7 @@ mod incident;
 mod ingest;
 mod listener;
 mod network;
+mod people;
 mod per_minute;
 mod revocation;
 mod role;

@@ -15,6 +15,7 @@ mod import;
 mod incident;
 mod logins;
 mod outage;
+mod people;
 mod sequence;
 mod snapshot;
 mod telemetry;

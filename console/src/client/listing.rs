@@ -2,7 +2,8 @@
 
 use tocsin_proto::console::v1::{
     AuditRow, Endpoint, Identity, IncidentSummary, ListAuditRequest, ListEndpointsRequest,
-    ListIdentitiesRequest, ListIncidentsRequest, ListProcessesRequest, ProcessRow,
+    ListIdentitiesRequest, ListIncidentsRequest, ListProcessesRequest, ListUnmappedRequest,
+    ProcessRow, Unmapped,
 };
 
 use super::{Client, ClientError};
@@ -110,5 +111,6 @@ listings! {
     ListProcessesRequest -> ProcessRow, "list processes", list_processes, processes,
         |response: &tocsin_proto::console::v1::ListProcessesResponse| response.as_of_time_ms;
     ListIdentitiesRequest -> Identity, "list identities", list_identities, identities, no_time;
+    ListUnmappedRequest -> Unmapped, "list what is not mapped", list_unmapped, rows, no_time;
     ListAuditRequest -> AuditRow, "list the audit log", list_audit, rows, no_time;
 }

@@ -15,13 +15,15 @@ use std::time::Duration;
 
 use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::console::v1::import_feed_request::Message as ImportMessage;
+use tocsin_proto::console::v1::import_identities_request::Message as PeopleMessage;
 use tocsin_proto::console::v1::{
     AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification, Endpoint, EventRow, Feed,
     GetEndpointRequest, GetIdentityRequest, GetIncidentRequest, GetServerRequest,
-    GetServerResponse, Identity, ImportFeedRequest, ImportFeedResponse, ImportHeader, Incident,
+    GetServerResponse, Identity, ImportFeedRequest, ImportFeedResponse, ImportHeader,
+    ImportIdentitiesHeader, ImportIdentitiesRequest, ImportIdentitiesResponse, Incident,
     IncidentSummary, LinkIdentityRequest, ListFeedsRequest, RevokeEndpointRequest,
     SearchEventsRequest, SearchEventsResponse, SetIncidentStateRequest, SetIncidentVerdictRequest,
-    TagEndpointRequest, VerifyAuditRequest, WatchIncidentsRequest,
+    TagEndpointRequest, UnlinkIdentityRequest, VerifyAuditRequest, WatchIncidentsRequest,
 };
 use tocsin_proto::limits::MESSAGE_BYTES_MAX;
 use tocsin_proto::profile::Profile;
@@ -217,6 +219,37 @@ impl Client {
             request,
             async |mut s, r| s.link_identity(r).await,
         )
+        .await
+    }
+
+    /// Takes the link between a person and an account on an endpoint away.
+    pub(crate) async fn unlink_identity(
+        &self,
+        request: UnlinkIdentityRequest,
+    ) -> Result<Identity, ClientError> {
+        self.once(
+            &format!("unlink identity '{}'", request.id),
+            request,
+            async |mut s, r| s.unlink_identity(r).await,
+        )
+        .await
+    }
+
+    /// Sends a file of people, as [`Client::import_feed`] does one of records.
+    pub(crate) async fn import_identities(
+        &self,
+        header: ImportIdentitiesHeader,
+        chunks: mpsc::Receiver<Vec<u8>>,
+    ) -> Result<Messages<ImportIdentitiesResponse>, ClientError> {
+        let message = |message| ImportIdentitiesRequest {
+            message: Some(message),
+        };
+        let first = tokio_stream::once(message(PeopleMessage::Header(header)));
+        let rest =
+            ReceiverStream::new(chunks).map(move |chunk| message(PeopleMessage::Chunk(chunk)));
+        self.stream("import identities", first.chain(rest), async |mut s, r| {
+            s.import_identities(r.into_inner()).await
+        })
         .await
     }
 

@@ -1,22 +1,34 @@
 //! `tocsin identities`: people, their accounts at providers, and their accounts on endpoints.
 
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use tocsin_proto::console::v1::{
-    Coverage, Identity, LinkIdentityRequest, ListIdentitiesRequest, LocalAccount,
+    Coverage, Identity, LinkIdentityRequest, ListIdentitiesRequest, ListUnmappedRequest,
+    LocalAccount, UnlinkIdentityRequest,
 };
 
-use super::Session;
+use super::{Session, identities_import, identities_unmapped};
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
 use crate::output::page::Page;
 use crate::output::style::Style;
 use crate::output::table::{Cell, Column};
-use crate::time;
+use crate::{text, time};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identities {
     /// All people.
-    List,
+    List {
+        /// Instead: accounts of endpoints that somebody uses and that are nobody's, and people without an account on any
+        /// endpoint.
+        #[arg(long)]
+        unmapped: bool,
+        /// Instead: to whom accounts of endpoints may belong, and why. Nothing is linked until you link it.
+        #[arg(long, conflicts_with = "unmapped")]
+        suggestions: bool,
+    },
     /// One person.
     Show {
         /// Id, or a login.
@@ -29,7 +41,7 @@ pub(crate) enum Identities {
         /// The endpoint: id or hostname.
         #[arg(long, value_name = "ENDPOINT")]
         endpoint: String,
-        /// Account name on it, or its uid.
+        /// Account name on it, or its uid or SID.
         #[arg(long, value_name = "USER")]
         user: String,
         /// Why, for whoever reads it later.
@@ -40,31 +52,122 @@ pub(crate) enum Identities {
             hide_default_value = true
         )]
         reason: String,
+        /// Take the account over from whom it is linked to.
+        #[arg(long = "move")]
+        is_move: bool,
+    },
+    /// Say that an account on an endpoint is not this person's. No import links it again.
+    Unlink {
+        /// Id, or a login.
+        id: String,
+        /// The endpoint: id or hostname.
+        #[arg(long, value_name = "ENDPOINT")]
+        endpoint: String,
+        /// Account name on it, or its uid or SID.
+        #[arg(long, value_name = "USER")]
+        user: String,
+        /// Why, for whoever reads it later.
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "",
+            hide_default_value = true
+        )]
+        reason: String,
+        /// Do not ask, also where a person is at the terminal.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Import people and their accounts from a CSV file in UTF-8.
+    #[command(after_long_help = IMPORT_HELP)]
+    Import {
+        /// The file; - for standard input.
+        file: PathBuf,
     },
 }
 
+/// Below `identities import --help`.
+const IMPORT_HELP: &str = "\
+The first line names the columns, in any order; an unknown one refuses the file:
+  mail, upn          who it is: one of them must be there; both in one row are one person's
+  sid                SID of the account
+  sam_account_name   its name, with or without the domain
+  uid                its uid on Unix
+  privilege          yes or no: holds administrative rights; counts for the severity of incidents
+  name               how the person is called
+  endpoint           id or hostname: the row is about the account on this endpoint alone
+
+A row with an endpoint links that account. A row without one is about every endpoint: where an account is or will be
+seen with this SID, with this UPN or mail as its name, with this uid and name, or with this sam_account_name, it is
+linked. Without sam_account_name, a uid counts with the name before the @.
+
+An import adds and changes, and never removes; the same file again changes nothing. It takes no account from anybody,
+and what an analyst linked or unlinked stays so. Rows that are not taken are named as `line N: reason`, and the exit
+code is 2 then.";
+
 impl Identities {
-    /// Does it.
+    /// Does it; connects when there is something to ask.
     ///
     /// # Errors
     /// Every [`Failure`].
-    pub(crate) async fn perform(self, mut session: Session) -> Result<Exit, Failure> {
+    pub(crate) async fn perform(
+        self,
+        connect: impl AsyncFnOnce() -> Result<Session, Failure>,
+    ) -> Result<Exit, Failure> {
+        match self {
+            Self::Import { file } => identities_import::perform(connect, &file).await,
+            other => other.ask(connect().await?).await,
+        }
+    }
+
+    async fn ask(self, mut session: Session) -> Result<Exit, Failure> {
         let identity = match self {
-            Self::List => return session.list(ListIdentitiesRequest::default()).await,
+            Self::List { unmapped: true, .. } => {
+                return session.list(ListUnmappedRequest::default()).await;
+            }
+            Self::List {
+                suggestions: true, ..
+            } => return identities_unmapped::suggestions(session).await,
+            Self::List { .. } => return session.list(ListIdentitiesRequest::default()).await,
+            Self::Import { .. } => return Ok(Exit::Usage),
             Self::Show { id } => session.client.identity(&id).await?,
             Self::Link {
                 id,
                 endpoint,
                 user,
                 reason,
+                is_move,
             } => {
                 let request = LinkIdentityRequest {
                     id,
                     endpoint,
                     user,
                     reason,
+                    r#move: is_move,
                 };
-                session.client.link_identity(request).await?
+                let asked = request.clone();
+                let identity = session.client.link_identity(request).await?;
+                warn(&identity, &asked);
+                identity
+            }
+            Self::Unlink {
+                id,
+                endpoint,
+                user,
+                reason,
+                yes,
+            } => {
+                let request = UnlinkIdentityRequest {
+                    id,
+                    endpoint,
+                    user,
+                    reason,
+                };
+                if !yes && !is_confirmed(&request)? {
+                    crate::say("nothing was changed\n");
+                    return Ok(Exit::Failed);
+                }
+                session.client.unlink_identity(request).await?
             }
         };
         session.out.object(&identity, describe)?;
@@ -72,12 +175,54 @@ impl Identities {
     }
 }
 
+/// Says where an account was linked that no event has named.
+fn warn(identity: &Identity, asked: &LinkIdentityRequest) {
+    let is_asked = |one: &&LocalAccount| {
+        (one.endpoint.starts_with(&asked.endpoint) || one.hostname == asked.endpoint)
+            && (one.user == asked.user || one.uid == asked.user)
+    };
+    let linked = identity.local_accounts.iter().find(is_asked);
+    if let Some(one) = linked.filter(|one| one.never_seen) {
+        crate::say(&format!(
+            "tocsin: warning: no event of {} has named '{}' so far: is it spelled right?\n",
+            text::line(&one.hostname),
+            text::line(&asked.user)
+        ));
+    }
+}
+
+/// Characters of an answer that are read.
+const ANSWER_BYTES_MAX: u64 = 64;
+
+/// Asks a person at the terminal; where there is none, the command itself is the word.
+fn is_confirmed(request: &UnlinkIdentityRequest) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    crate::say(&format!(
+        "unlink '{}' on {} from {}? [y/N] ",
+        text::line(&request.user),
+        text::line(&request.endpoint),
+        text::line(&request.id)
+    ));
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .take(ANSWER_BYTES_MAX)
+        .read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 fn describe(identity: &Identity, page: &mut Page) {
     page.paragraph(name(identity), Style::Heading);
     page.field("Id", &identity.id);
     page.field("Former ids", &identity.aliases.join(", "));
     if identity.privileged {
-        page.field_styled("Privileged", "yes", Style::High);
+        let by = match identity.privileged_by.is_empty() {
+            true => "yes".to_owned(),
+            false => format!("yes, by {}", identity.privileged_by.join(" and ")),
+        };
+        page.field_styled("Privileged", &by, Style::High);
     }
     page.field("First event", &time::second(identity.first_event_time_ms));
     page.field("Last event", &time::second(identity.last_event_time_ms));
@@ -115,6 +260,10 @@ fn describe(identity: &Identity, page: &mut Page) {
             account.confidence.clone(),
             labelled("from", &account.source),
             linked,
+            match account.never_seen {
+                true => "never seen there".to_owned(),
+                false => String::new(),
+            },
         ];
         let name = format!("{} on {}", user(account), account.hostname);
         page.item("-", &with(&name, &about));

@@ -7,10 +7,13 @@ pub(crate) mod events;
 mod export;
 pub(crate) mod feeds;
 pub(crate) mod identities;
+mod identities_import;
+pub(crate) mod identities_unmapped;
 mod incident_page;
 pub(crate) mod incidents;
 pub(crate) mod status;
 pub(crate) mod terminal;
+mod upload;
 mod watch;
 
 use jiff::Timestamp;

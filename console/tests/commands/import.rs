@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tocsin_proto::console::v1::{ImportProblem, ImportSummary};
+use tocsin_proto::console::v1::{IdentitiesImported, ImportProblem, ImportSummary};
 use tonic::Code;
 
 use crate::fake::story::HOSTILE;
@@ -107,4 +107,41 @@ async fn a_refused_import_ends_though_the_file_does_not() {
     let done = fake::done(child).await;
     drop(stdin);
     assert_eq!(done.code, 77, "{done:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_people_is_sent_whole_and_its_bad_rows_are_named() {
+    let people = IdentitiesImported {
+        rows: 3,
+        changed: 1,
+        unchanged: 1,
+        refused: 1,
+        problems: vec![ImportProblem {
+            line: 4,
+            reason: format!("there is no endpoint '{HOSTILE}'"),
+        }],
+        ..IdentitiesImported::default()
+    };
+    let fake = Fake::start_with(Script {
+        people,
+        ..Script::default()
+    })
+    .await;
+    let file = fake.dir.path().join("people.csv");
+    let content = "mail,uid\r\ndana@example.com,1000\r\n";
+    std::fs::write(&file, content).unwrap();
+    let file = file.to_str().unwrap();
+    let done = fake.run(&["identities", "import", file]).await;
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(
+        done.error.starts_with("line 4: there is no endpoint"),
+        "{done:?}"
+    );
+    assert!(done.out.contains("people.csv: 3 rows read"), "{done:?}");
+    assert_harmless(&done.out);
+    assert_harmless(&done.error);
+    assert_eq!(fake.script.lock().unwrap().imported, content.as_bytes());
+    let missing = fake.run(&["identities", "import", "/nowhere.csv"]).await;
+    assert_eq!(missing.code, 1, "{missing:?}");
+    assert_eq!(fake.calls().len(), 1, "nothing was asked");
 }

@@ -213,7 +213,32 @@ async fn work_on_endpoints_and_identities_reaches_the_server() {
                 "--reason",
                 "x",
             ],
-            r#"LinkIdentityRequest { id: "dana", endpoint: "lab", user: "d", reason: "x" }"#,
+            r#"LinkIdentityRequest { id: "dana", endpoint: "lab", user: "d", reason: "x", r#move: false }"#,
+        ),
+        (
+            &[
+                "identities",
+                "link",
+                "dana",
+                "--endpoint",
+                "lab",
+                "--user",
+                "d",
+                "--move",
+            ],
+            r#"LinkIdentityRequest { id: "dana", endpoint: "lab", user: "d", reason: "", r#move: true }"#,
+        ),
+        (
+            &[
+                "identities",
+                "unlink",
+                "dana",
+                "--endpoint",
+                "lab",
+                "--user",
+                "d",
+            ],
+            r#"UnlinkIdentityRequest { id: "dana", endpoint: "lab", user: "d", reason: "" }"#,
         ),
         (
             &["identities", "show", "dana"],

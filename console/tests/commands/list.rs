@@ -33,6 +33,8 @@ async fn every_listing_gives_rows_with_an_id_in_every_form() {
         (&["endpoints", "list"], 5),
         (&["endpoints", "processes", "lab-1"], 5),
         (&["identities", "list"], 1),
+        (&["identities", "list", "--unmapped"], 5),
+        (&["identities", "list", "--suggestions"], 5),
         (&["events", "search"], 300),
         (&["feeds", "list"], 0),
         (&["audit", "list"], 5),

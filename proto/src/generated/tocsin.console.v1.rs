@@ -809,7 +809,7 @@ pub struct IdentityAccount {
     /// The provider's own id of the account.
     #[prost(string, tag = "3")]
     pub provider_id: ::prost::alloc::string::String,
-    /// "provider", "analyst".
+    /// "provider", "import".
     #[prost(string, tag = "4")]
     pub source: ::prost::alloc::string::String,
     /// "certain", "suggested".
@@ -829,8 +829,10 @@ pub struct LocalAccount {
     /// Uid or SID, empty where unknown.
     #[prost(string, tag = "4")]
     pub uid: ::prost::alloc::string::String,
+    /// "analyst", "import".
     #[prost(string, tag = "5")]
     pub source: ::prost::alloc::string::String,
+    /// "certain"; "likely" where an import knows the account by its name alone.
     #[prost(string, tag = "6")]
     pub confidence: ::prost::alloc::string::String,
     /// Who linked it, and why where a reason was given.
@@ -839,6 +841,119 @@ pub struct LocalAccount {
     #[prost(int64, tag = "8")]
     #[serde(rename = "linked_time", serialize_with = "crate::json::time_ms")]
     pub linked_time_ms: i64,
+    /// No event of the endpoint has named this account so far.
+    #[prost(bool, tag = "9")]
+    pub never_seen: bool,
+    /// Event time of the newest that has, about.
+    #[prost(int64, tag = "10")]
+    #[serde(rename = "last_seen_time", serialize_with = "crate::json::time_ms")]
+    pub last_seen_time_ms: i64,
+}
+/// A person to whom an account on an endpoint may belong, and why. Never linked by itself.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Suggestion {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub display_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub login: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    /// "strong", "medium", "weak".
+    #[prost(string, tag = "10")]
+    pub confidence: ::prost::alloc::string::String,
+    #[prost(int64, tag = "11")]
+    #[serde(rename = "last_seen_time", serialize_with = "crate::json::time_ms")]
+    pub last_seen_time_ms: i64,
+    /// The command that accepts it.
+    #[prost(string, tag = "12")]
+    pub next_step: ::prost::alloc::string::String,
+}
+/// Somebody of whom nothing is known on the other side: an account on an endpoint that is nobody's, or a person without
+/// an account on any endpoint.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Unmapped {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// "local_account", "identity".
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Of a local account.
+    #[prost(string, tag = "3")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub uid: ::prost::alloc::string::String,
+    /// When somebody last logged in or had a session as it.
+    #[prost(int64, tag = "7")]
+    #[serde(rename = "last_interactive_time", serialize_with = "crate::json::time_ms")]
+    pub last_interactive_time_ms: i64,
+    /// Of an identity.
+    #[prost(string, tag = "8")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub display_name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "10")]
+    pub accounts: ::prost::alloc::vec::Vec<IdentityAccount>,
+    /// Oldest and newest event of it.
+    #[prost(int64, tag = "11")]
+    #[serde(rename = "first_seen_time", serialize_with = "crate::json::time_ms")]
+    pub first_seen_time_ms: i64,
+    #[prost(int64, tag = "12")]
+    #[serde(rename = "last_seen_time", serialize_with = "crate::json::time_ms")]
+    pub last_seen_time_ms: i64,
+    #[prost(message, repeated, tag = "13")]
+    pub suggestions: ::prost::alloc::vec::Vec<Suggestion>,
+    /// What to do about it.
+    #[prost(string, tag = "14")]
+    pub next_step: ::prost::alloc::string::String,
+}
+/// What an import of people came to.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IdentitiesImported {
+    /// Rows below the header that are not blank.
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    /// Rows that changed something.
+    #[prost(uint64, tag = "2")]
+    pub changed: u64,
+    #[prost(uint64, tag = "3")]
+    pub unchanged: u64,
+    /// Rows that were not taken, and those that were taken in part.
+    #[prost(uint64, tag = "4")]
+    pub refused: u64,
+    /// The first of them; the rest are counted.
+    #[prost(message, repeated, tag = "5")]
+    pub problems: ::prost::alloc::vec::Vec<ImportProblem>,
+    /// People who were not known before.
+    #[prost(uint64, tag = "6")]
+    pub identities_added: u64,
+    #[prost(uint64, tag = "7")]
+    pub links_added: u64,
+    #[prost(uint64, tag = "8")]
+    pub incidents_opened: u64,
+    #[prost(uint64, tag = "9")]
+    pub incidents_updated: u64,
+    /// Of the file, hex, as the audit log has it.
+    #[prost(string, tag = "10")]
+    pub file_sha256: ::prost::alloc::string::String,
 }
 /// An account at a provider.
 #[derive(serde::Serialize)]
@@ -1983,11 +2098,82 @@ pub struct LinkIdentityRequest {
     /// Endpoint as in GetEndpoint.
     #[prost(string, tag = "2")]
     pub endpoint: ::prost::alloc::string::String,
-    /// Account name on it, or its uid.
+    /// Account name on it, or its uid or SID.
     #[prost(string, tag = "3")]
     pub user: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// Take the account over from whom it is linked to; else that is an error.
+    #[prost(bool, tag = "5")]
+    pub r#move: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnlinkIdentityRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Endpoint as in GetEndpoint.
+    #[prost(string, tag = "2")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// Account name on it, or its uid or SID.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Local accounts first, then identities.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUnmappedRequest {
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Only local accounts for which there is a suggestion, also those that only ran processes.
+    #[prost(bool, tag = "3")]
+    pub suggested_only: bool,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUnmappedResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub rows: ::prost::alloc::vec::Vec<Unmapped>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// First the header, then the file's bytes: CSV, at most 16 MiB.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportIdentitiesRequest {
+    #[prost(oneof = "import_identities_request::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<import_identities_request::Message>,
+}
+/// Nested message and enum types in `ImportIdentitiesRequest`.
+pub mod import_identities_request {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Header(super::ImportIdentitiesHeader),
+        #[prost(bytes, tag = "2")]
+        Chunk(::prost::alloc::vec::Vec<u8>),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportIdentitiesHeader {
+    /// For the audit log.
+    #[prost(string, tag = "1")]
+    pub file_name: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportIdentitiesResponse {
+    #[prost(uint64, tag = "1")]
+    pub bytes_read: u64,
+    /// With the last message.
+    #[prost(message, optional, tag = "2")]
+    pub summary: ::core::option::Option<IdentitiesImported>,
 }
 /// Newest first unless `ascending`. Every filter narrows.
 #[derive(serde::Serialize)]
@@ -2537,6 +2723,87 @@ pub mod console_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        pub async fn unlink_identity(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnlinkIdentityRequest>,
+        ) -> std::result::Result<tonic::Response<super::Identity>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/UnlinkIdentity",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "UnlinkIdentity"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_unmapped(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUnmappedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUnmappedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ListUnmapped",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "ListUnmapped"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns its summary when every row is committed and correlated.
+        pub async fn import_identities(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::ImportIdentitiesRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ImportIdentitiesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ImportIdentities",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "tocsin.console.v1.ConsoleService",
+                        "ImportIdentities",
+                    ),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
         pub async fn search_events(
             &mut self,
             request: impl tonic::IntoRequest<super::SearchEventsRequest>,
@@ -2878,6 +3145,34 @@ pub mod console_service_server {
             &self,
             request: tonic::Request<super::LinkIdentityRequest>,
         ) -> std::result::Result<tonic::Response<super::Identity>, tonic::Status>;
+        async fn unlink_identity(
+            &self,
+            request: tonic::Request<super::UnlinkIdentityRequest>,
+        ) -> std::result::Result<tonic::Response<super::Identity>, tonic::Status>;
+        async fn list_unmapped(
+            &self,
+            request: tonic::Request<super::ListUnmappedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUnmappedResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ImportIdentities method.
+        type ImportIdentitiesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::ImportIdentitiesResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Returns its summary when every row is committed and correlated.
+        async fn import_identities(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ImportIdentitiesRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ImportIdentitiesStream>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the SearchEvents method.
         type SearchEventsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SearchEventsResponse, tonic::Status>,
@@ -3764,6 +4059,146 @@ pub mod console_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/UnlinkIdentity" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnlinkIdentitySvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::UnlinkIdentityRequest>
+                    for UnlinkIdentitySvc<T> {
+                        type Response = super::Identity;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnlinkIdentityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::unlink_identity(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnlinkIdentitySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ListUnmapped" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListUnmappedSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::ListUnmappedRequest>
+                    for ListUnmappedSvc<T> {
+                        type Response = super::ListUnmappedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListUnmappedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::list_unmapped(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListUnmappedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ImportIdentities" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportIdentitiesSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::StreamingService<super::ImportIdentitiesRequest>
+                    for ImportIdentitiesSvc<T> {
+                        type Response = super::ImportIdentitiesResponse;
+                        type ResponseStream = T::ImportIdentitiesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ImportIdentitiesRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::import_identities(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportIdentitiesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

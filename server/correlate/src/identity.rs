@@ -96,10 +96,16 @@ pub fn identity_id(keys: &BTreeSet<IdentityKey>) -> Option<IdentityId> {
 pub fn resolve<'a>(
     accounts: impl IntoIterator<Item = &'a AccountKey>,
 ) -> BTreeMap<IdentityId, BTreeSet<IdentityKey>> {
+    resolve_keys(accounts.into_iter().map(identity_keys))
+}
+
+/// Sorts keys into people: those that stand together are one person's.
+pub fn resolve_keys(
+    together: impl IntoIterator<Item = BTreeSet<IdentityKey>>,
+) -> BTreeMap<IdentityId, BTreeSet<IdentityKey>> {
     let mut groups: Vec<BTreeSet<IdentityKey>> = Vec::new();
     let mut group_of: BTreeMap<IdentityKey, usize> = BTreeMap::new();
-    for account in accounts {
-        let mut keys = identity_keys(account);
+    for mut keys in together {
         let touched: BTreeSet<usize> = keys
             .iter()
             .filter_map(|key| group_of.get(key).copied())

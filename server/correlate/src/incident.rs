@@ -204,6 +204,7 @@ pub(crate) fn draft(
         belief: log_odds,
         stage: stages.iter().map(|stage| stage.name).max(),
         is_privileged: context.input.identity.privileged
+            || context.input.identity.said_privileged
             || was_privileged
             || case
                 .of_kind(MfaEventKind::PrivilegeGranted)

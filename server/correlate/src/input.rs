@@ -367,9 +367,12 @@ pub struct Person {
     pub display_name: String,
     /// Their accounts.
     pub accounts: Vec<AccountKey>,
-    /// Whether somebody said that they hold administrative rights.
+    /// Whether records that are no more showed administrative rights.
     #[serde(default)]
     pub privileged: bool,
+    /// Whether somebody said that they hold such rights.
+    #[serde(default)]
+    pub said_privileged: bool,
 }
 
 /// A stretch of time, Unix milliseconds, both ends included.

@@ -73,7 +73,7 @@ pub use crate::directory::{
 };
 pub use crate::evidence::{Family, Weight};
 pub use crate::identity::{
-    IdentityKey, fold_login, identity_id, identity_keys, is_address, resolve,
+    IdentityKey, fold_login, identity_id, identity_keys, is_address, resolve, resolve_keys,
 };
 pub use crate::incident::{
     ATTEMPTS_MAX, AttemptDraft, EvidenceDraft, IncidentDraft, MissingData, RelatedIncident,

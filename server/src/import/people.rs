@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_correlate::{AccountKey, IdentityKey, Provider, identity_keys, resolve};
+use tocsin_correlate::{
+    AccountKey, IdentityKey, Provider, identity_keys, is_address, resolve_keys,
+};
 use tocsin_proto::id::IdentityId;
 
+use crate::people::IMPORT_PROVIDER;
 use crate::store::case::{AccountRow, IdentityGroup};
 
 /// A key as it is stored.
@@ -19,21 +22,27 @@ fn key_text(key: &IdentityKey) -> String {
 }
 
 /// Every key of these accounts, as they are stored.
-pub(super) fn keys<'a>(accounts: impl IntoIterator<Item = &'a AccountKey>) -> Vec<String> {
+pub(crate) fn keys<'a>(accounts: impl IntoIterator<Item = &'a AccountRow>) -> Vec<String> {
     let keys: BTreeSet<String> = accounts
         .into_iter()
-        .flat_map(|account| {
-            identity_keys(account)
-                .iter()
-                .map(key_text)
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|account| row_keys(account).iter().map(key_text).collect::<Vec<_>>())
         .collect();
     keys.into_iter().collect()
 }
 
+/// The keys of an account as it is stored; none of a provider that this build does not know. An account of an import is
+/// two addresses that are one person's.
+fn row_keys(row: &AccountRow) -> BTreeSet<IdentityKey> {
+    if row.provider == IMPORT_PROVIDER {
+        let addresses = [&row.provider_id, &row.login];
+        let addresses = addresses.into_iter().filter(|address| is_address(address));
+        return addresses.cloned().map(IdentityKey::Address).collect();
+    }
+    account(row).map_or_else(BTreeSet::new, |account| identity_keys(&account))
+}
+
 /// An account as it is stored.
-pub(super) fn row(account: &AccountKey) -> AccountRow {
+pub(crate) fn row(account: &AccountKey) -> AccountRow {
     AccountRow {
         provider: account.provider.word().to_owned(),
         provider_id: account.provider_id.clone(),
@@ -54,12 +63,10 @@ fn account(row: &AccountRow) -> Option<AccountKey> {
 }
 
 /// The people of these accounts: those stored who hold a key of them (`stored`), extended, joined, or new ones.
-pub(super) fn groups(stored: &[IdentityGroup], new: &BTreeSet<AccountKey>) -> Vec<IdentityGroup> {
-    let known = stored
-        .iter()
-        .flat_map(|group| group.accounts.iter().filter_map(account));
-    let accounts: BTreeSet<AccountKey> = known.chain(new.iter().cloned()).collect();
-    let people = resolve(&accounts);
+pub(crate) fn groups(stored: &[IdentityGroup], new: &BTreeSet<AccountRow>) -> Vec<IdentityGroup> {
+    let known = stored.iter().flat_map(|group| group.accounts.iter());
+    let accounts: BTreeSet<&AccountRow> = known.chain(new).collect();
+    let people = resolve_keys(accounts.iter().map(|account| row_keys(account)));
     let mut rows_of: BTreeMap<IdentityId, BTreeSet<AccountRow>> = BTreeMap::new();
     let owners: BTreeMap<&IdentityKey, IdentityId> = people
         .iter()
@@ -67,9 +74,10 @@ pub(super) fn groups(stored: &[IdentityGroup], new: &BTreeSet<AccountKey>) -> Ve
         .collect();
     for account in &accounts {
         // All keys of one account have the same owner.
-        let keys = identity_keys(account);
+        let keys = row_keys(account);
         if let Some(owner) = keys.first().and_then(|key| owners.get(key)) {
-            rows_of.entry(*owner).or_default().insert(row(account));
+            let rows = rows_of.entry(*owner).or_default();
+            rows.insert((*account).clone());
         }
     }
     let mut holders: BTreeMap<&str, &IdentityGroup> = BTreeMap::new();
@@ -135,8 +143,40 @@ mod tests {
         }
     }
 
-    fn set(accounts: &[AccountKey]) -> BTreeSet<AccountKey> {
-        accounts.iter().cloned().collect()
+    fn set(accounts: &[AccountKey]) -> BTreeSet<AccountRow> {
+        accounts.iter().map(row).collect()
+    }
+
+    #[test]
+    fn an_import_joins_two_addresses_whichever_comes_first() {
+        let imported = AccountRow {
+            provider: IMPORT_PROVIDER.into(),
+            provider_id: "dana@example.com".into(),
+            login: "d.reyes@corp.example.com".into(),
+        };
+        let mail = row(&account("00u1", "dana@example.com"));
+        let upn = row(&account("00u2", "d.reyes@corp.example.com"));
+        let all = [&imported, &mail, &upn];
+        let at_once = groups(&[], &all.into_iter().cloned().collect());
+        assert_eq!(at_once.len(), 1);
+        for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1]] {
+            let mut stored: Vec<IdentityGroup> = Vec::new();
+            for which in order {
+                let new = BTreeSet::from([all[which].clone()]);
+                let wanted = keys(&new);
+                let (touched, others): (Vec<_>, Vec<_>) = stored
+                    .into_iter()
+                    .partition(|group| group.keys.iter().any(|key| wanted.contains(key)));
+                stored = groups(&touched, &new);
+                stored.extend(others);
+                for group in &mut stored {
+                    group.former = vec![group.id];
+                }
+            }
+            assert_eq!(stored.len(), 1, "{order:?}");
+            assert_eq!(stored[0].id, at_once[0].id);
+            assert_eq!(stored[0].accounts, at_once[0].accounts);
+        }
     }
 
     #[test]
@@ -191,7 +231,7 @@ mod tests {
     fn keys_of_all_accounts_are_asked_for_once() {
         let accounts = [account("00u1", "dana@example.com"), account("00u1", "dana")];
         assert_eq!(
-            keys(&accounts),
+            keys(&set(&accounts)),
             ["account/okta/00u1", "address/dana@example.com"]
         );
     }

@@ -100,6 +100,9 @@ methods! {
     ListIdentities: "tocsin.console.v1.ConsoleService/ListIdentities", "identities.list", VIEWER;
     GetIdentity: "tocsin.console.v1.ConsoleService/GetIdentity", "identities.show", VIEWER;
     LinkIdentity: "tocsin.console.v1.ConsoleService/LinkIdentity", "identities.link", ANALYST;
+    UnlinkIdentity: "tocsin.console.v1.ConsoleService/UnlinkIdentity", "identities.unlink", ANALYST;
+    ListUnmapped: "tocsin.console.v1.ConsoleService/ListUnmapped", "identities.unmapped", VIEWER;
+    ImportIdentities: "tocsin.console.v1.ConsoleService/ImportIdentities", "identities.import", ANALYST;
     SearchEvents: "tocsin.console.v1.ConsoleService/SearchEvents", "events.search", VIEWER;
     ListFeeds: "tocsin.console.v1.ConsoleService/ListFeeds", "feeds.list", VIEWER;
     ImportFeed: "tocsin.console.v1.ConsoleService/ImportFeed", "feeds.import", ANALYST;

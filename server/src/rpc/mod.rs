@@ -20,6 +20,7 @@ use crate::session::Registry;
 use crate::session::terminal::Terminals;
 use crate::store::StateStore;
 use crate::store::telemetry::TelemetryStore;
+use crate::task::accounts::Accounts;
 use crate::task::correlate::Correlator;
 
 pub(crate) mod auth;
@@ -54,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) imports: tokio::sync::Semaphore,
     /// Keeps incidents what follows from what is stored.
     pub(crate) correlator: Arc<Correlator>,
+    /// Knows the accounts of endpoints.
+    pub(crate) accounts: Arc<Accounts>,
     /// Makes certificates.
     pub(crate) authority: Arc<Authority>,
     /// Bounds of enrollment.

@@ -140,9 +140,9 @@ pub(crate) struct LinkRow {
     pub(crate) user: String,
     /// Uid or SID; empty where unknown.
     pub(crate) uid: String,
-    /// "analyst".
+    /// "analyst", "import".
     pub(crate) source: String,
-    /// "certain", "suggested".
+    /// "certain"; "likely" where an import knows the account by its name alone.
     pub(crate) confidence: String,
     /// Who linked it.
     pub(crate) linked_by: String,
@@ -161,6 +161,10 @@ pub(crate) struct IdentityRow {
     pub(crate) display_name: String,
     /// Its records show administrative rights; set by correlation.
     pub(crate) privileged: bool,
+    /// How an import calls it; empty where none does.
+    pub(crate) imported_name: String,
+    /// An import says that it holds administrative rights.
+    pub(crate) imported_privileged: bool,
     /// Oldest MFA event ever.
     pub(crate) event_time_min_ms: i64,
     /// Newest MFA event ever.
@@ -403,13 +407,6 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
     /// The person that somebody means: an id or alias, an unambiguous beginning of at least 4 characters of either, or
     /// a login.
     async fn find_identity(&self, text: &str) -> Result<IdentityId, StoreError>;
-    /// Links a local account, or replaces its link to this person; marks the person dirty.
-    async fn link(
-        &self,
-        identity: IdentityId,
-        link: &LinkRow,
-        entry: &AuditEntry,
-    ) -> Result<(), StoreError>;
     /// At most `limit` people with links after `after`, by id.
     async fn links_after(
         &self,

@@ -1,5 +1,6 @@
 //! The suite that every engine must pass. An engine's own tests call each function with a way to open its store anew.
-//! Telemetry is here, cases are in `conformance/tests/case.rs`, addresses and clocks in `conformance/tests/trust.rs`.
+//! Telemetry is here, cases are in `conformance/tests/case.rs`, people in
+//! `conformance/tests/people.rs`, addresses and clocks in `conformance/tests/trust.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use crate::trace::Tracer;
 
 #[path = "conformance/tests/case.rs"]
 pub(crate) mod case;
+
+#[path = "conformance/tests/people.rs"]
+pub(crate) mod people;
 
 #[path = "conformance/tests/trust.rs"]
 pub(crate) mod trust;

@@ -3,6 +3,7 @@
 //! ```text
 //! StateStore = TrustStore   analysts, endpoints, tokens, audit log, presence   (trust.rs)
 //!            + CaseStore    MFA events, identities, incidents                  (case.rs)
+//!            + PeopleStore  accounts of endpoints and whose they are           (people.rs)
 //! TelemetryStore            event batches and what is read from them           (telemetry.rs)
 //! ```
 //!
@@ -13,18 +14,20 @@
 pub(crate) mod case;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub(crate) mod people;
 pub(crate) mod sqlite;
 pub(crate) mod telemetry;
 pub(crate) mod trace;
 pub(crate) mod trust;
 
 use case::CaseStore;
+use people::PeopleStore;
 use trust::TrustStore;
 
 /// All state but telemetry.
-pub(crate) trait StateStore: TrustStore + CaseStore {}
+pub(crate) trait StateStore: TrustStore + CaseStore + PeopleStore {}
 
-impl<T: TrustStore + CaseStore> StateStore for T {}
+impl<T: TrustStore + CaseStore + PeopleStore> StateStore for T {}
 
 /// Why a store did not do it. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,14 @@ pub(crate) enum StoreError {
         id: String,
         /// What stands against it and what to do, as the end of a sentence.
         why: &'static str,
+    },
+    /// An account of an endpoint is somebody else's.
+    #[error("{account} is linked to {holder}: unlink it there, or move it")]
+    Taken {
+        /// The account and where it is.
+        account: String,
+        /// Who has it.
+        holder: String,
     },
     /// Something stored cannot be read back: damage, or a newer program's.
     #[error("stored {what} is not readable")]

@@ -227,6 +227,14 @@ pub(crate) trait TelemetryStore: std::fmt::Debug + Send + Sync {
     async fn batch_of(&self, event: EventId) -> Result<Option<StoredBatch>, StoreError>;
     /// Packed bytes of these batches, with their numbers; a batch that is gone is left out.
     async fn payloads(&self, numbers: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError>;
+    /// At most `limit` batches with any of these kinds that were committed after one, in their order: number, endpoint,
+    /// packed bytes.
+    async fn payloads_after(
+        &self,
+        number: i64,
+        kinds: u32,
+        limit: u32,
+    ) -> Result<Vec<(i64, EndpointId, Vec<u8>)>, StoreError>;
 
     /// The run that began to arrive last.
     async fn latest_run(&self, endpoint: EndpointId) -> Result<Option<RunRow>, StoreError>;

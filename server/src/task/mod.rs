@@ -1,6 +1,7 @@
 //! Work that runs beside the calls: each task is driven by a signal and a timer, takes no input that it could not find
 //! again in the store, and may be ended at any point without harm.
 
+pub(crate) mod accounts;
 pub(crate) mod correlate;
 pub(crate) mod retention;
 

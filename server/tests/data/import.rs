@@ -417,6 +417,7 @@ async fn a_linked_endpoint_stands_in_the_incident() {
         endpoint: "test-host".into(),
         user: "dana".into(),
         reason: "her laptop".into(),
+        ..Default::default()
     };
     let identity = console.link_identity(link).await.unwrap().into_inner();
     assert_eq!(identity.display_name, "dana person");

@@ -32,6 +32,8 @@ pub(crate) struct Script {
     pub(crate) imported: Vec<u8>,
     /// What an import ends with.
     pub(crate) summary: ImportSummary,
+    /// What an import of people ends with.
+    pub(crate) people: IdentitiesImported,
     /// Whether the audit log is whole.
     pub(crate) intact: bool,
 }
@@ -47,6 +49,7 @@ impl Default for Script {
             watches: Vec::new(),
             imported: Vec::new(),
             summary: ImportSummary::default(),
+            people: IdentitiesImported::default(),
             intact: true,
         }
     }
@@ -85,6 +88,7 @@ impl ConsoleService for Service {
     type WatchIncidentsStream = Stream_<IncidentSummary>;
     type SearchEventsStream = Stream_<SearchEventsResponse>;
     type ImportFeedStream = Stream_<ImportFeedResponse>;
+    type ImportIdentitiesStream = Stream_<ImportIdentitiesResponse>;
     type OpenTerminalStream = Stream_<TerminalNews>;
     type WatchTerminalStream = Stream_<TerminalNews>;
 
@@ -281,6 +285,45 @@ impl ConsoleService for Service {
     async fn link_identity(&self, request: Request<LinkIdentityRequest>) -> Answer<Identity> {
         self.called("link_identity", request.get_ref())?;
         Ok(Response::new(story::identity()))
+    }
+
+    async fn unlink_identity(&self, request: Request<UnlinkIdentityRequest>) -> Answer<Identity> {
+        self.called("unlink_identity", request.get_ref())?;
+        Ok(Response::new(story::identity()))
+    }
+
+    async fn list_unmapped(
+        &self,
+        request: Request<ListUnmappedRequest>,
+    ) -> Answer<ListUnmappedResponse> {
+        self.called("list_unmapped", request.get_ref())?;
+        let (rows, next_page_token) = self.page(&request.get_ref().page_token, story::unmapped);
+        Ok(Response::new(ListUnmappedResponse {
+            rows,
+            next_page_token,
+        }))
+    }
+
+    async fn import_identities(
+        &self,
+        request: Request<Streaming<ImportIdentitiesRequest>>,
+    ) -> Answer<Self::ImportIdentitiesStream> {
+        use import_identities_request::Message;
+        let mut pieces = request.into_inner();
+        let header = pieces.message().await?;
+        self.called("import_identities", &header)?;
+        while let Some(piece) = pieces.message().await? {
+            let Some(Message::Chunk(chunk)) = piece.message else {
+                panic!("a header in the middle");
+            };
+            self.0.lock().unwrap().imported.extend(chunk);
+        }
+        let summary = Some(self.0.lock().unwrap().people.clone());
+        let last = ImportIdentitiesResponse {
+            summary,
+            ..ImportIdentitiesResponse::default()
+        };
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(last)))))
     }
 
     async fn search_events(

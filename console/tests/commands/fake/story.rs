@@ -164,6 +164,28 @@ pub(crate) fn identity() -> Identity {
     }
 }
 
+pub(crate) fn unmapped(n: u32) -> Unmapped {
+    Unmapped {
+        id: n.to_string(),
+        kind: "local_account".into(),
+        hostname: format!("lab-{n}{HOSTILE}"),
+        user: format!("dana{HOSTILE}"),
+        last_interactive_time_ms: NIGHT_MS,
+        suggestions: vec![Suggestion {
+            id: format!("{n}/{}", id(0x1d)),
+            hostname: format!("lab-{n}"),
+            user: format!("dana{HOSTILE}"),
+            identity: id(0x1d),
+            login: "dana@example.com".into(),
+            reason: format!("short name {HOSTILE}"),
+            confidence: "medium".into(),
+            ..Suggestion::default()
+        }],
+        next_step: "tocsin identities link".into(),
+        ..Unmapped::default()
+    }
+}
+
 pub(crate) fn process(n: u32) -> ProcessRow {
     ProcessRow {
         id: format!("boot.{n}.1"),

@@ -344,6 +344,7 @@ fn one_push_denied_is_one_attempt_from_end_to_end() {
             display_name: "Dana Reyes".into(),
             accounts: vec![events[0].account.clone()],
             privileged: false,
+            said_privileged: false,
         },
         mfa_events: events,
         endpoints: Vec::new(),

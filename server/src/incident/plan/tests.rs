@@ -53,6 +53,7 @@ fn drafts(hours: &[i64]) -> Vec<IncidentDraft> {
             display_name: "Dana".into(),
             accounts: Vec::new(),
             privileged: false,
+            said_privileged: false,
         },
         mfa_events: hours.iter().flat_map(burst).collect(),
         endpoints: Vec::new(),

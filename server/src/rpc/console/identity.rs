@@ -1,4 +1,4 @@
-//! Identities: list, show, link.
+//! Identities: list, show, link, unlink.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tonic::{Request, Response, Status};
 use super::{Answer, Context, fit, page_size};
 use crate::audit::AuditEntry;
 use crate::clock::now_ms;
+use crate::people::{BY_IMPORT, CERTAIN, IMPORT_PROVIDER, is_number};
 use crate::rpc::auth::Method;
 use crate::rpc::status::ErrorCode;
 use crate::store::StoreError;
 use crate::store::case::{AccountRow, IdentityRow, LinkRow};
 
-/// Source and confidence of what an analyst says.
+/// Source of what an analyst says.
 const BY_ANALYST: &str = "analyst";
-const CERTAIN: &str = "certain";
 
 /// `ListIdentities`, by id.
 pub(super) async fn list(
@@ -96,16 +96,16 @@ pub(super) async fn link(
         .authorize(&request, Method::LinkIdentity)
         .await?;
     let request = request.into_inner();
-    let user = bounded("user", request.user.trim(), TEXT_BYTES_MAX)?;
-    let reason = bounded("reason", request.reason.trim(), REASON_BYTES_MAX)?;
-    if user.is_empty() {
-        let why = "user must name an account of the endpoint, or be its uid";
-        return Err(ErrorCode::Invalid.status(why));
-    }
+    let (user, reason) = account_and_reason(&request.user, &request.reason)?;
     let id = context.state.find_identity(&request.id).await?;
     let endpoint = context.state.find_endpoint(&request.endpoint).await?;
-    let is_uid = user.bytes().all(|byte| byte.is_ascii_digit()) || user.starts_with("S-1-");
-    let (name, uid) = if is_uid { ("", user) } else { (user, "") };
+    // What has come so far says whether the account exists, and its other name.
+    context.accounts.settle().await?;
+    let (name, uid) = if is_number(user) {
+        ("", user)
+    } else {
+        (user, "")
+    };
     let link = LinkRow {
         endpoint,
         user: name.to_owned(),
@@ -116,12 +116,51 @@ pub(super) async fn link(
         reason: reason.to_owned(),
         linked_time_ms: now_ms(),
     };
-    let detail = format!("{user} on {endpoint}: {reason}");
+    let moved = if request.r#move {
+        ", from whoever has it"
+    } else {
+        ""
+    };
+    let detail = format!("{user} on {endpoint}{moved}: {reason}");
     let entry = AuditEntry::allowed(&caller, Method::LinkIdentity, &id.to_string(), &detail);
-    context.state.link(id, &link, &entry).await?;
+    context
+        .state
+        .link_account(id, &link, request.r#move, &entry)
+        .await?;
     // The caller sees incidents that know of the link.
     context.correlator.settle().await?;
     show(context, id).await
+}
+
+/// `UnlinkIdentity`: a local account on an endpoint does not belong to this person.
+pub(super) async fn unlink(
+    context: &Arc<Context>,
+    request: Request<wire::UnlinkIdentityRequest>,
+) -> Answer<wire::Identity> {
+    let caller = context
+        .auth
+        .authorize(&request, Method::UnlinkIdentity)
+        .await?;
+    let request = request.into_inner();
+    let (user, reason) = account_and_reason(&request.user, &request.reason)?;
+    let id = context.state.find_identity(&request.id).await?;
+    let endpoint = context.state.find_endpoint(&request.endpoint).await?;
+    let detail = format!("{user} on {endpoint}: {reason}");
+    let entry = AuditEntry::allowed(&caller, Method::UnlinkIdentity, &id.to_string(), &detail);
+    context.state.unlink(id, (endpoint, user), &entry).await?;
+    // The caller sees incidents that know that the link is gone.
+    context.correlator.settle().await?;
+    show(context, id).await
+}
+
+fn account_and_reason<'t>(user: &'t str, reason: &'t str) -> Result<(&'t str, &'t str), Status> {
+    let user = bounded("user", user.trim(), TEXT_BYTES_MAX)?;
+    let reason = bounded("reason", reason.trim(), REASON_BYTES_MAX)?;
+    if user.is_empty() {
+        let why = "user must name an account of the endpoint, or be its uid";
+        return Err(ErrorCode::Invalid.status(why));
+    }
+    Ok((user, reason))
 }
 
 fn bounded<'t>(field: &str, text: &'t str, limit: usize) -> Result<&'t str, Status> {
@@ -134,7 +173,7 @@ fn bounded<'t>(field: &str, text: &'t str, limit: usize) -> Result<&'t str, Stat
 
 /// Names of endpoints, each read once.
 #[derive(Debug, Default)]
-struct Hostnames(BTreeMap<EndpointId, String>);
+pub(super) struct Hostnames(BTreeMap<EndpointId, String>);
 
 impl Hostnames {
     async fn identity(
@@ -143,16 +182,28 @@ impl Hostnames {
         row: IdentityRow,
     ) -> Result<wire::Identity, Status> {
         let mut local_accounts = Vec::with_capacity(row.links.len());
+        let mut seen = context.state.links_seen(row.id).await?.into_iter();
         for link in row.links {
             let hostname = self.of(context, link.endpoint).await?;
-            local_accounts.push(local_account(link, hostname));
+            let last_seen_ms = seen.next().unwrap_or(0);
+            local_accounts.push(local_account(link, hostname, last_seen_ms));
         }
+        let by = [
+            (row.privileged, "records"),
+            (row.imported_privileged, BY_IMPORT),
+        ];
+        let by = by.into_iter().filter(|(is_said, _)| *is_said);
+        let privileged_by: Vec<String> = by.map(|(_, by)| by.to_owned()).collect();
         Ok(wire::Identity {
             id: row.id.to_string(),
-            display_name: row.display_name,
+            display_name: match row.imported_name.as_str() {
+                "" => row.display_name,
+                _ => row.imported_name,
+            },
             accounts: row.accounts.into_iter().map(account).collect(),
             local_accounts,
-            privileged: row.privileged,
+            privileged: !privileged_by.is_empty(),
+            privileged_by,
             first_event_time_ms: row.event_time_min_ms,
             last_event_time_ms: row.event_time_max_ms,
             mfa_events: row.mfa_events,
@@ -161,7 +212,11 @@ impl Hostnames {
         })
     }
 
-    async fn of(&mut self, context: &Context, id: EndpointId) -> Result<String, StoreError> {
+    pub(super) async fn of(
+        &mut self,
+        context: &Context,
+        id: EndpointId,
+    ) -> Result<String, StoreError> {
         if let Some(hostname) = self.0.get(&id) {
             return Ok(hostname.clone());
         }
@@ -196,17 +251,20 @@ fn coverage(stored: &[u8]) -> Option<wire::Coverage> {
     })
 }
 
-fn account(row: AccountRow) -> wire::IdentityAccount {
+pub(super) fn account(row: AccountRow) -> wire::IdentityAccount {
     wire::IdentityAccount {
+        source: match row.provider.as_str() {
+            IMPORT_PROVIDER => BY_IMPORT.to_owned(),
+            _ => "provider".to_owned(),
+        },
         provider: row.provider,
         login: row.login,
         provider_id: row.provider_id,
-        source: "provider".to_owned(),
         confidence: CERTAIN.to_owned(),
     }
 }
 
-fn local_account(link: LinkRow, hostname: String) -> wire::LocalAccount {
+fn local_account(link: LinkRow, hostname: String, last_seen_ms: i64) -> wire::LocalAccount {
     let linked_by = match link.reason.as_str() {
         "" => link.linked_by,
         reason => format!("{}: {reason}", link.linked_by),
@@ -220,5 +278,7 @@ fn local_account(link: LinkRow, hostname: String) -> wire::LocalAccount {
         confidence: link.confidence,
         linked_by,
         linked_time_ms: link.linked_time_ms,
+        never_seen: last_seen_ms == 0,
+        last_seen_time_ms: last_seen_ms,
     }
 }

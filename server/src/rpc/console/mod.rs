@@ -16,9 +16,11 @@ mod event;
 mod feed;
 mod identity;
 mod incident;
+mod people;
 mod process;
 mod server;
 mod terminal;
+mod unmapped;
 
 pub(crate) use event::{SEARCHES_MAX, place_word, reason_word, sensor_word};
 pub(crate) use feed::IMPORTS_MAX;
@@ -62,6 +64,7 @@ impl ConsoleService for Consoles {
     type ImportFeedStream = Replies<wire::ImportFeedResponse>;
     type OpenTerminalStream = Replies<wire::TerminalNews>;
     type WatchTerminalStream = Replies<wire::TerminalNews>;
+    type ImportIdentitiesStream = Replies<wire::ImportIdentitiesResponse>;
 
     async fn get_server(
         &self,
@@ -173,6 +176,27 @@ impl ConsoleService for Consoles {
         request: Request<wire::LinkIdentityRequest>,
     ) -> Answer<wire::Identity> {
         identity::link(&self.0, request).await
+    }
+
+    async fn unlink_identity(
+        &self,
+        request: Request<wire::UnlinkIdentityRequest>,
+    ) -> Answer<wire::Identity> {
+        identity::unlink(&self.0, request).await
+    }
+
+    async fn list_unmapped(
+        &self,
+        request: Request<wire::ListUnmappedRequest>,
+    ) -> Answer<wire::ListUnmappedResponse> {
+        unmapped::list(&self.0, request).await
+    }
+
+    async fn import_identities(
+        &self,
+        request: Request<Streaming<wire::ImportIdentitiesRequest>>,
+    ) -> Answer<Self::ImportIdentitiesStream> {
+        people::import(&self.0, request).await
     }
 
     async fn search_events(

@@ -8,15 +8,17 @@ use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::case::{
     ActivityRow, AnalystChange, CaseChange, CaseError, CaseStore, FeedRow, IdentityGroup,
-    IdentityRow, IncidentQuery, IncidentRow, LinkRow, LinkedIdentity, LinkedTo, MfaBatch, NoteRow,
-    Removal,
+    IdentityRow, IncidentQuery, IncidentRow, LinkedIdentity, LinkedTo, MfaBatch, NoteRow, Removal,
 };
 
 mod apply;
 mod dirty;
 mod identity;
 mod incident;
+mod link;
+mod local;
 mod mfa;
+mod people;
 mod prefix;
 mod retain;
 
@@ -66,15 +68,6 @@ impl CaseStore for SqliteState {
 
     async fn find_identity(&self, text: &str) -> Result<IdentityId, StoreError> {
         identity::find(&self.0.reader, text).await
-    }
-
-    async fn link(
-        &self,
-        identity: IdentityId,
-        link: &LinkRow,
-        entry: &AuditEntry,
-    ) -> Result<(), StoreError> {
-        identity::link(&self.0, identity, link, entry).await
     }
 
     async fn links_after(

@@ -84,6 +84,15 @@ impl TelemetryStore for SqliteTelemetry {
         read::payloads(&self.file, numbers).await
     }
 
+    async fn payloads_after(
+        &self,
+        number: i64,
+        kinds: u32,
+        limit: u32,
+    ) -> Result<Vec<(i64, EndpointId, Vec<u8>)>, StoreError> {
+        read::payloads_after(&self.file, number, kinds, limit).await
+    }
+
     async fn latest_run(&self, endpoint: EndpointId) -> Result<Option<RunRow>, StoreError> {
         read::latest_run(&self.file, endpoint).await
     }

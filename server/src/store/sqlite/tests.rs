@@ -76,6 +76,14 @@ conform! {
 }
 
 conform! {
+    crate::store::conformance::people:
+    an_account_is_one_persons,
+    what_was_unlinked_is_not_imported_again,
+    claims_link_what_is_seen_before_and_after,
+    imported_facts_follow_their_person,
+}
+
+conform! {
     crate::store::conformance::trust:
     an_address_holds_as_long_as_it_is_seen,
     an_address_of_several_at_one_time_is_shared,

@@ -103,10 +103,14 @@ impl Loaded {
             endpoints: endpoints.collect(),
             identity: Person {
                 id: self.row.id,
-                display_name: display_name(&events).unwrap_or_default(),
+                display_name: match self.row.imported_name.as_str() {
+                    "" => display_name(&events).unwrap_or_default(),
+                    name => name.to_owned(),
+                },
                 accounts: self.row.accounts.iter().filter_map(account_key).collect(),
                 // Known from records that are gone; as long as all are there, they say it themselves.
                 privileged: self.row.privileged && self.row.removed_until_ms > 0,
+                said_privileged: self.row.imported_privileged,
             },
             mfa_events: events,
             observed_until_ms: observed(&self.feeds),

@@ -402,7 +402,11 @@ async fn linked(bench: &Bench, who: &str) -> EndpointId {
         linked_time_ms: 1,
     };
     let entry = AuditEntry::operator("identities.link", "", "");
-    bench.state.link(identity, &link, &entry).await.unwrap();
+    bench
+        .state
+        .link_account(identity, &link, false, &entry)
+        .await
+        .unwrap();
     bench.correlator.settle().await.unwrap();
     endpoint
 }

@@ -563,11 +563,13 @@ pub(crate) async fn links_mark_and_are_bounded_to_one_row_each(engine: &dyn Engi
     };
     for reason in ["first", "second"] {
         store
-            .link(identity("dana"), &link(reason), &entry())
+            .link_account(identity("dana"), &link(reason), false, &entry())
             .await
             .unwrap();
     }
-    let nobody = store.link(identity("nobody"), &link(""), &entry()).await;
+    let nobody = store
+        .link_account(identity("nobody"), &link("x"), true, &entry())
+        .await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
     let store = engine.state().await;
     assert_eq!(

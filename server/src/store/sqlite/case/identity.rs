@@ -6,12 +6,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Encode, FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, Type};
 use tocsin_proto::id::{EndpointId, IdentityId};
 
-use super::{dirty, id_bytes, identity_id, prefix};
-use crate::audit::AuditEntry;
+use super::{id_bytes, identity_id, prefix};
 use crate::store::StoreError;
-use crate::store::case::{AccountRow, CaseError, IdentityGroup, IdentityRow, LINKS_MAX, LinkRow};
-use crate::store::sqlite::trust::audit;
-use crate::store::sqlite::{Database, engine};
+use crate::store::case::{AccountRow, CaseError, IdentityGroup, IdentityRow, LinkRow};
+use crate::store::sqlite::engine;
 
 const READ: &str = "read identities";
 const WRITE: &str = "write identities";
@@ -77,17 +75,23 @@ async fn whole(reader: &SqlitePool, row: &SqliteRow) -> Result<IdentityRow, Stor
         Ok((
             row.try_get("display_name")?,
             row.try_get("privileged")?,
+            (
+                row.try_get("imported_name")?,
+                row.try_get("imported_privileged")?,
+            ),
             row.try_get("baseline")?,
             row.try_get("removed_until_ms")?,
             row.try_get("coverage")?,
         ))
     };
-    let (display_name, privileged, baseline, removed_until_ms, coverage) =
+    let (display_name, privileged, imported, baseline, removed_until_ms, coverage) =
         read().map_err(engine(READ))?;
     Ok(IdentityRow {
         id: identity_id(&id)?,
         display_name,
         privileged,
+        imported_name: imported.0,
+        imported_privileged: imported.1,
         event_time_min_ms: min_ms,
         event_time_max_ms: max_ms,
         mfa_events: mfa_events.unsigned_abs(),
@@ -302,11 +306,20 @@ async fn take_in(
     into: IdentityId,
     former: IdentityId,
 ) -> Result<(), StoreError> {
-    const STEPS: [&str; 9] = [
+    const STEPS: [&str; 14] = [
         "UPDATE identity_key SET identity = ?1 WHERE identity = ?2",
         "UPDATE account SET identity = ?1 WHERE identity = ?2",
         "UPDATE OR IGNORE link SET identity = ?1 WHERE identity = ?2",
         "DELETE FROM link WHERE identity = ?2 AND ?1 != ?2",
+        "UPDATE OR IGNORE claim SET identity = ?1 WHERE identity = ?2",
+        "DELETE FROM claim WHERE identity = ?2 AND ?1 != ?2",
+        "UPDATE OR IGNORE unlinked SET identity = ?1 WHERE identity = ?2",
+        "DELETE FROM unlinked WHERE identity = ?2 AND ?1 != ?2",
+        // Of two names the first in the alphabet, whichever of them comes last.
+        "UPDATE identity SET imported_privileged = max(identity.imported_privileged, f.imported_privileged), \
+         imported_name = CASE WHEN identity.imported_name = '' OR (f.imported_name != '' \
+         AND f.imported_name < identity.imported_name) THEN f.imported_name ELSE identity.imported_name END \
+         FROM (SELECT imported_name, imported_privileged FROM identity WHERE id = ?2) AS f WHERE id = ?1",
         "UPDATE incident SET identity = ?1, version = version + 1 WHERE identity = ?2",
         "DELETE FROM dirty WHERE identity = ?2 AND ?1 != ?2",
         "UPDATE identity_alias SET identity = ?1 WHERE identity = ?2",
@@ -330,49 +343,7 @@ async fn take_in(
     Ok(())
 }
 
-/// See [`CaseStore::link`](crate::store::case::CaseStore::link).
-pub(super) async fn link(
-    file: &Database,
-    identity: IdentityId,
-    link: &LinkRow,
-    entry: &AuditEntry,
-) -> Result<(), StoreError> {
-    let id = identity.as_bytes().as_slice();
-    let mut transaction = file.begin().await?;
-    let (known, count): (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM identity WHERE id = ?1), (SELECT count(*) FROM link WHERE identity = ?1)",
-    )
-    .bind(id)
-    .fetch_one(&mut *transaction)
-    .await
-    .map_err(engine(WRITE))?;
-    if known == 0 {
-        return Err(not_found(&identity.to_string()));
-    }
-    if count >= i64::from(LINKS_MAX) {
-        return Err(StoreError::State {
-            what: "identity",
-            id: identity.to_string(),
-            why: "has as many local accounts as can be linked",
-        });
-    }
-    let replace = sqlx::query("INSERT OR REPLACE INTO link VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(id)
-        .bind(link.endpoint.as_bytes().as_slice())
-        .bind(&link.user)
-        .bind(&link.uid)
-        .bind(&link.source)
-        .bind(&link.confidence)
-        .bind(&link.linked_by)
-        .bind(&link.reason)
-        .bind(link.linked_time_ms);
-    execute(&mut transaction, replace).await?;
-    dirty::mark(&mut transaction, [identity]).await?;
-    audit::append(&mut transaction, entry).await?;
-    transaction.commit().await.map_err(engine(WRITE))
-}
-
-async fn execute(
+pub(super) async fn execute(
     connection: &mut SqliteConnection,
     query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
 ) -> Result<u64, StoreError> {
@@ -380,7 +351,7 @@ async fn execute(
     Ok(done.rows_affected())
 }
 
-fn not_found(id: &str) -> StoreError {
+pub(super) fn not_found(id: &str) -> StoreError {
     StoreError::NotFound {
         what: "identity",
         id: id.to_owned(),

@@ -47,6 +47,33 @@ pub(super) async fn mark(
     Ok(mark.map_or(0, unsigned))
 }
 
+/// See [`TelemetryStore::payloads_after`](crate::store::telemetry::TelemetryStore::payloads_after).
+pub(super) async fn payloads_after(
+    file: &Database,
+    number: i64,
+    kinds: u32,
+    limit: u32,
+) -> Result<Vec<(i64, EndpointId, Vec<u8>)>, StoreError> {
+    let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        "SELECT b.no, e.id, b.payload FROM batch AS b JOIN endpoint AS e ON e.no = b.endpoint_no \
+         WHERE b.no > ? AND b.kinds & ? != 0 ORDER BY b.no LIMIT ?",
+    )
+    .bind(number)
+    .bind(kinds)
+    .bind(limit)
+    .fetch_all(&file.reader)
+    .await
+    .map_err(engine("read event batches"))?;
+    rows.into_iter()
+        .map(|(number, endpoint, payload)| {
+            let endpoint: [u8; 16] = endpoint.try_into().map_err(|_| StoreError::Damaged {
+                what: "endpoint id",
+            })?;
+            Ok((number, EndpointId::from_bytes(endpoint), payload))
+        })
+        .collect()
+}
+
 /// See [`TelemetryStore::latest_run`](crate::store::telemetry::TelemetryStore::latest_run).
 pub(super) async fn latest_run(
     file: &Database,
