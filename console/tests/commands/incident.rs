@@ -179,10 +179,23 @@ async fn without_a_command_it_says_where_things_stand() {
     assert_eq!(status["server"]["analyst"], "dana");
 }
 
-#[tokio::test]
-async fn work_on_endpoints_and_identities_reaches_the_server() {
+/// Arguments, and the call that they become.
+type Asked<'a> = (&'a [&'a str], &'a str);
+
+async fn reach_the_server(asked: &[Asked<'_>]) {
     let fake = Fake::start().await;
-    for (arguments, call) in [
+    for (arguments, call) in asked {
+        let done = fake.run(arguments).await;
+        assert_eq!(done.code, 0, "{done:?}");
+        assert_harmless(&done.out);
+        let last = fake.calls().pop().unwrap();
+        assert!(last.contains(call), "{call} in {last}");
+    }
+}
+
+#[tokio::test]
+async fn work_on_endpoints_reaches_the_server() {
+    reach_the_server(&[
         (
             &[
                 "endpoints",
@@ -201,6 +214,17 @@ async fn work_on_endpoints_and_identities_reaches_the_server() {
             &["endpoints", "revoke", "lab", "--reason", "stolen"],
             r#"RevokeEndpointRequest { id: "lab", reason: "stolen" }"#,
         ),
+        (
+            &["endpoints", "show", "lab"],
+            r#"GetEndpointRequest { id: "lab" }"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn work_on_identities_reaches_the_server() {
+    reach_the_server(&[
         (
             &[
                 "identities",
@@ -244,17 +268,8 @@ async fn work_on_endpoints_and_identities_reaches_the_server() {
             &["identities", "show", "dana"],
             r#"GetIdentityRequest { id: "dana" }"#,
         ),
-        (
-            &["endpoints", "show", "lab"],
-            r#"GetEndpointRequest { id: "lab" }"#,
-        ),
-    ] {
-        let done = fake.run(arguments).await;
-        assert_eq!(done.code, 0, "{done:?}");
-        assert_harmless(&done.out);
-        let last = fake.calls().pop().unwrap();
-        assert!(last.contains(call), "{call} in {last}");
-    }
+    ])
+    .await;
 }
 
 #[tokio::test]

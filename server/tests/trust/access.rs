@@ -93,6 +93,8 @@ const CHANGES: &[&str] = &[
     "AddIncidentNote",
     "TagEndpoint",
     "LinkIdentity",
+    "UnlinkIdentity",
+    "ImportIdentities",
     "ImportFeed",
 ];
 

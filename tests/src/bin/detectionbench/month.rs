@@ -433,6 +433,7 @@ pub(crate) fn input(
             display_name: String::new(),
             accounts: vec![person.account.clone()],
             privileged: person.is_privileged,
+            said_privileged: false,
         },
         mfa_events: events,
         endpoints,
