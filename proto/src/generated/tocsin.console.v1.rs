@@ -761,6 +761,9 @@ pub struct Identity {
     /// How far the provenance of this person's sign-ins could be told; absent before any was looked at.
     #[prost(message, optional, tag = "10")]
     pub coverage: ::core::option::Option<Coverage>,
+    /// What says that they hold administrative rights: "records", "import".
+    #[prost(string, repeated, tag = "11")]
+    pub privileged_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// For how many of a person's attempts it could be told where they came from.
 #[derive(serde::Serialize)]

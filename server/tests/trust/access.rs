@@ -118,7 +118,13 @@ async fn a_viewer_cannot_act_and_its_refusals_are_recorded() {
     let server = Server::start();
     let mut refused = refused(&server, "viewer").await;
     refused.sort();
-    let mut expect = [CHANGES, &["RevokeEndpoint", "ListAudit", "VerifyAudit"]].concat();
+    let acts = ["RevokeEndpoint", "OpenTerminal", "KillTerminal"];
+    let mut expect = [
+        CHANGES,
+        &acts,
+        &["WatchTerminal", "ListAudit", "VerifyAudit"],
+    ]
+    .concat();
     expect.sort_unstable();
     assert_eq!(refused, expect);
     let mut admin = server.admin().console().await;
@@ -138,9 +144,10 @@ async fn a_viewer_cannot_act_and_its_refusals_are_recorded() {
 }
 
 #[tokio::test]
-async fn revoking_is_for_responders() {
+async fn acting_on_endpoints_is_for_responders() {
     let server = Server::start();
-    assert_eq!(refused(&server, "analyst").await, ["RevokeEndpoint"]);
+    let acts = ["RevokeEndpoint", "OpenTerminal", "KillTerminal"];
+    assert_eq!(refused(&server, "analyst").await, acts);
     assert!(refused(&server, "responder").await.is_empty());
 }
 
