@@ -3,7 +3,7 @@
 //! A question belongs to a slot: a new question in a slot makes the old one pointless, and whoever performs
 //! it drops the old one.
 
-use tocsin_proto::console::v1::{IncidentState, SearchEventsRequest, Verdict};
+use tocsin_proto::console::v1::{IncidentState, SearchEventsRequest, TerminalHeader, Verdict};
 
 /// What is to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub(crate) enum Action {
     Drop(Slot),
     /// Change something at the server.
     Change(Change),
+    /// Open a terminal.
+    OpenTerminal(TerminalHeader),
+    /// Something for the terminal that is open.
+    Terminal(ToTerminal),
     /// Try to connect now instead of later.
     Reconnect,
     /// Put text into the clipboard of the terminal.
@@ -24,6 +28,17 @@ pub(crate) enum Action {
     FindZone(String),
     /// Leave the program.
     Quit,
+}
+
+/// What goes to a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ToTerminal {
+    /// What was typed or pasted.
+    Input(Vec<u8>),
+    /// Columns and rows that it has now.
+    Size(u16, u16),
+    /// Its end.
+    Close,
 }
 
 /// A question to the server.

@@ -38,6 +38,7 @@ use crate::report;
 use crate::screen::{self, Zones};
 use crate::state::State;
 use crate::theme::Theme;
+use crate::typed;
 
 /// How often the server is asked again for what it does not tell by itself.
 const REFRESH_EVERY: Duration = Duration::from_secs(15);
@@ -114,7 +115,7 @@ impl App {
             let spins = self.state.is_waiting();
             let event = tokio::select! {
                 input = inputs.next() => match input {
-                    Some(input) => understand(input?, &self.zones),
+                    Some(input) => self.understand(input?),
                     // The terminal has gone.
                     None => Some(Event::End),
                 },
@@ -152,12 +153,29 @@ impl App {
         Ok(())
     }
 
+    /// What an input means: for the terminal pane where that has the keys, for the screens otherwise.
+    fn understand(&self, input: Input) -> Option<Event> {
+        let pane = self.state.terminal.as_ref().filter(|pane| pane.has_keys);
+        match (&input, pane) {
+            (Input::Key(key), Some(pane)) if key.kind != KeyEventKind::Release => {
+                if typed::is_chord(*key) {
+                    return Some(Event::Key(Key::Ctrl(']')));
+                }
+                let bytes = typed::bytes(*key, pane.screen().application_cursor());
+                (!bytes.is_empty()).then_some(Event::Typed(bytes))
+            }
+            _ => understand(input, &self.zones),
+        }
+    }
+
     fn take(&mut self, event: Event) {
         for action in self.state.on(event, now_ms()) {
             match action {
                 Action::Ask(query) => self.network.ask(query),
                 Action::Drop(slot) => self.network.drop_slot(slot),
                 Action::Change(change) => self.network.change(change),
+                Action::OpenTerminal(header) => self.network.open_terminal(header),
+                Action::Terminal(what) => self.network.tell_terminal(what),
                 Action::Reconnect => self.network.hurry(),
                 Action::Copy(text) => copy(&text),
                 Action::Write(name, content) => {
@@ -222,6 +240,7 @@ fn understand(input: Input, zones: &Zones) -> Option<Event> {
 fn key_of(key: KeyEvent) -> Option<Key> {
     let has = |modifier| key.modifiers.contains(modifier);
     Some(match key.code {
+        _ if typed::is_chord(key) => Key::Ctrl(']'),
         KeyCode::Char(c) if has(KeyModifiers::CONTROL) => Key::Ctrl(c.to_ascii_lowercase()),
         KeyCode::Char(_) if has(KeyModifiers::ALT) => return None,
         KeyCode::Char(c) => Key::Char(c),

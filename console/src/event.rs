@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
     Attempt, AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity,
-    Incident, IncidentSummary, ProcessRow,
+    Incident, IncidentSummary, ProcessRow, Terminal,
 };
 
 use crate::action::{Change, Query};
@@ -19,6 +19,8 @@ pub(crate) const NEWS_WAITING_MAX: usize = 256;
 pub(crate) enum Event {
     /// A key was pressed.
     Key(Key),
+    /// A key was pressed that is the terminal's: its bytes.
+    Typed(Vec<u8>),
     /// Text was pasted.
     Paste(String),
     /// Somebody has pointed at this.
@@ -65,8 +67,23 @@ pub(crate) enum News {
     Incident(Box<IncidentSummary>),
     /// An answer, or why there is none, in clean words.
     Answer(Query, Result<Reply, String>),
+    /// Of the terminal that is open.
+    Terminal(PaneNews),
     /// A change was made, or why not.
     Changed(Change, Result<Box<IncidentSummary>, String>),
+}
+
+/// Of the terminal that is open.
+#[derive(Debug)]
+pub(crate) enum PaneNews {
+    /// It is open now.
+    Opened(Box<Terminal>),
+    /// It printed this.
+    Output(Vec<u8>),
+    /// It has ended.
+    Ended(Box<Terminal>),
+    /// It was not opened, or is lost, and why, in clean words.
+    Failed(String),
 }
 
 /// The connection's state.

@@ -241,6 +241,12 @@ pub(crate) enum Cmd {
     Tail,
     /// Check that it is whole.
     Verify,
+    /// Open a terminal.
+    Terminal,
+    /// The keys to the terminal, or back.
+    Keys,
+    /// End the terminal.
+    EndTerminal,
     /// To the parent.
     Parent,
     /// Take what is chosen or typed.
@@ -363,6 +369,18 @@ pub(crate) const BINDINGS: &[Binding] = &[
     ),
     row(Everywhere, &[Char('T')], Cmd::Theme, "next theme"),
     row(
+        Everywhere,
+        &[Ctrl(']')],
+        Cmd::Keys,
+        "keys to the open terminal, and back to the screens",
+    ),
+    row(
+        Everywhere,
+        &[Char('K')],
+        Cmd::EndTerminal,
+        "end the open terminal (asks), take an ended one away",
+    ),
+    row(
         Incidents,
         &[Char('/')],
         Cmd::Filter,
@@ -421,6 +439,12 @@ pub(crate) const BINDINGS: &[Binding] = &[
     row(Incident, &[Char('n')], Cmd::Note, "write a note"),
     row(
         Incident,
+        &[Char('t')],
+        Cmd::Terminal,
+        "open a terminal at one of its endpoints",
+    ),
+    row(
+        Incident,
         &[Char('x')],
         Cmd::Export,
         "write a report to a file",
@@ -443,6 +467,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
         Cmd::Filter,
         "narrow processes by words",
     ),
+    row(Endpoint, &[Char('t')], Cmd::Terminal, "open a terminal"),
     row(Endpoint, &[Char('p')], Cmd::Parent, "to the parent process"),
     row(
         Identities,

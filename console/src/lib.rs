@@ -31,6 +31,7 @@ mod state;
 mod text;
 mod theme;
 mod time;
+mod typed;
 mod widget;
 
 use std::ffi::OsString;

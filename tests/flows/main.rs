@@ -19,6 +19,7 @@ mod people;
 mod sequence;
 mod snapshot;
 mod telemetry;
+mod terminal;
 
 use std::time::Duration;
 

@@ -76,8 +76,17 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// Where it cannot be started.
     pub fn run(&mut self) -> Result<()> {
+        self.run_with(&[])
+    }
+
+    /// [`Agent::run`] with further arguments.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn run_with(&mut self, arguments: &[&str]) -> Result<()> {
         let mut command = self.place.command(&Programs::get()?.agent());
         command.args(["run", "--state"]).arg(&self.state);
+        command.args(arguments);
         self.process = Some(Process::start("tocsin-agent", &mut command, &self.log)?);
         Ok(())
     }

@@ -8,6 +8,7 @@
 mod connect;
 mod error;
 mod listing;
+mod pane;
 pub(crate) mod task;
 mod terminal;
 

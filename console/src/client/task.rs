@@ -11,14 +11,15 @@ use std::time::Duration;
 use tocsin_proto::console::v1::{
     AddIncidentNoteRequest, AssignIncidentRequest, EventRow, ListAuditRequest,
     ListEndpointsRequest, ListIdentitiesRequest, ListProcessesRequest, ProcessRow,
-    SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest, WatchIncidentsRequest,
+    SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest, TerminalHeader,
+    WatchIncidentsRequest,
 };
 use tocsin_proto::profile::Profile;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Client, ClientError, Listing, Pages};
-use crate::action::{Change, Query, Slot, What};
+use super::{Client, ClientError, Listing, Pages, pane};
+use crate::action::{Change, Query, Slot, ToTerminal, What};
 use crate::event::{Link, News, Reply};
 use crate::state::fleet::{Fleet, FleetMaker};
 use crate::text;
@@ -49,6 +50,7 @@ pub(crate) struct Network {
     tasks: JoinSet<()>,
     slots: HashMap<Slot, AbortHandle>,
     changes: Arc<tokio::sync::Semaphore>,
+    terminal: Option<mpsc::Sender<ToTerminal>>,
 }
 
 impl Network {
@@ -65,6 +67,7 @@ impl Network {
             tasks,
             slots: HashMap::new(),
             changes: Arc::new(tokio::sync::Semaphore::new(CHANGES_MAX)),
+            terminal: None,
         }
     }
 
@@ -111,6 +114,22 @@ impl Network {
         self.reap();
     }
 
+    /// Opens a terminal; one that was open before is closed.
+    pub(crate) fn open_terminal(&mut self, header: TerminalHeader) {
+        let (client, news) = (self.client.borrow().clone(), self.news.clone());
+        let (keys, typed) = mpsc::channel(pane::KEYS_MAX);
+        self.terminal = Some(keys);
+        self.tasks.spawn(pane::keep(client, header, typed, news));
+        self.reap();
+    }
+
+    /// Something for the terminal that is open. What it cannot take is dropped, as by a terminal that is not read.
+    pub(crate) fn tell_terminal(&mut self, what: ToTerminal) {
+        if let Some(terminal) = &self.terminal {
+            let _full = terminal.try_send(what);
+        }
+    }
+
     /// Forgets tasks that have ended.
     fn reap(&mut self) {
         while self.tasks.try_join_next().is_some() {}
@@ -118,11 +137,11 @@ impl Network {
 }
 
 /// Where nobody listens any more, the program ends.
-async fn tell(news: &mpsc::Sender<News>, what: News) {
+pub(super) async fn tell(news: &mpsc::Sender<News>, what: News) {
     let _program_ends = news.send(what).await;
 }
 
-fn problem(error: &ClientError) -> String {
+pub(super) fn problem(error: &ClientError) -> String {
     let chain = crate::exit::chain(error);
     let said = match error.cure() {
         Some(cure) => format!("{chain} (to do: {cure})"),

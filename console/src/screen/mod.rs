@@ -17,6 +17,7 @@ mod incidents;
 mod listing;
 mod overview;
 mod prompts;
+mod terminal;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -93,7 +94,19 @@ pub(crate) fn draw(state: &State, frame: &mut Frame) -> Zones {
     }
     let [top, body, bottom] = parts(area);
     let tabs = draw_top(state, frame, top);
-    let rows = match state.place() {
+    let (here, pane) = terminal::areas(state, body);
+    let rows = here.and_then(|here| draw_screen(state, frame, here));
+    if let (Some(pane), Some(area)) = (&state.terminal, pane) {
+        terminal::draw(state, pane, frame, area);
+    }
+    draw_bottom(state, frame, bottom);
+    let choice = above::draw(state, frame, body, bottom);
+    Zones { tabs, rows, choice }
+}
+
+/// Draws the screen that is shown; the rows of its list.
+fn draw_screen(state: &State, frame: &mut Frame, body: Rect) -> Option<Rows> {
+    match state.place() {
         Place::Overview => overview::draw(state, frame, body),
         Place::Incidents => incidents::draw(state, frame, body),
         Place::Incident(_) => incident::draw(state, frame, body),
@@ -105,16 +118,14 @@ pub(crate) fn draw(state: &State, frame: &mut Frame) -> Zones {
         Place::Feeds => feeds::draw(state, frame, body),
         Place::Audit => audit::draw(state, frame, body),
         Place::Help => help::draw(state, frame, body),
-    };
-    draw_bottom(state, frame, bottom);
-    let choice = above::draw(state, frame, body, bottom);
-    Zones { tabs, rows, choice }
+    }
 }
 
 /// How many lines the screen can be scrolled; 0 where it has a list instead.
 pub(crate) fn scroll_max(state: &State) -> usize {
     let (width, height) = state.size;
     let [_, body, _] = parts(Rect::new(0, 0, width, height));
+    let body = terminal::areas(state, body).0.unwrap_or(body);
     match state.place() {
         Place::Incident(_) => incident::scroll_max(state, body),
         Place::Identity(_) => identities::scroll_max(state, body),
@@ -189,10 +200,12 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
             "enter open  / narrow  o order  v severity  c closed  m mark  b change  ? keys"
         }
         Place::Incident(_) => {
-            "tab pane  +/- zoom  a s v n work on it  x report  e go to  f events  ? keys"
+            "tab pane  +/- zoom  a s v n work on it  t terminal  x report  e go to  f events  ? keys"
         }
         Place::Endpoints => "enter open  / narrow  f events  ? keys",
-        Place::Endpoint(_) => "/ narrow  p parent  f events with a value  y copy  esc back  ? keys",
+        Place::Endpoint(_) => {
+            "/ narrow  p parent  t terminal  f events with a value  y copy  esc back  ? keys"
+        }
         Place::Identities => "enter open  / narrow  f events  ? keys",
         Place::Identity(_) => "e endpoints, incidents  f events  y copy  esc back  ? keys",
         Place::Events => "/ search  t follow  f find with a value  enter endpoint  y copy  ? keys",

@@ -7,11 +7,20 @@ use super::cursor::Cursor;
 use super::filter::EventFilter;
 use super::input::Input;
 use super::popup::{Choice, Palette, Pick, Popup, Purpose, Typing};
+use super::terminal::Pane;
 use super::{Place, State, incidents, people};
 use crate::action::{Action, Change, What};
 use crate::keymap::{Cmd, Context};
 use crate::output::style::Style;
 use crate::report::{Form, Report};
+
+/// The question why a terminal is opened.
+fn why(endpoint: String, incident: String) -> Popup {
+    Popup::Typing(Typing {
+        purpose: Purpose::Terminal(endpoint, incident),
+        input: Input::new(""),
+    })
+}
 
 impl State {
     /// What stands above the screen after this command.
@@ -29,6 +38,7 @@ impl State {
             Cmd::Find | Cmd::Copy => self.pick_value(cmd),
             Cmd::Linked => self.pick_linked(),
             Cmd::Bulk => self.pick_bulk(),
+            Cmd::Terminal => self.pick_terminal(),
             _ => self.change_incident(cmd),
         };
     }
@@ -166,6 +176,31 @@ impl State {
         })
     }
 
+    /// At which endpoint a terminal is to be opened, or why.
+    fn pick_terminal(&mut self) -> Option<Popup> {
+        if self.terminal.as_ref().is_some_and(Pane::is_alive) {
+            let said = "a terminal is open already: K ends it";
+            self.notice = Some((said.to_owned(), Style::Medium));
+            return None;
+        }
+        let incident = match self.place() {
+            Place::Endpoint(id) => return Some(why(id.clone(), String::new())),
+            Place::Incident(_) => self.incident.incident.value()?,
+            _ => return None,
+        };
+        let options = incident.endpoints.iter().map(|endpoint| {
+            let pick = Pick::Terminal(endpoint.id.clone(), incident.id.clone());
+            (format!("at {}", endpoint.hostname), pick)
+        });
+        let options: Vec<_> = options.collect();
+        match options.as_slice() {
+            [(_, Pick::Terminal(endpoint, incident))] => {
+                Some(why(endpoint.clone(), incident.clone()))
+            }
+            _ => self.choice("Terminal", options, "no endpoint of this person is linked"),
+        }
+    }
+
     /// Does what a key asks for while something stands above the screen.
     pub(super) fn popup_command(&mut self, cmd: Cmd) -> Vec<Action> {
         match (cmd, &mut self.popup) {
@@ -228,6 +263,10 @@ impl State {
                 }));
                 Vec::new()
             }
+            Pick::Terminal(endpoint, incident) => {
+                self.popup = Some(why(endpoint, incident));
+                Vec::new()
+            }
             Pick::Copy(text) => {
                 let shown = crate::text::fit(&text, 40).into_owned();
                 self.notice = Some((format!("copied: {shown}"), Style::Good));
@@ -251,6 +290,9 @@ impl State {
             Purpose::Note(id) if !text.is_empty() => (id, What::Note(text)),
             Purpose::Assign(id) => (id, What::Assignee(text)),
             Purpose::Export(form) => return self.export(form, text),
+            Purpose::Terminal(endpoint, incident) if !text.is_empty() => {
+                return self.open_terminal(endpoint, incident, text);
+            }
             Purpose::Events => match EventFilter::parse(&text) {
                 Ok(filter) => return self.find_events(filter),
                 Err(problem) => {
@@ -263,7 +305,7 @@ impl State {
                     return Vec::new();
                 }
             },
-            Purpose::Filter | Purpose::Note(_) => return Vec::new(),
+            Purpose::Filter | Purpose::Note(_) | Purpose::Terminal(..) => return Vec::new(),
         };
         vec![Action::Change(Change { incident, what })]
     }

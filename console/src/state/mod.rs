@@ -25,6 +25,7 @@ pub(crate) mod people;
 mod point;
 pub(crate) mod popup;
 pub(crate) mod story;
+pub(crate) mod terminal;
 mod values;
 mod way;
 
@@ -41,9 +42,10 @@ use self::list::List;
 use self::loaded::Loaded;
 use self::people::{Audit, IdentityPage};
 use self::popup::Popup;
+use self::terminal::Pane;
 pub(crate) use self::way::Place;
 use self::way::Way;
-use crate::action::Action;
+use crate::action::{Action, ToTerminal};
 use crate::event::{Event, Link};
 use crate::keymap::{BINDINGS, Cmd, Key, Keymap};
 use crate::output::style::Style;
@@ -100,6 +102,8 @@ pub(crate) struct State {
     pub(crate) keymap: Keymap,
     /// What stands above the screen.
     pub(crate) popup: Option<Popup>,
+    /// The terminal that is open, or was last.
+    pub(crate) terminal: Option<Pane>,
     /// What there is to say, clean, until the next key.
     pub(crate) notice: Option<(String, Style)>,
     /// Which picture of a spinner.
@@ -136,6 +140,7 @@ impl State {
             local_zone: None,
             keymap: Keymap::default(),
             popup: None,
+            terminal: None,
             notice: None,
             beat: 0,
             attempts: Loaded::default(),
@@ -187,6 +192,8 @@ impl State {
         self.now_ms = now_ms;
         match event {
             Event::Key(key) => return self.key(key),
+            Event::Typed(bytes) => return vec![Action::Terminal(ToTerminal::Input(bytes))],
+            Event::Paste(text) if self.terminal_has_keys() => return self.paste(&text),
             Event::Paste(text) => {
                 if let Some(input) = self.popup.as_mut().and_then(Popup::input) {
                     input.paste(&text);
@@ -195,7 +202,10 @@ impl State {
             }
             Event::Click(target) => return self.click(target),
             Event::Wheel(is_down) => return self.wheel(is_down),
-            Event::Resize(columns, rows) => self.size = (columns, rows),
+            Event::Resize(columns, rows) => {
+                self.size = (columns, rows);
+                return self.resize_terminal();
+            }
             Event::Beat => self.beat = self.beat.wrapping_add(1),
             Event::Refresh => return self.refresh(),
             Event::Tail => return self.tail(),
@@ -264,7 +274,12 @@ impl State {
 
     fn command(&mut self, cmd: Cmd) -> Vec<Action> {
         match cmd {
-            Cmd::Quit => vec![Action::Quit],
+            Cmd::Quit => self.quit(),
+            Cmd::Keys => {
+                self.give_keys();
+                Vec::new()
+            }
+            Cmd::EndTerminal => self.end_terminal(),
             Cmd::Help => self.go(Place::Help),
             Cmd::Overview => self.go(Place::Overview),
             Cmd::Incidents => self.go(Place::Incidents),
@@ -305,7 +320,7 @@ impl State {
         let page = self.page();
         if matches!(
             cmd,
-            Cmd::Filter | Cmd::Find | Cmd::Copy | Cmd::Linked | Cmd::Bulk
+            Cmd::Filter | Cmd::Find | Cmd::Copy | Cmd::Linked | Cmd::Bulk | Cmd::Terminal
         ) {
             self.open_popup(cmd);
             return Vec::new();

@@ -219,6 +219,7 @@ impl State {
             }
             News::Answer(query, Ok(reply)) => return self.answer(&query, reply),
             News::Answer(query, Err(problem)) => self.no_answer(&query, problem),
+            News::Terminal(news) => self.terminal_news(news),
             News::Changed(change, Ok(incident)) => {
                 self.notice = Some((done(&change), Style::Good));
                 let id = incident.id.clone();

@@ -84,6 +84,8 @@ pub(crate) enum Pick {
     Copy(String),
     /// Writes a report in this form.
     Export(Form),
+    /// Opens a terminal at this endpoint, for this incident.
+    Terminal(String, String),
 }
 
 /// One of these.
@@ -145,6 +147,8 @@ pub(crate) enum Purpose {
     Note(String),
     /// To write a report in this form to a file.
     Export(Form),
+    /// To open a terminal at this endpoint, for this incident, empty for none.
+    Terminal(String, String),
 }
 
 /// A line of text.
@@ -165,6 +169,7 @@ impl Typing {
             Purpose::Assign(_) => "Give it to (nobody where empty)",
             Purpose::Note(_) => "Note",
             Purpose::Export(_) => "Write the report to",
+            Purpose::Terminal(..) => "Why a terminal there (for the audit log)",
         }
     }
 }
