@@ -104,7 +104,7 @@ fn parse_key(text: &str) -> Result<Key, String> {
     let mut chars = rest.chars();
     match (chars.next(), chars.next()) {
         (Some(c), None) if rest.len() == text.len() => Ok(Key::Char(c)),
-        (Some(c), None) if c.is_ascii_lowercase() => Ok(Key::Ctrl(c)),
+        (Some(c), None) if c.is_ascii_lowercase() || c == ']' => Ok(Key::Ctrl(c)),
         _ => {
             let names: Vec<_> = NAMED.iter().map(|(name, _)| *name).collect();
             Err(format!(

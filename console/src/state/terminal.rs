@@ -37,9 +37,10 @@ fn screen_size((width, height): (u16, u16)) -> (u16, u16) {
     } else {
         width
     };
-    // Its frame, and the lines above and below the screens.
+    // Its frame, and the lines above and below the screens. vt100 panics at wide characters in one column and at
+    // scrolling in one row.
     let (columns, rows) = (columns.saturating_sub(2), height.saturating_sub(4));
-    (columns.max(2), rows.max(1))
+    (columns.max(2), rows.max(2))
 }
 
 /// How far it is.
@@ -132,7 +133,10 @@ impl Pane {
         if self.cells.screen().size() == (rows, columns) {
             return false;
         }
-        self.cells.screen_mut().set_size(rows, columns);
+        // Made anew and not resized: vt100 keeps saved cursors outside of a smaller screen, and panics at them later.
+        let shown = self.cells.screen().state_formatted();
+        self.cells = vt100::Parser::new(rows, columns, SCROLLBACK_ROWS);
+        self.cells.process(&shown);
         true
     }
 
@@ -302,7 +306,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_break_it(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600), columns in 2_u16..40, rows in 1_u16..20) {
+        fn no_bytes_break_it(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600), columns in 2_u16..40, rows in 2_u16..20) {
             let mut pane = Pane::new("lab".into(), (columns, rows));
             let text: Vec<u8> = bytes.iter().map(|byte| if *byte < 60 { 0x1b } else if *byte < 100 { b'[' } else { *byte / 2 }).collect();
             pane.printed(&text);

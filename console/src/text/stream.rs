@@ -41,8 +41,8 @@ const FINALS: &str = "@ABCDEFGHIJKLMPSTXZ`abdefrsu";
 const RESTORE: &str =
     "\x1b[m\x1b[4l\x1b[?1l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[?2004l\x1b(B\x1b>\x1b7\x1b[r\x1b8";
 
-/// The same after a stream that was not filtered: also mouse, focus and keyboard reports.
-const RESTORE_RAW: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?1015l\x1b[>4m\x1b[<u\x1b[m\x1b[4l\x1b[?1l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[?2004l\x1b(B\x1b>\x1b7\x1b[r\x1b8";
+/// The same after a stream that was not filtered: also the alternate screen, mouse, focus and keyboard reports.
+const RESTORE_RAW: &str = "\x1b[?47l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?1015l\x1b[>4m\x1b[<u\x1b[m\x1b[4l\x1b[?1l\x1b[?6l\x1b[?7h\x1b[?25h\x1b[?2004l\x1b(B\x1b>\x1b7\x1b[r\x1b8";
 
 /// For what the stream is made safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

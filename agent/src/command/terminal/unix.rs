@@ -28,7 +28,39 @@ const SHELL_FALLBACK: &str = "/bin/sh";
 /// Shells that are there to refuse.
 const NO_SHELLS: [&str; 3] = ["nologin", "false", "true"];
 
-/// Where programs are found: the account's own startup files add to it.
+/// A shell of which it is known how it reads no startup files. On a machine that is looked into nobody knows what they
+/// would do, and a terminal should not wait for them.
+struct KnownShell {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    prompt: &'static str,
+}
+
+const SHELLS: [KnownShell; 4] = [
+    KnownShell {
+        name: "bash",
+        arguments: &["--noprofile", "--norc"],
+        prompt: r"\u@\h:\w\$ ",
+    },
+    KnownShell {
+        name: "zsh",
+        arguments: &["-f"],
+        prompt: "%n@%m:%~%# ",
+    },
+    KnownShell {
+        name: "fish",
+        arguments: &["--no-config"],
+        prompt: "",
+    },
+    // They read a file only where ENV names one.
+    KnownShell {
+        name: "sh",
+        arguments: &[],
+        prompt: "$ ",
+    },
+];
+
+/// Where programs are found. The account's startup files are not read.
 const PATH_ROOT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// See [`PATH_ROOT`].
 const PATH_OTHERS: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -103,6 +135,12 @@ impl Account {
     fn command(&self, asked: &Asked) -> CommandBuilder {
         let mut command = CommandBuilder::new(&self.shell);
         command.env_clear();
+        let name = self.shell.file_name().and_then(|name| name.to_str());
+        let known = SHELLS.iter().find(|shell| Some(shell.name) == name);
+        if let Some(shell) = known {
+            command.args(shell.arguments);
+            command.env("PS1", shell.prompt);
+        }
         let path = if self.uid == 0 {
             PATH_ROOT
         } else {
