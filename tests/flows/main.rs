@@ -16,6 +16,7 @@ mod incident;
 mod logins;
 mod outage;
 mod people;
+mod provenance;
 mod sequence;
 mod snapshot;
 mod telemetry;

@@ -252,3 +252,6 @@ fn what(gap: &Gap) -> String {
     let reason = reason_word(gap.reason).replace('_', " ");
     format!("{count}, {} {reason}", place_word(gap.place))
 }
+
+#[cfg(test)]
+mod tests;

@@ -585,3 +585,32 @@ async fn removing_telemetry_changes_no_incident() {
     let is_named = |what: &String| what.contains("no longer known");
     assert!(gaps(&bench).await.iter().any(is_named));
 }
+
+#[tokio::test]
+async fn news_make_those_dirty_whose_attempts_they_concern_and_nobody_else() {
+    let bench = Bench::new().await;
+    let from_ms = START_MS + 10 * DAY_MS;
+    bench.import(&bombing("dana", from_ms, 6, false)).await;
+    let endpoint = linked(&bench, "dana").await;
+    bench.correlator.look().await.unwrap();
+    let mut sequence = 0;
+    let mut concerns = async |time_ms: i64| {
+        sequence += 1;
+        let events = vec![conformance::event(sequence, time_ms)];
+        let batch = conformance::batch_of(endpoint, conformance::run(1), events);
+        bench.telemetry.append(&[batch]).await.unwrap();
+        let (state, telemetry) = (bench.state.as_ref(), bench.telemetry.as_ref());
+        telemetry::mark_news(state, telemetry).await.unwrap();
+        let is_dirty = !bench.state.dirty(10).await.unwrap().is_empty();
+        bench.correlator.settle().await.unwrap();
+        assert!(bench.telemetry.news(10).await.unwrap().is_empty());
+        is_dirty
+    };
+    assert!(concerns(from_ms).await, "in the middle of it");
+    assert!(
+        concerns(from_ms - 13 * DAY_MS).await,
+        "in the look-back, however late it comes"
+    );
+    assert!(!concerns(from_ms - 15 * DAY_MS).await, "before it");
+    assert!(!concerns(from_ms + DAY_MS).await, "a day after it");
+}
