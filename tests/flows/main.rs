@@ -5,6 +5,7 @@
 //! `TOCSIN_ROUNDS` multiplies the rounds of tests that try arbitrary moments, `TOCSIN_OUTAGE_SECONDS` is how
 //! long the cable stays out.
 
+mod anew;
 mod authority;
 mod certificate;
 mod enrollment;

@@ -148,6 +148,8 @@ fn describe(endpoint: &Endpoint, page: &mut Page) {
     page.field("Address", &endpoint.address);
     public_addresses(endpoint, page);
     page.field("Enrolled", &time::second(endpoint.enrolled_time_ms));
+    page.field("Formerly", &endpoint.former);
+    page.field("Went on as", &endpoint.successors.join(", "));
     page.field("Last seen", &time::second(endpoint.last_seen_time_ms));
     page.field(
         "Certificate",

@@ -104,6 +104,12 @@ pub struct Endpoint {
     /// The newest, newest first; only of GetEndpoint. None: from where it is on the Internet is not known.
     #[prost(message, repeated, tag = "24")]
     pub public_addresses: ::prost::alloc::vec::Vec<PublicAddress>,
+    /// Which endpoint the machine was before it was enrolled anew; empty where it showed no former key.
+    #[prost(string, tag = "25")]
+    pub former: ::prost::alloc::string::String,
+    /// Endpoints that it was enrolled anew as; only of GetEndpoint. Only what showed its key counts.
+    #[prost(string, repeated, tag = "26")]
+    pub successors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// From where an endpoint was on the Internet, and when, by the server's clock.
 #[derive(serde::Serialize)]

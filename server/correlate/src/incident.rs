@@ -437,6 +437,9 @@ fn gaps(case: &Case<'_, '_>, context: &Context<'_>) -> Vec<MissingData> {
 }
 
 fn endpoint_gaps(endpoint: &LinkedEndpoint, span: TimeSpan, gaps: &mut Vec<MissingData>) {
+    if !endpoint.stands_in(span) {
+        return;
+    }
     let name = &endpoint.hostname;
     if !endpoint
         .reporting

@@ -412,6 +412,10 @@ pub struct LinkedEndpoint {
     pub id: EndpointId,
     /// As it calls itself.
     pub hostname: String,
+    /// In which time the machine was this endpoint, where it was another one before or is another one now: enrolled
+    /// anew, a machine is another endpoint. Attempts at other times are not looked for on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands: Option<TimeSpan>,
     /// Whether its agent sends network flows at all.
     #[serde(default)]
     pub sends_flows: bool,
@@ -424,6 +428,13 @@ pub struct LinkedEndpoint {
     /// What its events say around the person's sign-ins.
     #[serde(default)]
     pub facts: EndpointFacts,
+}
+
+impl LinkedEndpoint {
+    /// Whether the machine was this endpoint in some of this time.
+    pub fn stands_in(&self, span: TimeSpan) -> bool {
+        self.stands.is_none_or(|stands| stands.overlaps(span))
+    }
 }
 
 /// Which table of weights to score with.

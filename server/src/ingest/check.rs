@@ -195,6 +195,7 @@ fn keep_valid(
                 payload: packed,
                 named,
                 traces,
+                formers: Vec::new(),
             },
             dropped: 0,
         });
@@ -296,6 +297,7 @@ impl Kept {
                     payload,
                     named,
                     traces,
+                    formers: Vec::new(),
                 },
                 dropped,
             }),

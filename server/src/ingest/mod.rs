@@ -78,6 +78,7 @@ impl LaneState {
 pub(crate) struct Lane {
     state: OwnedMutexGuard<LaneState>,
     endpoint: EndpointId,
+    formers: Vec<EndpointId>,
 }
 
 /// Takes uploads.
@@ -107,12 +108,13 @@ impl Ingest {
         (ingest, work)
     }
 
-    /// Waits until no other stream uploads for this endpoint.
-    pub(crate) async fn lane(&self, endpoint: EndpointId) -> Lane {
+    /// Waits until no other stream uploads for this endpoint, which its machine was `formers` before, the newest first.
+    pub(crate) async fn lane(&self, endpoint: EndpointId, formers: Vec<EndpointId>) -> Lane {
         let lane = self.lane_of(endpoint, Instant::now());
         Lane {
             state: lane.lock_owned().await,
             endpoint,
+            formers,
         }
     }
 
@@ -149,7 +151,8 @@ impl Ingest {
             endpoint: lane.endpoint,
             receive_time_ms,
         };
-        let checked = check::check(arrival, request, &self.tracer)?;
+        let mut checked = check::check(arrival, request, &self.tracer)?;
+        checked.batch.formers.clone_from(&lane.formers);
         if checked.dropped > 0 {
             tracing::warn!(
                 endpoint = %lane.endpoint,
@@ -196,9 +199,9 @@ mod tests {
             .await
             .unwrap();
         let (ingest, _work) = Ingest::new(Arc::new(store), RATE_MIN, Arc::default());
-        let first = ingest.lane(endpoint(1)).await;
-        let _other = ingest.lane(endpoint(2)).await;
-        let second = ingest.lane(endpoint(1));
+        let first = ingest.lane(endpoint(1), Vec::new()).await;
+        let _other = ingest.lane(endpoint(2), Vec::new()).await;
+        let second = ingest.lane(endpoint(1), Vec::new());
         tokio::pin!(second);
         tokio::select! {
             biased;

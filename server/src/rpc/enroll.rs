@@ -136,6 +136,7 @@ async fn enroll_checked(
         .state
         .enroll(&enrollment, &enrolled(caller, &enrollment))
         .await?;
+    context.correlator.wake();
     tracing::info!(endpoint = %checked.endpoint, peer = %caller.peer.address, "an endpoint has enrolled");
     Ok(wire::EnrollResponse {
         endpoint_id: checked.endpoint.to_string(),

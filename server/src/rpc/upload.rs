@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tocsin_proto::agent::v1 as wire;
+use tocsin_proto::id::EndpointId;
 use tocsin_proto::limits::{BATCH_COMPRESSED_BYTES_MAX, UPLOAD_BATCHES_IN_FLIGHT_MAX};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -19,10 +20,14 @@ use super::{Context, Replies};
 use crate::clock::now_ms;
 use crate::ingest::{CommitError, IngestError, Lane, Reply};
 use crate::session::Admission;
+use crate::store::StoreError;
 use crate::store::telemetry::Appended;
 
 /// Bytes of one upload: a full batch and its envelope.
 pub(crate) const UPLOAD_BYTES_MAX: usize = BATCH_COMPRESSED_BYTES_MAX + (1 << 10);
+
+/// How many endpoints back a run is looked for. An agent that ran once as each of them sends what it kept of that run.
+const FORMERS_MAX: usize = 8;
 
 /// What the acknowledging half waits for.
 enum Pending {
@@ -93,7 +98,12 @@ impl Reader {
 
     /// Reads until the caller's end, which needs no status, or until something is wrong.
     async fn read(&mut self) -> Option<Status> {
-        let mut lane = self.context.ingest.lane(self.admission.endpoint).await;
+        let endpoint = self.admission.endpoint;
+        let formers = match formers(&self.context, endpoint).await {
+            Ok(formers) => formers,
+            Err(error) => return Some(error.into()),
+        };
+        let mut lane = self.context.ingest.lane(endpoint, formers).await;
         loop {
             match self.uploads.message().await {
                 Ok(Some(upload)) => {
@@ -129,6 +139,17 @@ impl Reader {
         tokio::time::sleep(delay).await;
         Ok(())
     }
+}
+
+/// What the machine was before it was enrolled anew, the newest first.
+async fn formers(context: &Context, endpoint: EndpointId) -> Result<Vec<EndpointId>, StoreError> {
+    let mut formers = Vec::new();
+    let mut next = context.state.endpoint(endpoint).await?.former;
+    while let Some(former) = next.filter(|_| formers.len() < FORMERS_MAX) {
+        formers.push(former);
+        next = context.state.endpoint(former).await?.former;
+    }
+    Ok(formers)
 }
 
 impl From<IngestError> for Status {

@@ -21,6 +21,9 @@ pub(crate) mod case;
 #[path = "conformance/tests/people.rs"]
 pub(crate) mod people;
 
+#[path = "conformance/tests/lineage.rs"]
+pub(crate) mod lineage;
+
 #[path = "conformance/tests/trust.rs"]
 pub(crate) mod trust;
 
@@ -81,6 +84,7 @@ pub(crate) fn batch_of(endpoint: EndpointId, run: RunId, events: Vec<Event>) -> 
         payload: batch::pack(&content).unwrap(),
         named: Vec::new(),
         traces: traces(&content.events),
+        formers: Vec::new(),
     }
 }
 
@@ -172,6 +176,35 @@ fn event_id(sequence: u64) -> EventId {
         run: run(1),
         sequence: EventSequence(sequence),
     }
+}
+
+/// A run that began before the machine was enrolled anew goes on from its mark: nothing of it is double, missing or a hole.
+pub(crate) async fn a_run_goes_on_under_the_next_endpoint(engine: &dyn Engine) {
+    let store = engine.telemetry().await;
+    store.append(&[batch(1, 4)]).await.unwrap();
+    let under = |first, last, number: u8| {
+        let mut next = batch(first, last);
+        next.head.endpoint = endpoint(number);
+        next.formers = vec![endpoint(9), endpoint(1)];
+        next
+    };
+    let results = store
+        .append(&[under(3, 4, 2), under(5, 9, 2), under(12, 12, 2)])
+        .await;
+    let expected = [Appended::Repeated, Appended::Stored, Appended::Stored];
+    assert_eq!(results.unwrap(), expected);
+    let events = events_of(store.as_ref(), endpoint(2), run(1)).await;
+    assert_eq!(
+        sequences(&events),
+        [5, 6, 7, 8, 9, 10, 12],
+        "a hole is told where there is one"
+    );
+    let results = store.append(&[under(3, 6, 3), batch(5, 6)]).await.unwrap();
+    assert_eq!(
+        results,
+        [Appended::Trimmed, Appended::Stored],
+        "marks stay apart"
+    );
 }
 
 /// Other events under numbers that are taken are told, stored nowhere, and end what is taken of their run.

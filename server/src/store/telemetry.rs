@@ -68,6 +68,9 @@ pub(crate) struct NewBatch {
     pub(crate) named: Vec<NamedLoss>,
     /// Those of its events that are kept apart too.
     pub(crate) traces: Vec<Trace>,
+    /// What the machine was before it was enrolled anew, the newest first. A run that one of them began goes on from
+    /// the mark that it has there.
+    pub(crate) formers: Vec<EndpointId>,
 }
 
 /// Sequences that an endpoint says it lost. A hole that lies in it needs no gap of the server's own.
@@ -314,6 +317,7 @@ pub(crate) fn trim(batch: &NewBatch, mark: u64) -> Result<NewBatch, BatchError> 
             .filter(|trace| trace.sequence > mark)
             .cloned()
             .collect(),
+        formers: batch.formers.clone(),
     })
 }
 
@@ -394,6 +398,7 @@ pub(crate) fn gap_batch(
         payload: batch::pack(&content)?,
         named: Vec::new(),
         traces: content.events.iter().map(gap_trace).collect(),
+        formers: Vec::new(),
     })
 }
 

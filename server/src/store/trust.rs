@@ -20,6 +20,9 @@ pub(crate) const CONFLICTS_MAX: u32 = 16;
 /// Intervals of public addresses that are kept for one endpoint; those that ended first make room.
 pub(crate) const PUBLIC_ADDRESSES_MAX: u32 = 512;
 
+/// Endpoints that show the key of one former, that are looked at.
+pub(crate) const SUCCESSORS_MAX: u32 = 16;
+
 /// Two intervals of one address that are no further apart are one: an agent that has lost its connection is back by
 /// then, and what it was at meanwhile is most likely the same.
 pub(crate) const PUBLIC_ADDRESS_JOIN_MS: i64 = 5 * 60_000;
@@ -172,6 +175,8 @@ pub(crate) struct EndpointRow {
     pub(crate) agent_version: String,
     /// As it said.
     pub(crate) capability: u32,
+    /// Which endpoint the machine was before it was enrolled anew: whose key its enrollment showed.
+    pub(crate) former: Option<EndpointId>,
     /// Sorted.
     pub(crate) tags: Vec<String>,
     /// Ring of rollouts.
@@ -310,6 +315,8 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
 
     /// One endpoint.
     async fn endpoint(&self, id: EndpointId) -> Result<EndpointRow, StoreError>;
+    /// Endpoints whose enrollment showed this one's key, by id; at most [`SUCCESSORS_MAX`].
+    async fn successors(&self, id: EndpointId) -> Result<Vec<EndpointId>, StoreError>;
     /// At most `limit` endpoints after `after`, by id.
     async fn endpoints(
         &self,

@@ -10,6 +10,7 @@
 
 mod facts;
 mod input;
+mod lineage;
 mod retain;
 mod telemetry;
 

@@ -361,7 +361,13 @@ impl Walk<'_, '_> {
         let mut sights = Vec::new();
         let mut details = Vec::new();
         let mut readings = Vec::new();
-        for seen in self.seen {
+        let window = first.anchor.window;
+        let standing = self
+            .seen
+            .iter()
+            .filter(|seen| seen.endpoint.stands_in(window));
+        let standing: Vec<&Seen<'_>> = standing.collect();
+        for seen in &standing {
             let (facts, detail) = self.look(seen, first);
             readings.push(table::read(&facts));
             sights.push(Sight {
@@ -380,7 +386,7 @@ impl Walk<'_, '_> {
             said.too_many_endpoints(self.left_out);
         }
         let mut no_credit = None;
-        for ((reading, detail), seen) in readings.iter().zip(&details).zip(self.seen) {
+        for ((reading, detail), seen) in readings.iter().zip(&details).zip(&standing) {
             let is_chosen = matches!(reading, Reading::Here(own) if verdict == ProvenanceVerdict::Here && *own == confidence && said.endpoint.is_none());
             if is_chosen {
                 no_credit = credit::refused(first.attempt, seen.endpoint, detail);

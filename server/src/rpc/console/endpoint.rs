@@ -134,6 +134,7 @@ pub(super) async fn revoke(
     );
     context.state.revoke_endpoint(id, &entry).await?;
     context.revocations.apply().await?;
+    context.correlator.wake();
     tracing::info!(endpoint = %id, analyst = caller.analyst(), "an endpoint was revoked");
     show(context, id).await
 }
@@ -145,7 +146,9 @@ async fn show(context: &Context, id: EndpointId) -> Answer<wire::Endpoint> {
     let live = context.registry.live(id);
     let addresses = context.state.public_addresses(id, 0, i64::MAX).await?;
     let newest = addresses.into_iter().rev().take(PUBLIC_ADDRESSES_SHOWN_MAX);
+    let successors = context.state.successors(id).await?;
     Ok(Response::new(wire::Endpoint {
+        successors: successors.iter().map(ToString::to_string).collect(),
         public_addresses: newest.map(public_address).collect(),
         ..endpoint(row, live, totals)
     }))
@@ -176,6 +179,7 @@ fn endpoint(row: EndpointRow, live: Option<Live>, totals: EndpointTotals) -> wir
     let mut endpoint = wire::Endpoint {
         id: row.id.to_string(),
         state: state.into(),
+        former: row.former.map_or_else(String::new, |id| id.to_string()),
         tags: row.tags,
         ring: row.ring,
         enrolled_time_ms: row.enrolled_time_ms,

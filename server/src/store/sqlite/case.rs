@@ -22,6 +22,8 @@ mod people;
 mod prefix;
 mod retain;
 
+pub(super) use link::{follow_links, mark_linked};
+
 #[async_trait]
 impl CaseStore for SqliteState {
     async fn feeds(&self) -> Result<Vec<FeedRow>, StoreError> {

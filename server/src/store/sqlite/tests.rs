@@ -46,6 +46,7 @@ conform! {
     crate::store::conformance:
     what_is_committed_survives_and_is_not_taken_twice,
     an_overlap_is_cut_off,
+    a_run_goes_on_under_the_next_endpoint,
     other_events_with_the_same_numbers_are_told,
     a_hole_is_a_gap_until_its_endpoint_names_it,
     runs_are_apart,
@@ -81,6 +82,12 @@ conform! {
     what_was_unlinked_is_not_imported_again,
     claims_link_what_is_seen_before_and_after,
     imported_facts_follow_their_person,
+}
+
+conform! {
+    crate::store::conformance::lineage:
+    links_follow_a_machine_that_is_enrolled_anew,
+    what_was_unlinked_stays_so_when_enrolled_anew,
 }
 
 conform! {

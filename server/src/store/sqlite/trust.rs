@@ -89,6 +89,10 @@ impl TrustStore for SqliteState {
         endpoint::one(&self.0.reader, id).await
     }
 
+    async fn successors(&self, id: EndpointId) -> Result<Vec<EndpointId>, StoreError> {
+        endpoint::successors(&self.0.reader, id).await
+    }
+
     async fn endpoints(
         &self,
         after: Option<EndpointId>,

@@ -163,6 +163,7 @@ pub(super) fn endpoint(source: &Source, tracer: &Tracer) -> LinkedEndpoint {
     LinkedEndpoint {
         id: source.endpoint,
         hostname: source.hostname.clone(),
+        stands: None,
         sends_flows: sensors::sends_flows(&traces.health),
         reporting,
         gaps: gaps(source, &traces),

@@ -9,6 +9,7 @@ use tocsin_correlate::{
 use tocsin_proto::id::{EndpointId, IdentityId};
 
 use super::facts::{self, Source, Window};
+use super::lineage::Lineage;
 use crate::store::case::{AccountRow, FeedRow, IdentityRow};
 use crate::store::telemetry::TelemetryStore;
 use crate::store::{StateStore, StoreError};
@@ -19,6 +20,7 @@ pub(super) struct Loaded {
     pub(super) row: IdentityRow,
     pub(super) events: Vec<Vec<u8>>,
     endpoints: Vec<Source>,
+    lineage: Lineage,
     feeds: Vec<FeedRow>,
     tracer: Arc<Tracer>,
     /// Of what the endpoints say beside their traces.
@@ -40,6 +42,7 @@ pub(super) async fn load(
     let feeds = state.feeds().await?;
     let window = Window::of(row.event_time_min_ms, row.event_time_max_ms);
     let linked: BTreeSet<EndpointId> = row.links.iter().map(|link| link.endpoint).collect();
+    let lineage = Lineage::read(state, &linked).await?;
     let linked: Vec<EndpointId> = linked.into_iter().collect();
     // Before what it stands for is read: what comes in between is looked at again.
     let telemetry_sha256 = facts::fingerprint(state, telemetry, &linked, window).await?;
@@ -52,6 +55,7 @@ pub(super) async fn load(
         row,
         events,
         endpoints,
+        lineage,
         feeds,
         tracer: Arc::clone(tracer),
         telemetry_sha256,
@@ -71,6 +75,7 @@ impl Loaded {
             row: state.identity(id).await?,
             events: Vec::new(),
             endpoints: Vec::new(),
+            lineage: Lineage::default(),
             feeds: state.feeds().await?,
         })
     }
@@ -99,8 +104,11 @@ impl Loaded {
             };
             facts::endpoint(&source, &self.tracer)
         });
+        let mut endpoints: Vec<_> = endpoints.collect();
+        self.lineage
+            .apply(&mut endpoints, self.row.event_time_max_ms);
         Ok(Input {
-            endpoints: endpoints.collect(),
+            endpoints,
             identity: Person {
                 id: self.row.id,
                 display_name: match self.row.imported_name.as_str() {

@@ -8,7 +8,7 @@ use crate::audit::AuditEntry;
 use crate::store::case::*;
 use crate::store::{StateStore, StoreError};
 
-fn identity(name: &str) -> IdentityId {
+pub(super) fn identity(name: &str) -> IdentityId {
     IdentityId::derive(&[name.as_bytes()])
 }
 
@@ -58,7 +58,7 @@ fn batch(events: Vec<NewMfaEvent>, groups: Vec<IdentityGroup>) -> MfaBatch {
 }
 
 /// Two people with three records.
-async fn filled(engine: &dyn Engine) -> std::sync::Arc<dyn StateStore> {
+pub(super) async fn filled(engine: &dyn Engine) -> std::sync::Arc<dyn StateStore> {
     let store = engine.state().await;
     let events = vec![event("dana", 1), event("dana", 2), event("eli", 3)];
     let groups = vec![group("dana", &[]), group("eli", &[])];
@@ -92,7 +92,7 @@ fn row(name: &str, of: &str, version: i64) -> IncidentRow {
     }
 }
 
-fn change(of: &str, mark: i64) -> CaseChange {
+pub(super) fn change(of: &str, mark: i64) -> CaseChange {
     CaseChange {
         identity: identity(of),
         mark,
@@ -132,11 +132,11 @@ fn analyst_change(name: &str, version: i64, note: Option<&str>) -> AnalystChange
     }
 }
 
-fn entry() -> AuditEntry {
+pub(super) fn entry() -> AuditEntry {
     AuditEntry::operator("incidents.state", "target", "detail")
 }
 
-async fn dirty(store: &dyn StateStore) -> Vec<IdentityId> {
+pub(super) async fn dirty(store: &dyn StateStore) -> Vec<IdentityId> {
     store
         .dirty(100)
         .await

@@ -28,7 +28,7 @@ fn group(name: &str, former: &[IdentityId]) -> IdentityGroup {
     }
 }
 
-fn person(name: &str, claim: Option<Claim>) -> PersonImport {
+pub(super) fn person(name: &str, claim: Option<Claim>) -> PersonImport {
     PersonImport {
         group: group(name, &[identity(name)]),
         name: None,

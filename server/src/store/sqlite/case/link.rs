@@ -279,6 +279,58 @@ pub(super) async fn unlink(
     transaction.commit().await.map_err(engine(WRITE))
 }
 
+/// Copies the links of an endpoint to the one that its machine has become. They keep source, confidence and who made
+/// them; each is in the audit log. A person who has as many as can be linked gets no more.
+pub(in crate::store::sqlite) async fn follow_links(
+    connection: &mut SqliteConnection,
+    (former, endpoint): (EndpointId, EndpointId),
+    time_ms: i64,
+) -> Result<(), StoreError> {
+    let copied: Vec<(Vec<u8>, String, String)> = sqlx::query_as(
+        "INSERT OR IGNORE INTO link SELECT identity, ?2, user, uid, source, confidence, linked_by, \
+         reason || CASE reason WHEN '' THEN '' ELSE '; ' END || ?3, ?4 FROM link AS old WHERE endpoint = ?1 \
+         AND (SELECT count(*) FROM link AS own WHERE own.identity = old.identity) < ?5 \
+         RETURNING identity, user, uid",
+    )
+    .bind(former.as_bytes().as_slice())
+    .bind(endpoint.as_bytes().as_slice())
+    .bind(format!("followed endpoint {former}, enrolled anew"))
+    .bind(time_ms)
+    .bind(LINKS_MAX)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(engine(WRITE))?;
+    for (identity, user, uid) in copied {
+        let target = identity_id(&identity)?.to_string();
+        let detail =
+            format!("{user}{uid} on {endpoint}: it was endpoint {former} and was enrolled anew");
+        let entry = AuditEntry::server("identities.link", &target, &detail);
+        audit::append(connection, &entry).await?;
+    }
+    // What an analyst took away is not to come back by an import.
+    let unlinked = sqlx::query(
+        "INSERT OR IGNORE INTO unlinked SELECT identity, ?2, user, uid, unlinked_by, unlinked_time_ms FROM unlinked \
+         WHERE endpoint = ?1",
+    );
+    let unlinked = unlinked
+        .bind(former.as_bytes().as_slice())
+        .bind(endpoint.as_bytes().as_slice());
+    execute(connection, unlinked).await?;
+    mark_linked(connection, former).await
+}
+
+/// Marks everybody who has a link to an endpoint.
+pub(in crate::store::sqlite) async fn mark_linked(
+    connection: &mut SqliteConnection,
+    endpoint: EndpointId,
+) -> Result<(), StoreError> {
+    let mark = sqlx::query(
+        "INSERT OR REPLACE INTO dirty (identity) SELECT DISTINCT identity FROM link WHERE endpoint = ?",
+    );
+    execute(connection, mark.bind(endpoint.as_bytes().as_slice())).await?;
+    Ok(())
+}
+
 /// See [`PeopleStore::links_seen`](crate::store::people::PeopleStore::links_seen).
 pub(super) async fn seen(
     reader: &SqlitePool,

@@ -201,6 +201,16 @@ async fn run_state(
     if let Some(run) = find_run(connection, head.endpoint, head.run).await? {
         return Ok(run);
     }
+    let mut begun = None;
+    for former in &batch.formers {
+        begun = match runs.get((*former, head.run)) {
+            Some(run) => Some(run),
+            None => find_run(connection, *former, head.run).await?,
+        };
+        if begun.is_some() {
+            break;
+        }
+    }
     sqlx::query("INSERT INTO endpoint (id) VALUES (?) ON CONFLICT DO NOTHING")
         .bind(head.endpoint.as_bytes().as_slice())
         .execute(&mut *connection)
@@ -208,13 +218,15 @@ async fn run_state(
         .map_err(engine(ACTION))?;
     sqlx::query(
         "INSERT INTO run (endpoint_no, id, boot_id, committed_through, stored_events, first_event_time_ms, \
-         last_event_time_ms, last_receive_time_ms) SELECT no, ?2, ?3, 0, 0, ?4, ?4, ?5 FROM endpoint WHERE id = ?1",
+         last_event_time_ms, last_receive_time_ms, reused) SELECT no, ?2, ?3, ?6, 0, ?4, ?4, ?5, ?7 FROM endpoint WHERE id = ?1",
     )
     .bind(head.endpoint.as_bytes().as_slice())
     .bind(head.run.as_bytes().as_slice())
     .bind(batch.boot.as_bytes().as_slice())
     .bind(head.event_time_min_ms)
     .bind(head.receive_time_ms)
+    .bind(signed(begun.map_or(0, |run| run.mark)))
+    .bind(begun.is_some_and(|run| run.reused))
     .execute(&mut *connection)
     .await
     .map_err(engine(ACTION))?;

@@ -13,7 +13,8 @@ use super::super::{Database, blob, engine};
 use super::{audit, key};
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
-use crate::store::trust::{CONFLICTS_MAX, ConflictRow, EndpointRow};
+use crate::store::sqlite::case::mark_linked;
+use crate::store::trust::{CONFLICTS_MAX, ConflictRow, EndpointRow, SUCCESSORS_MAX};
 
 const READ: &str = "read the endpoints";
 
@@ -28,6 +29,22 @@ pub(super) async fn one(reader: &SqlitePool, id: EndpointId) -> Result<EndpointR
     let mut endpoints = vec![endpoint_row(&row)?];
     complete(reader, &mut endpoints).await?;
     endpoints.pop().ok_or_else(|| not_found(&id.to_string()))
+}
+
+/// See [`TrustStore::successors`](crate::store::trust::TrustStore::successors).
+pub(super) async fn successors(
+    reader: &SqlitePool,
+    id: EndpointId,
+) -> Result<Vec<EndpointId>, StoreError> {
+    let rows =
+        sqlx::query("SELECT id FROM endpoint WHERE former = ?1 AND id <> ?1 ORDER BY 1 LIMIT ?2")
+            .bind(id.as_bytes().as_slice())
+            .bind(SUCCESSORS_MAX)
+            .fetch_all(reader)
+            .await
+            .map_err(engine(READ))?;
+    let id = |row| Ok(EndpointId::from_bytes(blob(row, 0, "endpoint id")?));
+    rows.iter().map(id).collect()
 }
 
 /// A page, by id.
@@ -110,6 +127,8 @@ fn endpoint_row(row: &SqliteRow) -> Result<EndpointRow, StoreError> {
         let health_time_ms = row.try_get("health_time_ms")?;
         let skew: Option<i64> = row.try_get("skew_min_ms")?;
         let run: Option<Vec<u8>> = row.try_get("run")?;
+        let former: Option<Vec<u8>> = row.try_get("former")?;
+        let former = former.and_then(|former| former.try_into().ok());
         let mut machine = Machine::decode(machine.as_slice()).unwrap_or_default();
         machine.hostname = row.try_get("hostname")?;
         Ok(EndpointRow {
@@ -117,6 +136,7 @@ fn endpoint_row(row: &SqliteRow) -> Result<EndpointRow, StoreError> {
             machine,
             agent_version: row.try_get("agent_version")?,
             capability: row.try_get("capability")?,
+            former: former.map(EndpointId::from_bytes),
             tags: Vec::new(),
             ring: row.try_get("ring")?,
             enrolled_time_ms: row.try_get("enrolled_time_ms")?,
@@ -270,6 +290,7 @@ pub(super) async fn revoke(
         .execute(&mut *transaction)
         .await
         .map_err(engine(ACTION))?;
+    mark_linked(&mut transaction, id).await?;
     let keys = sqlx::query("SELECT key_pin FROM endpoint_key WHERE endpoint = ?")
         .bind(id.as_bytes().as_slice())
         .fetch_all(&mut *transaction)

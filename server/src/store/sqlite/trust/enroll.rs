@@ -8,6 +8,7 @@ use super::super::{Database, blob, engine};
 use super::{audit, key};
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
+use crate::store::sqlite::case::{follow_links, mark_linked};
 use crate::store::trust::{EnrollError, Enrollment, Renewal, TokenRow};
 
 /// Keeps a token.
@@ -63,6 +64,7 @@ pub(super) async fn enroll(
     .map_err(engine(ACTION))?;
     bind_key(&mut transaction, &enrollment.key_pin, enrollment.endpoint).await?;
     if let Some(former) = enrollment.former.filter(|id| *id != enrollment.endpoint) {
+        follow(&mut transaction, enrollment, former).await?;
         sqlx::query("DELETE FROM endpoint_conflict WHERE endpoint = ?")
             .bind(former.as_bytes().as_slice())
             .execute(&mut *transaction)
@@ -72,6 +74,34 @@ pub(super) async fn enroll(
     audit::append(&mut transaction, entry).await?;
     transaction.commit().await.map_err(engine(ACTION))?;
     Ok(())
+}
+
+/// Lets what links people to the former endpoint follow. The connection has shown its key, so whoever asks could have
+/// gone on as the former endpoint: it gains nothing. Not where it was revoked, nor where two machines have used the key,
+/// as it is not known then on which of them the person works.
+async fn follow(
+    connection: &mut SqliteConnection,
+    enrollment: &Enrollment,
+    former: EndpointId,
+) -> Result<(), StoreError> {
+    const ACTION: &str = "look up a former endpoint";
+    let contested = sqlx::query(
+        "SELECT 1 FROM endpoint_conflict WHERE endpoint = ?1 UNION ALL \
+         SELECT 1 FROM endpoint WHERE id = ?1 AND revoked_time_ms <> 0",
+    )
+    .bind(former.as_bytes().as_slice())
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(engine(ACTION))?;
+    if contested.is_some() {
+        return mark_linked(connection, former).await;
+    }
+    follow_links(
+        connection,
+        (former, enrollment.endpoint),
+        enrollment.time_ms,
+    )
+    .await
 }
 
 /// Notes a renewal.
