@@ -84,10 +84,11 @@ fn check_owner(path: &Path) -> io::Result<()> {
         return Err(io::Error::other("it is a link: name the directory itself"));
     }
     if metadata.uid() != account {
-        return Err(io::Error::other(format!(
+        let why = format!(
             "it belongs to uid {}, and the agent runs as uid {account}: name another directory, or give it to that account",
             metadata.uid()
-        )));
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     Ok(())
 }
