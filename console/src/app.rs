@@ -22,7 +22,6 @@ use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Position;
-use tocsin_proto::profile::Profile;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::StreamExt as _;
@@ -31,11 +30,12 @@ use crate::action::Action;
 use crate::client::task::Network;
 use crate::event::{Event, NEWS_WAITING_MAX, News};
 use crate::exit::{Exit, Failure};
-use crate::keymap::{Key, Keymap};
+use crate::keymap::Key;
 use crate::memory::{self, Memory};
 use crate::output::Format;
 use crate::report;
 use crate::screen::{self, Zones};
+use crate::settings::{Renewed, Settings};
 use crate::state::State;
 use crate::theme::Theme;
 use crate::typed;
@@ -61,12 +61,12 @@ pub(crate) fn is_wanted(format: Format) -> bool {
 ///
 /// # Errors
 /// Where the terminal cannot be used. A server that cannot be reached is shown, not returned.
-pub(crate) async fn run(profile: Profile, keymap: Keymap) -> Result<Exit, Failure> {
+pub(crate) async fn run(settings: Settings) -> Result<Exit, Failure> {
     let theme = Theme::choose(|name| std::env::var(name).ok());
     let mut screen = Screen::open()?;
     let (news, inbox) = mpsc::channel(NEWS_WAITING_MAX);
     let mut state = State::new(theme, crossterm::terminal::size()?, now_ms());
-    state.keymap = keymap;
+    state.keymap = settings.keymap.clone();
     let memory = memory::path(|name| std::env::var_os(name));
     state.local_zone = TimeZone::try_system().ok();
     if let Some(path) = &memory {
@@ -75,8 +75,9 @@ pub(crate) async fn run(profile: Profile, keymap: Keymap) -> Result<Exit, Failur
     }
     let mut app = App {
         state,
-        network: Network::start(profile, news),
+        network: Network::start(settings.profile.clone(), news),
         inbox,
+        settings,
         zones: Zones::default(),
         is_over: false,
     };
@@ -99,6 +100,7 @@ struct App {
     state: State,
     network: Network,
     inbox: mpsc::Receiver<News>,
+    settings: Settings,
     /// What was drawn where.
     zones: Zones,
     is_over: bool,
@@ -121,6 +123,10 @@ impl App {
                 },
                 Some(news) = self.inbox.recv() => Some(Event::News(news)),
                 () = signals.next() => Some(Event::End),
+                () = self.settings.changed() => {
+                    self.read_settings();
+                    None
+                }
                 () = sleep_until(beat_at), if spins => {
                     beat_at = Instant::now() + BEAT_EVERY;
                     Some(Event::Beat)
@@ -135,6 +141,7 @@ impl App {
                 }
             };
             let Some(event) = event else {
+                self.show(screen)?;
                 continue;
             };
             self.take(event);
@@ -165,6 +172,21 @@ impl App {
                 (!bytes.is_empty()).then_some(Event::Typed(bytes))
             }
             _ => understand(input, &self.zones),
+        }
+    }
+
+    /// Uses what a person has set anew.
+    fn read_settings(&mut self) {
+        for renewed in self.settings.read_again() {
+            let (name, result) = match renewed {
+                Renewed::Profile(profile) => (
+                    "the profile",
+                    profile.map(|profile| self.network.use_profile(profile)),
+                ),
+                Renewed::Keys(keymap) => ("the keys", keymap.map(|keys| self.state.keymap = keys)),
+            };
+            let result = result.map_err(|error| crate::exit::chain(&error));
+            self.take(Event::ReadAnew(name, result));
         }
     }
 

@@ -16,6 +16,7 @@ use crate::config::{self, Surroundings};
 use crate::exit::{Exit, Failure};
 use crate::keys;
 use crate::output::{Format, Output};
+use crate::settings::{Places, Settings};
 use crate::text;
 
 /// Below `--help`.
@@ -115,10 +116,8 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         Some(Command::Feeds(command)) => command.perform(connect).await,
         Some(Command::Identities(command)) => command.perform(connect).await,
         None if app::is_wanted(cli.output) => {
-            let path = config::locate(cli.profile.clone(), Surroundings::now())?;
-            let named = std::env::var_os(config::KEYS_VARIABLE);
-            let keymap = config::keys(named, Surroundings::now())?;
-            app::run(config::load(&path)?, keymap).await
+            let settings = Settings::open(Places::find(cli.profile.clone())?)?;
+            app::run(settings).await
         }
         None => command::status::perform(connect().await?).await,
         Some(Command::Incidents(command)) => command.perform(connect().await?).await,

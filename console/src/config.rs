@@ -148,33 +148,52 @@ pub(crate) fn locate(flag: Option<PathBuf>, around: Surroundings) -> Result<Path
     Ok(folder.join("tocsin").join("profile"))
 }
 
-/// The keys that this user has chosen: those of the file that `TOCSIN_KEYS` names, else of `keys.toml` in the
-/// configuration folder; as they are where there is none.
-///
-/// # Errors
-/// [`ConfigError::Read`] and [`ConfigError::Keys`].
-pub(crate) fn keys(named: Option<OsString>, around: Surroundings) -> Result<Keymap, ConfigError> {
-    let named = named.filter(|name| !name.is_empty()).map(PathBuf::from);
-    let is_named = named.is_some();
+/// The file with the keys that a user has chosen.
+#[derive(Debug, Clone)]
+pub(crate) struct KeysFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Somebody has named it, so it must be there.
+    pub(crate) is_named: bool,
+}
+
+/// The file that `TOCSIN_KEYS` names, else `keys.toml` in the configuration folder; `None` where there is no such folder.
+pub(crate) fn keys_file(named: Option<OsString>, around: Surroundings) -> Option<KeysFile> {
+    if let Some(name) = named.filter(|name| !name.is_empty()) {
+        return Some(KeysFile {
+            path: name.into(),
+            is_named: true,
+        });
+    }
     let folder = Surroundings {
         profile: None,
         ..around
     };
-    let path = match named.map_or_else(|| locate(None, folder), Ok) {
-        Ok(path) if is_named => path,
-        Ok(profile) => profile.with_file_name("keys.toml"),
-        Err(_) => return Ok(Keymap::default()),
+    let profile = locate(None, folder).ok()?;
+    Some(KeysFile {
+        path: profile.with_file_name("keys.toml"),
+        is_named: false,
+    })
+}
+
+/// The keys that this user has chosen; as they are where there is no file.
+///
+/// # Errors
+/// [`ConfigError::Read`] and [`ConfigError::Keys`].
+pub(crate) fn keys(file: Option<&KeysFile>) -> Result<Keymap, ConfigError> {
+    let Some(KeysFile { path, is_named }) = file else {
+        return Ok(Keymap::default());
     };
-    let file = text::path(&path);
+    let file = text::path(path);
     let mut content = String::new();
-    let read = File::open(&path).and_then(|handle| {
+    let read = File::open(path).and_then(|handle| {
         handle
             .take(keys::FILE_BYTES_MAX)
             .read_to_string(&mut content)
     });
     match read {
         Ok(_) => keys::parse(&content).map_err(|what| ConfigError::Keys { file, what }),
-        Err(source) if source.kind() == io::ErrorKind::NotFound && !is_named => {
+        Err(source) if source.kind() == io::ErrorKind::NotFound && !*is_named => {
             Ok(Keymap::default())
         }
         Err(source) => Err(ConfigError::Read { file, source }),

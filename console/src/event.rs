@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Zone(String, Option<TimeZone>),
     /// A file with this name was written, or why not.
     Written(String, Result<(), String>),
+    /// What a person has set was read anew, or cannot be used, and why.
+    ReadAnew(&'static str, Result<(), String>),
     /// From the server, or about it.
     News(News),
     /// Somebody wants the program to end.

@@ -27,6 +27,7 @@ mod memory;
 mod output;
 mod report;
 mod screen;
+mod settings;
 mod state;
 mod text;
 mod theme;

@@ -44,6 +44,7 @@ const PROBLEM_COLUMNS_MAX: usize = 300;
 
 /// The tasks.
 pub(crate) struct Network {
+    profile: watch::Sender<Profile>,
     client: watch::Receiver<Option<Client>>,
     news: mpsc::Sender<News>,
     hurry: Arc<Notify>,
@@ -57,10 +58,12 @@ impl Network {
     /// Starts to connect.
     pub(crate) fn start(profile: Profile, news: mpsc::Sender<News>) -> Self {
         let (found, client) = watch::channel(None);
+        let (profile, given) = watch::channel(profile);
         let hurry = Arc::new(Notify::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow(profile, found, news.clone(), Arc::clone(&hurry)));
+        tasks.spawn(follow(given, found, news.clone(), Arc::clone(&hurry)));
         Self {
+            profile,
             client,
             news,
             hurry,
@@ -69,6 +72,11 @@ impl Network {
             changes: Arc::new(tokio::sync::Semaphore::new(CHANGES_MAX)),
             terminal: None,
         }
+    }
+
+    /// Connects anew, with this profile from now on.
+    pub(crate) fn use_profile(&self, profile: Profile) {
+        self.profile.send_replace(profile);
     }
 
     /// Connects now instead of later.
@@ -150,33 +158,54 @@ pub(super) fn problem(error: &ClientError) -> String {
     text::fit(&said, PROBLEM_COLUMNS_MAX).into_owned()
 }
 
-/// Connects, follows the incidents, begins again when that ends.
+/// Connects, follows the incidents, begins again when that ends, or at once where there is another profile.
 async fn follow(
-    profile: Profile,
+    profile: watch::Receiver<Profile>,
     found: watch::Sender<Option<Client>>,
     news: mpsc::Sender<News>,
     hurry: Arc<Notify>,
 ) {
+    let mut others = profile.clone();
     let mut wait = RETRY_AFTER;
     loop {
-        let known = found.borrow().clone();
-        let client = match known {
-            Some(client) => Ok(client),
-            None => Client::connect(&profile).await,
-        };
-        let end = match client {
-            Ok(client) => {
-                found.send_replace(Some(client.clone()));
-                watch_incidents(&client, &news, &mut wait).await
+        let following = async {
+            let end = follow_once(&profile, &found, &news, &mut wait).await;
+            tell(&news, News::Link(Link::Down(problem(&end)))).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_AFTER_MAX),
+                () = hurry.notified() => {}
             }
-            Err(error) => error,
         };
-        tell(&news, News::Link(Link::Down(problem(&end)))).await;
         tokio::select! {
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_AFTER_MAX),
-            () = hurry.notified() => {}
+            () = following => {}
+            Ok(()) = others.changed() => {
+                found.send_replace(None);
+                wait = RETRY_AFTER;
+            }
         }
     }
+}
+
+/// Until the connection or the stream ends, and why. A client that is there is used again.
+async fn follow_once(
+    profile: &watch::Receiver<Profile>,
+    found: &watch::Sender<Option<Client>>,
+    news: &mpsc::Sender<News>,
+    wait: &mut Duration,
+) -> ClientError {
+    let known = found.borrow().clone();
+    let client = match known {
+        Some(client) => client,
+        None => {
+            let profile = profile.borrow().clone();
+            match Client::connect(&profile).await {
+                Ok(client) => client,
+                Err(error) => return error,
+            }
+        }
+    };
+    found.send_replace(Some(client.clone()));
+    watch_incidents(&client, news, wait).await
 }
 
 /// Until the stream ends, and why.

@@ -219,6 +219,17 @@ impl State {
                     }
                 });
             }
+            Event::ReadAnew(name, Ok(())) => {
+                self.notice = Some((
+                    format!("{name} changed and is used as it is now"),
+                    Style::Good,
+                ));
+            }
+            Event::ReadAnew(name, Err(why)) => {
+                let why = crate::text::line(&why);
+                let said = format!("{name} changed and cannot be used; the former stays: {why}");
+                self.notice = Some((said, Style::Critical));
+            }
             Event::Zone(name, Some(zone)) => self.zone = Zone::Person(zone, name),
             Event::Zone(name, None) => {
                 let name = crate::text::fit(&name, 40).into_owned();
