@@ -196,9 +196,15 @@ impl Fake {
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input).await.unwrap();
-        drop(stdin);
-        done(child).await
+        // Beside the reading: whoever writes all of it first waits for a reader that waits for it.
+        let input = input.to_vec();
+        let writing = tokio::spawn(async move {
+            // A program that ends early does not read the rest.
+            let _broken_pipe = stdin.write_all(&input).await;
+        });
+        let done = done(child).await;
+        writing.abort();
+        done
     }
 
     /// What was asked so far, one line a call.
