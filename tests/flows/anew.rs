@@ -34,6 +34,11 @@ fn links_and_unsent_events_follow_a_machine_that_is_enrolled_anew() {
             "dana",
         ];
         console.run(&link)?.succeeded(&link)?;
+        eventually("its first events are stored", LIMIT, || {
+            let search = ["events", "search", "--endpoint", &former];
+            let stored = console.rows(&search)?;
+            Ok(stored.iter().any(|row| row["run"] == *run).then_some(()))
+        })?;
         agent.drained(LIMIT)?;
 
         // What it sees from now on stays in its spool.
