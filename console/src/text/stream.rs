@@ -152,7 +152,8 @@ impl Writer {
         self.write(&format!("\x1b[{}{last}", numbers.join(";")));
     }
 
-    /// Colours and looks, without the one that hides text.
+    /// Colours and looks, without the one that hides text. A colour that is cut short, and one of underlines (58) in the
+    /// form with semicolons, are left out: a terminal that does not know them takes their numbers for looks.
     fn write_looks(&mut self, params: &Params) {
         let numbers: Vec<&[u16]> = params.iter().take(LOOKS_MAX).collect();
         let mut kept: Vec<String> = Vec::new();
@@ -164,8 +165,18 @@ impl Writer {
                 ([38 | 48 | 58], Some([2])) => 4,
                 _ => 0,
             };
-            if number.first() != Some(&8) {
-                let (of_color, _) = after.split_at_checked(color).unwrap_or((after, &[]));
+            let (of_color, is_whole) = match after.split_at_checked(color) {
+                Some((of_color, _)) => {
+                    (of_color, color > 0 && of_color.iter().all(|n| n.len() == 1))
+                }
+                None => (after, false),
+            };
+            let is_left_out = match number {
+                [38 | 48] => !is_whole,
+                [8 | 58] => true,
+                _ => number.first() == Some(&8),
+            };
+            if !is_left_out {
                 kept.push(joined(number));
                 kept.extend(of_color.iter().map(|number| joined(number)));
             }
@@ -303,6 +314,8 @@ mod tests {
             ("a\x1b[?1000hb\x1b[?1003;1006hc\x1b[?1004hd", "abcd"),
             ("a\x1bcb\x1b[!pc\x07d\x1b[3g\x1b[20h", "abcd"),
             ("a\x1b[8mhidden\x1b[1;8mb", "ahidden\x1b[1mb"),
+            ("a\x1b[58;5;8mb\x1b[58;2;8;8;8;1mc", "ab\x1b[1mc"),
+            ("a\x1b[38;2;8mb\x1b[38;8mc\x1b[48;5mc", "abcc"),
             ("a\u{202e}b\u{200b}c", "a\u{fffd}b\u{fffd}c"),
             ("a\u{9b}2Jb\x0e\x0fc", "a2Jbc"),
             ("a\x1b[99999bx", "a\x1b[1000bx"),

@@ -27,8 +27,12 @@ pub(super) const MARK: &str = "TOCSIN_TERMINAL";
 /// Between two looks at who is still there.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Processes of one terminal that are told apart; beyond it they are killed and not named.
-const MEMBERS_MAX: usize = 4096;
+/// Processes of one terminal that are named; beyond it they are killed and counted, without a name. How many are known at
+/// all is bounded by the kernel's table and by the seconds that the end may take.
+const NAMED_MAX: usize = 4096;
+
+/// Processes that are looked at once only; beyond it at every look.
+const STRANGERS_MAX: usize = 4096;
 
 /// A process that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +125,7 @@ impl<'m> Search<'m> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{BTreeMap, Key, MEMBERS_MAX, Search};
+    use super::{BTreeMap, Key, NAMED_MAX, STRANGERS_MAX, Search};
 
     /// Bytes of an environment that are searched. The mark stands where the shell put it, near the begin.
     const ENVIRON_BYTES_MAX: u64 = 256 << 10;
@@ -134,10 +138,11 @@ mod linux {
         pub(super) state: u8,
         pub(super) parent: u32,
         pub(super) session: u32,
+        pub(super) threads: u32,
     }
 
     impl Row {
-        /// `PID (NAME) STATE PPID PGRP SESSION ...`, the start time being the 22nd. NAME may hold anything.
+        /// `PID (NAME) STATE PPID PGRP SESSION ...`, threads and start time being the 20th and 22nd. NAME may hold anything.
         pub(super) fn parse(stat: &str) -> Option<Self> {
             let (pid, rest) = stat.split_once(" (")?;
             let (name, rest) = rest.rsplit_once(") ")?;
@@ -148,11 +153,14 @@ mod linux {
                 state: *fields.first()?.as_bytes().first()?,
                 parent: fields.get(1)?.parse().ok()?,
                 session: fields.get(3)?.parse().ok()?,
+                threads: fields.get(17)?.parse().ok()?,
             })
         }
 
+        /// Of a process whose first thread alone has ended the state says the same as of a dead one: its other
+        /// threads go on.
         fn is_alive(&self) -> bool {
-            !matches!(self.state, b'Z' | b'X' | b'x')
+            self.threads > 1 || !matches!(self.state, b'Z' | b'X' | b'x')
         }
     }
 
@@ -201,7 +209,7 @@ mod linux {
                 let known = row.key.0 == self.shell || row.session == self.shell;
                 if known || (!self.strangers.contains(&row.key) && has_mark(row.key.0, self.mark)) {
                     self.add(row);
-                } else if self.strangers.len() < MEMBERS_MAX {
+                } else if self.strangers.len() < STRANGERS_MAX {
                     self.strangers.insert(row.key);
                 }
             }
@@ -212,34 +220,35 @@ mod linux {
                 .collect()
         }
 
+        /// Takes it among the members, whether or not there is room for its name; whether it is new.
         fn add(&mut self, row: &Row) -> bool {
-            self.members.len() < MEMBERS_MAX
-                && self.members.insert(row.key, row.name.clone()).is_none()
+            let name = match self.members.len() {
+                0..NAMED_MAX => row.name.clone(),
+                _ => String::new(),
+            };
+            let is_new = !self.members.contains_key(&row.key);
+            if is_new {
+                self.members.insert(row.key, name);
+            }
+            is_new
         }
 
-        /// Children of members, their children, and so on.
+        /// Children of members, their children, and so on. Parents are compared as they are in this table: a dead member's
+        /// pid may be somebody else's by now.
         fn add_descendants(&mut self, rows: &[Row]) {
-            loop {
-                let parents: std::collections::BTreeSet<u32> =
-                    self.members.keys().map(|key| key.0).collect();
-                let mut grown = false;
-                for row in rows {
-                    let is_new = !self.members.contains_key(&row.key);
-                    // A dead member's pid may be somebody else's by now, who is younger than the member.
-                    if is_new && parents.contains(&row.parent) && self.parent_is_member(rows, row) {
-                        grown |= self.add(row);
+            let mut children: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
+            for row in rows {
+                children.entry(row.parent).or_default().push(row);
+            }
+            let is_member = |row: &&Row| self.members.contains_key(&row.key);
+            let mut parents: Vec<u32> = rows.iter().filter(is_member).map(|r| r.key.0).collect();
+            while let Some(parent) = parents.pop() {
+                for child in children.get(&parent).into_iter().flatten() {
+                    if self.add(child) {
+                        parents.push(child.key.0);
                     }
                 }
-                if !grown {
-                    return;
-                }
             }
-        }
-
-        fn parent_is_member(&self, rows: &[Row], row: &Row) -> bool {
-            rows.iter()
-                .find(|parent| parent.key.0 == row.parent)
-                .is_some_and(|parent| self.members.contains_key(&parent.key))
         }
     }
 
@@ -258,10 +267,45 @@ mod linux {
                     state: b'S',
                     parent: 7,
                     session: 41,
+                    threads: 1,
                 })
             );
             assert_eq!(Row::parse("42 (a"), None);
             assert_eq!(Row::parse(""), None);
+        }
+
+        fn row(pid: u32, parent: u32) -> Row {
+            Row {
+                key: (pid, 1),
+                name: "a".into(),
+                state: b'S',
+                parent,
+                session: 0,
+                threads: 1,
+            }
+        }
+
+        #[test]
+        fn who_comes_after_many_belongs_to_it_all_the_same() {
+            let count = u32::try_from(NAMED_MAX).unwrap() + 1_000;
+            let mut rows: Vec<Row> = (11..10 + count).map(|pid| row(pid, pid - 1)).collect();
+            rows.extend([row(10, 1), row(9, 1), row(900_000, 10 + count - 1)]);
+            let mut search = Search::new(10, "mark");
+            assert!(search.add(&row(10, 1)));
+            search.add_descendants(&rows);
+            assert!(search.members.contains_key(&(900_000, 1)));
+            assert!(!search.members.contains_key(&(9, 1)));
+            let named = search.members.values().filter(|name| !name.is_empty());
+            assert_eq!(named.count(), NAMED_MAX);
+        }
+
+        #[test]
+        fn a_process_whose_first_thread_has_ended_is_alive() {
+            let mut found = row(10, 1);
+            found.state = b'Z';
+            assert!(!found.is_alive());
+            found.threads = 2;
+            assert!(found.is_alive());
         }
     }
 }
