@@ -70,7 +70,7 @@ async fn linked(store: &dyn StateStore) -> Vec<(EndpointId, String)> {
     links
 }
 
-/// Links follow a machine that shows its former key, unless that key was revoked or two machines have used it.
+/// Links follow a machine that shows its former key, once, unless that key was revoked or two machines have used it.
 pub(crate) async fn links_follow_a_machine_that_is_enrolled_anew(engine: &dyn Engine) {
     let store = filled(engine).await;
     let store = store.as_ref();
@@ -121,10 +121,18 @@ pub(crate) async fn links_follow_a_machine_that_is_enrolled_anew(engine: &dyn En
         both,
         "it is not known which of two it is"
     );
+    enroll(store, 5, Some(endpoint(2))).await;
+    assert_eq!(
+        linked(store).await,
+        both,
+        "nor is it the next time, the conflict being settled"
+    );
+    enroll(store, 6, Some(endpoint(1))).await;
+    assert_eq!(linked(store).await, both, "a second one with the same key");
     store.revoke_endpoint(endpoint(2), &entry()).await.unwrap();
     enroll(store, 4, Some(endpoint(2))).await;
     assert_eq!(linked(store).await, both, "a revoked key proves nothing");
-    let mut successors = vec![endpoint(3), endpoint(4)];
+    let mut successors = vec![endpoint(3), endpoint(4), endpoint(5)];
     successors.sort();
     assert_eq!(store.successors(endpoint(2)).await.unwrap(), successors);
 }

@@ -78,7 +78,8 @@ pub(super) async fn enroll(
 
 /// Lets what links people to the former endpoint follow. The connection has shown its key, so whoever asks could have
 /// gone on as the former endpoint: it gains nothing. Not where it was revoked, nor where two machines have used the key,
-/// as it is not known then on which of them the person works.
+/// as it is not known then on which of them the person works. A second machine that shows the key is that too, also when
+/// the conflict has been taken for settled by the first.
 async fn follow(
     connection: &mut SqliteConnection,
     enrollment: &Enrollment,
@@ -87,9 +88,10 @@ async fn follow(
     const ACTION: &str = "look up a former endpoint";
     let contested = sqlx::query(
         "SELECT 1 FROM endpoint_conflict WHERE endpoint = ?1 UNION ALL \
-         SELECT 1 FROM endpoint WHERE id = ?1 AND revoked_time_ms <> 0",
+         SELECT 1 FROM endpoint WHERE (id = ?1 AND revoked_time_ms <> 0) OR (former = ?1 AND id <> ?2)",
     )
     .bind(former.as_bytes().as_slice())
+    .bind(enrollment.endpoint.as_bytes().as_slice())
     .fetch_optional(&mut *connection)
     .await
     .map_err(engine(ACTION))?;
