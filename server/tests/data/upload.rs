@@ -1,5 +1,8 @@
 //! Uploads: admitted, acknowledged once committed, refused by name.
 
+use std::time::{Duration, Instant};
+
+use tocsin_proto::console::v1::RevokeEndpointRequest;
 use tocsin_proto::telemetry::v1::Event;
 use tonic::Code;
 
@@ -131,4 +134,36 @@ async fn an_upload_ends_with_its_session() {
     agent.close();
     let ended = upload.acknowledged().await.unwrap_err();
     assert_eq!(ended.code(), Code::FailedPrecondition, "{ended}");
+}
+
+/// However much it sends: within a second of its revocation it is gone.
+#[tokio::test]
+async fn a_revoked_endpoint_is_cut_in_the_middle_of_its_uploads() {
+    let server = Server::start();
+    let agent = Agent::connect(&server).await;
+    let mut upload = agent.upload().await;
+    let flood = async {
+        let mut count = 0;
+        loop {
+            let request = agent.starts(count * 500 + 1, count * 500 + 500);
+            upload.send(request).await;
+            match upload.acknowledged().await {
+                Ok(Some(_)) => count += 1,
+                Ok(None) | Err(_) => return (count, Instant::now()),
+            }
+        }
+    };
+    let revoke = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let request = RevokeEndpointRequest {
+            id: agent.endpoint.clone(),
+            reason: "lost".into(),
+        };
+        let mut console = server.admin().console().await;
+        console.revoke_endpoint(request).await.unwrap();
+        Instant::now()
+    };
+    let ((count, cut), revoked) = tokio::join!(flood, revoke);
+    assert!(count > 0);
+    assert!(cut <= revoked + Duration::from_secs(1));
 }
