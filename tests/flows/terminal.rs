@@ -243,11 +243,13 @@ fn a_flood_arrives_complete_and_nobody_holds_it() {
         let sum = sandbox.fresh("sum");
         let mut terminal = lab.open(&["--raw"])?;
         let console = terminal.child.id();
-        // Lines that differ, so that a piece lost, doubled or moved shows.
+        // Lines that differ, so that a piece lost, doubled or moved shows. Any account's shell knows these words.
+        let pipe = sandbox.fresh("pipe");
         terminal.say(&format!(
-            "stty -opost -echo; seq -f '%098.0f|' {} | tee >(sha256sum > {}); exit\n",
-            FLOOD_BYTES / 100,
-            sum.display()
+            "stty -opost -echo; mkfifo {pipe}; sha256sum < {pipe} > {sum} & seq -f '%098.0f|' {count} | tee {pipe}; wait; exit\n",
+            pipe = pipe.display(),
+            sum = sum.display(),
+            count = FLOOD_BYTES / 100,
         ))?;
         let mut out = terminal.child.stdout.take().context("its output")?;
         let (mut hash, mut begun, mut bytes) = (Sha256::new(), Vec::new(), 0);
