@@ -2,12 +2,15 @@
 //!
 //! What an import says of a person on every endpoint is a claim, and fits an account of one:
 //!
-//! | the claim has | it fits an account | as |
-//! |---|---|---|
-//! | SID | with this SID | certain |
-//! | UPN or mail | that is called so, in full | certain |
-//! | uid | with this uid that also has the claim's name, or, where it has none, the part of the UPN or mail before the `@` | certain |
-//! | sAMAccountName | that is called so, with or without its domain | likely |
+//! | the claim has | it fits an account |
+//! |---|---|
+//! | SID | with this SID |
+//! | UPN or mail | that is called so, in full |
+//! | uid | with this uid that also has the claim's name, or, where it has none, the part of the UPN or mail before the `@` |
+//! | sAMAccountName | that is called so, with or without its domain |
+//!
+//! However well it fits, it is [`LIKELY`] and no more: how an account is called is the endpoint's own word, and whoever is
+//! root there can give it any name, uid or SID.
 //!
 //! A claim with a SID or uid does not fit an account by name that has another one, or of which none is known yet: 1000 is
 //! the first account of most machines, and a name is not much either. Of several people the best fit counts; where two fit equally, none.
@@ -23,10 +26,10 @@ use tocsin_proto::id::IdentityId;
 
 use crate::store::people::{Claim, ClaimRow};
 
-/// What an analyst or an import's endpoint row says.
+/// What an analyst or an import says of an account of one endpoint.
 pub(crate) const CERTAIN: &str = "certain";
 
-/// What an import says by a name alone.
+/// What an import says of whichever endpoint has such an account.
 pub(crate) const LIKELY: &str = "likely";
 
 /// Source of a link that an import made.
@@ -46,16 +49,6 @@ pub(crate) enum Fit {
     Uid,
     /// By name.
     Name,
-}
-
-impl Fit {
-    /// Its confidence.
-    pub(crate) fn confidence(self) -> &'static str {
-        match self {
-            Self::Sid | Self::Upn | Self::Uid => CERTAIN,
-            Self::Name => LIKELY,
-        }
-    }
 }
 
 /// A local account's name to compare by: without its domain, letters lower.

@@ -142,7 +142,7 @@ fn an_import_links_raises_severity_and_an_unlink_is_final() {
         let person = console.json(&["identities", "show", "dana@example.com"])?;
         let account = &person["local_accounts"][0];
         ensure!(
-            account["source"] == "import" && account["confidence"] == "certain",
+            account["source"] == "import" && account["confidence"] == "likely",
             "{person:#}"
         );
         ensure!(person["display_name"] == "Reyes, Dana", "{person:#}");

@@ -74,6 +74,7 @@ fn linked_endpoints_are_listed_in_a_fixed_order_with_what_they_lack() {
     let endpoint = |name: &str| LinkedEndpoint {
         id: EndpointId::from_public_key(name.as_bytes()),
         hostname: name.into(),
+        is_claimed: false,
         stands: None,
         sends_flows: false,
         reporting: Vec::new(),

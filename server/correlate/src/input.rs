@@ -412,6 +412,10 @@ pub struct LinkedEndpoint {
     pub id: EndpointId,
     /// As it calls itself.
     pub hostname: String,
+    /// Nothing but the endpoint's own word says that the account is the person's: an import names it for whichever
+    /// endpoint has it. Whoever is root there can have any account, so `here` earns no benign credit.
+    #[serde(default)]
+    pub is_claimed: bool,
     /// In which time the machine was this endpoint, where it was another one before or is another one now: enrolled
     /// anew, a machine is another endpoint. Attempts at other times are not looked for on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

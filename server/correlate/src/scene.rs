@@ -42,6 +42,7 @@ pub(crate) fn laptop(hostname: &str) -> LinkedEndpoint {
     LinkedEndpoint {
         id: EndpointId::from_public_key(hostname.as_bytes()),
         hostname: hostname.into(),
+        is_claimed: false,
         stands: None,
         sends_flows: true,
         reporting: vec![whole()],

@@ -102,6 +102,11 @@ pub(super) fn refused(
         }
         _ => {}
     }
+    if endpoint.is_claimed {
+        return Some(format!(
+            "that the account on {name} is this person's is its own word only, as an import allows for every endpoint"
+        ));
+    }
     let near = TimeSpan {
         from_ms: detail.span.from_ms.saturating_sub(NEAR_MS),
         until_ms: detail.span.until_ms.saturating_add(NEAR_MS),

@@ -115,6 +115,23 @@ fn the_providers_device_binding_is_here_strong_and_a_contradiction_weakens_it() 
 }
 
 #[test]
+fn an_endpoint_that_only_its_own_word_links_is_here_without_credit() {
+    let claimed = |is_claimed| {
+        let endpoint = with_flow(|_| ());
+        let (verdict, _, reasons) = says(
+            own(),
+            LinkedEndpoint {
+                is_claimed,
+                ..endpoint
+            },
+        );
+        (verdict, reasons.contains("no sign of an ordinary sign-in"))
+    };
+    assert_eq!(claimed(false), ("here", false));
+    assert_eq!(claimed(true), ("here", true));
+}
+
+#[test]
 fn a_new_named_flow_from_the_own_address_is_here() {
     let found = judged(own().endpoint(with_flow(|_| ())));
     assert_eq!(

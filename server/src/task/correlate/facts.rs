@@ -86,6 +86,8 @@ pub(super) struct Source {
     pub(super) hostname: String,
     pub(super) os: String,
     pub(super) links: Vec<Link>,
+    /// Only accounts that an import names for all endpoints link it.
+    pub(super) is_claimed: bool,
     /// Another person is linked to it too.
     pub(super) has_others: bool,
     pub(super) window: Window,
@@ -163,6 +165,7 @@ pub(super) fn endpoint(source: &Source, tracer: &Tracer) -> LinkedEndpoint {
     LinkedEndpoint {
         id: source.endpoint,
         hostname: source.hostname.clone(),
+        is_claimed: source.is_claimed,
         stands: None,
         sends_flows: sensors::sends_flows(&traces.health),
         reporting,

@@ -131,6 +131,7 @@ mod tests {
         let mut endpoints = [LinkedEndpoint {
             id: endpoint(number),
             hostname: "porto-17".into(),
+            is_claimed: false,
             stands: None,
             sends_flows: false,
             reporting: Vec::new(),

@@ -43,6 +43,7 @@ pub(crate) fn laptop(month: &Month<'_>, person: &Person, life: &mut Life) -> Lin
         endpoint: LinkedEndpoint {
             id,
             hostname: format!("laptop-{}", person.account.provider_id),
+            is_claimed: false,
             stands: None,
             sends_flows: true,
             reporting: Vec::new(),

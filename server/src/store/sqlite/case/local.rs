@@ -11,7 +11,7 @@ use super::{dirty, id_bytes, identity_id};
 use crate::audit::AuditEntry;
 use crate::clock::now_ms;
 use crate::people::sight::merge;
-use crate::people::{BY_IMPORT, fold_user, is_system, owner};
+use crate::people::{BY_IMPORT, LIKELY, fold_user, is_system, owner};
 use crate::store::StoreError;
 use crate::store::case::LinkRow;
 use crate::store::people::{Candidate, Claim, ClaimRow, LocalAccountRow, Sighting};
@@ -112,7 +112,7 @@ pub(super) async fn link_owner(
     if is_system(&row.uid, "macos") {
         return Ok(false);
     }
-    let Some((identity, fit)) = owner(claims, &fold_user(&row.user), &row.uid) else {
+    let Some((identity, _)) = owner(claims, &fold_user(&row.user), &row.uid) else {
         return Ok(false);
     };
     let said_by = claims.iter().find(|row| row.identity == identity);
@@ -121,7 +121,7 @@ pub(super) async fn link_owner(
         user: row.user.clone(),
         uid: row.uid.clone(),
         source: BY_IMPORT.to_owned(),
-        confidence: fit.confidence().to_owned(),
+        confidence: LIKELY.to_owned(),
         linked_by: said_by.map_or_else(String::new, |row| row.said_by.clone()),
         reason: String::new(),
         linked_time_ms: now_ms(),

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tocsin_proto::id::{EndpointId, IdentityId};
 
 use super::{Link, Source, Window};
+use crate::people::LIKELY;
 use crate::store::case::LinkRow;
 use crate::store::telemetry::{RunSpan, TelemetryStore};
 use crate::store::trace::{Class, TraceQuery};
@@ -15,6 +16,11 @@ use crate::store::{StateStore, StoreError};
 
 /// Runs of one endpoint that are looked at, the newest.
 const RUNS_MAX: u32 = 1_000;
+
+/// Whether nobody but the endpoint says that it has the person's account.
+fn is_claimed(links: &[&LinkRow]) -> bool {
+    links.iter().all(|link| link.confidence == LIKELY)
+}
 
 /// All that is read of an endpoint that a person is linked to; what lies around attempts is still to be said.
 pub(in crate::task::correlate) async fn source(
@@ -34,12 +40,17 @@ pub(in crate::task::correlate) async fn source(
         traces.extend(telemetry.traces(&query(endpoint, class, window)).await?);
     }
     let linked = state.linked_to(endpoint).await?;
-    let links = links.iter().filter(|link| link.endpoint == endpoint);
+    let links: Vec<&LinkRow> = links
+        .iter()
+        .filter(|link| link.endpoint == endpoint)
+        .collect();
     Ok(Source {
         endpoint,
         hostname,
         os,
+        is_claimed: is_claimed(&links),
         links: links
+            .iter()
             .map(|link| Link {
                 user: link.user.clone(),
                 uid: link.uid.clone(),
@@ -144,4 +155,29 @@ pub(in crate::task::correlate) async fn fingerprint(
         hash.update(format!("{classes:?} {clock:?} {addresses:?}\n"));
     }
     Ok(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::people::CERTAIN;
+    use crate::store::conformance::endpoint;
+
+    #[test]
+    fn one_link_that_somebody_made_is_enough() {
+        let link = |confidence: &str| LinkRow {
+            endpoint: endpoint(1),
+            user: "dana".into(),
+            uid: "1000".into(),
+            source: "import".into(),
+            confidence: confidence.into(),
+            linked_by: "ana".into(),
+            reason: String::new(),
+            linked_time_ms: 1,
+        };
+        let (likely, certain) = (link(LIKELY), link(CERTAIN));
+        assert!(is_claimed(&[&likely, &likely]));
+        assert!(!is_claimed(&[&likely, &certain]));
+        assert!(!is_claimed(&[&certain]));
+    }
 }

@@ -32,6 +32,7 @@ impl Scene {
                 user: "dana".into(),
                 uid: String::new(),
             }],
+            is_claimed: false,
             has_others: false,
             window: WINDOW,
             around: vec![TimeSpan {
