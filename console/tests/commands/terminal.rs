@@ -1,11 +1,12 @@
 //! `tocsin terminal` where it is no terminal itself: input is sent, output is made safe, the exit code is the shell's.
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 use tonic::Code;
 
 use crate::assert_harmless;
 use crate::fake::terminal::EXIT_CODE;
-use crate::fake::{Fake, Script};
+use crate::fake::{Fake, HANGS, Script};
 
 const OPEN: [&str; 5] = ["terminal", "open", "lab-1", "--reason", "look"];
 
@@ -27,6 +28,31 @@ async fn input_is_sent_output_comes_and_the_exit_code_is_the_shells() {
         call.contains("reason: \"look\"") && call.contains("term: \"dumb\""),
         "{call}"
     );
+}
+
+/// However full the pipe behind it is: whoever wants it to end gets that, and the terminal is closed.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_terminal_whose_output_nobody_reads_can_be_ended() {
+    use nix::sys::signal::{Signal, kill};
+    let fake = Fake::start().await;
+    let mut child = fake
+        .command(&OPEN)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // More than a pipe holds; it is taken as far as there is credit.
+    let flood = tokio::spawn(async move {
+        let _ended = stdin.write_all(&[b'x'; 1 << 20]).await;
+        stdin
+    });
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    let ended = tokio::time::timeout(HANGS, child.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
+    flood.abort();
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod local;
 mod open;
+mod printer;
 mod watch;
 
 use clap::Subcommand;

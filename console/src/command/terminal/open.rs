@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! standard input -> chord -> [credit] -> call        Ctrl-] is the chord's first key, on a terminal only
-//! call -> filter, unless --raw -> standard output -> credit goes back when it has been written
+//! call -> filter, unless --raw -> standard output (printer.rs) -> credit goes back when it has been written
 //! ```
 //!
 //! Nothing is read from standard input that cannot be sent, and nothing comes that was not asked for by credit.
@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use super::ending;
 use super::local::{Local, Resizes, input, told_to_end};
+use super::printer::Printer;
 use crate::client::{Client, ClientError, TerminalCall};
 use crate::exit::{Exit, Failure};
 use crate::text;
@@ -84,10 +85,12 @@ pub(super) async fn open(client: &Client, wanted: Wanted) -> Result<Exit, Failur
         is_input_open: true,
         size: local.size(),
         local,
+        printer: Printer::start()?,
     };
     let raw = local.raw()?;
     let ended = open.run(&mut call).await;
-    if local.shown {
+    // Where nobody reads, nothing is to be restored, and writing would wait for ever.
+    if local.shown && open.printer.is_idle() {
         let restore = open.filter.as_ref().map(Filter::restore);
         let mut out = io::stdout().lock();
         // The terminal may have gone, and with it whoever looked.
@@ -144,6 +147,7 @@ struct Open {
     is_input_open: bool,
     size: TerminalSize,
     local: Local,
+    printer: Printer,
 }
 
 impl Open {
@@ -159,15 +163,24 @@ impl Open {
             let may_read = self.is_input_open && self.waiting.is_empty();
             let may_send = !self.waiting.is_empty() && self.credit > 0;
             tokio::select! {
-                news = call.next() => match news? {
-                    Some(News::Output(bytes)) => self.show(&bytes)?,
+                news = call.next(), if !self.printer.is_full() => match news? {
+                    Some(News::Output(bytes)) => self.show(&bytes),
                     Some(News::InputCredit(bytes)) => {
                         self.credit = self.credit.saturating_add(bytes).min(TERMINAL_INPUT_WINDOW_BYTES);
                     }
-                    Some(News::Ended(row)) => return Ok(row),
+                    Some(News::Ended(row)) => {
+                        let told = async {
+                            if !is_ending {
+                                end.await;
+                            }
+                        };
+                        self.printer.finish(told).await?;
+                        return Ok(row);
+                    }
                     Some(News::Opened(_) | News::SkippedBytes(_) | News::Size(_)) => {}
                     None => return Err(nonsense("the server ended the terminal and says nothing of it")),
                 },
+                written = self.printer.work() => self.written += written?,
                 piece = typed.recv(), if may_read => match piece {
                     Some(piece) => self.take(piece, call).await,
                     None => self.end_input(call).await,
@@ -189,16 +202,12 @@ impl Open {
         }
     }
 
-    /// Writes what was printed.
-    fn show(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+    /// Has written what was printed.
+    fn show(&mut self, bytes: &[u8]) {
         match &mut self.filter {
-            Some(filter) => out.write_all(&filter.pass(bytes))?,
-            None => out.write_all(bytes)?,
+            Some(filter) => self.printer.print(&filter.pass(bytes), bytes.len()),
+            None => self.printer.print(bytes, bytes.len()),
         }
-        out.flush()?;
-        self.written += u32::try_from(bytes.len()).unwrap_or(0);
-        Ok(())
     }
 
     /// Takes what was typed or read.

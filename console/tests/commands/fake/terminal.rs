@@ -1,9 +1,10 @@
 //! Terminals of the fake server: one that prints something hostile and echoes what it is sent, at an endpoint where
-//! nothing ends but the input.
+//! nothing ends but the input. It keeps to the credit that it is given.
 
 use tocsin_proto::console::v1::open_terminal_request::Message as Said;
 use tocsin_proto::console::v1::terminal_news::Message as News;
 use tocsin_proto::console::v1::*;
+use tocsin_proto::limits::{TERMINAL_CHUNK_BYTES_MAX, TERMINAL_OUTPUT_WINDOW_BYTES};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -54,25 +55,35 @@ pub(crate) async fn echo(
     };
     say(News::Opened(row())).await;
     let hostile = format!("\x1b]0;title\x07\x1b]52;c;eA==\x07\x1b[6n\x1b[31m{HOSTILE}\x1b[m\r\n");
+    let mut credit = TERMINAL_OUTPUT_WINDOW_BYTES as usize - hostile.len();
     say(News::Output(hostile.into_bytes())).await;
-    while let Ok(Some(request)) = requests.message().await {
+    let mut typed = Vec::new();
+    let mut is_input_open = true;
+    loop {
+        let count = typed.len().min(credit).min(TERMINAL_CHUNK_BYTES_MAX);
+        if count > 0 {
+            let rest = typed.split_off(count);
+            say(News::Output(std::mem::replace(&mut typed, rest))).await;
+            say(News::InputCredit(u32::try_from(count).unwrap())).await;
+            credit -= count;
+            continue;
+        }
+        if !is_input_open && typed.is_empty() {
+            let exit_code = Some(EXIT_CODE);
+            let row = ended(TerminalEnd::Exited);
+            return say(News::Ended(Terminal { exit_code, ..row })).await;
+        }
+        let Ok(Some(request)) = requests.message().await else {
+            return;
+        };
         match request.message {
-            Some(Said::Input(bytes)) => {
-                let credit = u32::try_from(bytes.len()).unwrap_or(0);
-                say(News::Output(bytes)).await;
-                say(News::InputCredit(credit)).await;
-            }
-            Some(Said::InputEnd(_)) => {
-                let exit_code = Some(EXIT_CODE);
-                let row = ended(TerminalEnd::Exited);
-                say(News::Ended(Terminal { exit_code, ..row })).await;
-                return;
-            }
+            Some(Said::Input(bytes)) => typed.extend(bytes),
+            Some(Said::InputEnd(_)) => is_input_open = false,
+            Some(Said::OutputCredit(more)) => credit += more as usize,
             Some(Said::Close(_)) => {
-                say(News::Ended(ended(TerminalEnd::Closed))).await;
-                return;
+                return say(News::Ended(ended(TerminalEnd::Closed))).await;
             }
-            Some(Said::Open(_) | Said::OutputCredit(_) | Said::Size(_)) | None => {}
+            Some(Said::Open(_) | Said::Size(_)) | None => {}
         }
     }
 }
