@@ -15,9 +15,13 @@ pub(crate) enum Action {
     /// Change something at the server.
     Change(Change),
     /// Open a terminal.
-    OpenTerminal(TerminalHeader),
-    /// Something for the terminal that is open.
+    OpenTerminal(PaneId, TerminalHeader),
+    /// See what somebody's terminal prints, by its id.
+    WatchTerminal(PaneId, String),
+    /// Something for the terminal of the pane.
     Terminal(ToTerminal),
+    /// End somebody's terminal, by its id.
+    KillTerminal(String),
     /// Try to connect now instead of later.
     Reconnect,
     /// Put text into the clipboard of the terminal.
@@ -29,6 +33,10 @@ pub(crate) enum Action {
     /// Leave the program.
     Quit,
 }
+
+/// Which pane: what comes for one that is not there any more is for nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PaneId(pub(crate) u64);
 
 /// What goes to a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +80,8 @@ pub(crate) enum Query {
     Audit(String),
     /// Whether the audit log is whole.
     VerifyAudit,
+    /// All open terminals.
+    Terminals,
     /// The attempts of these incidents.
     Attempts(Vec<String>),
     /// What happened on an incident's endpoint in its time, by the endpoint's place in the incident.
@@ -96,6 +106,7 @@ impl Query {
             Self::Newer(_) => Slot::Newer,
             Self::Audit(_) => Slot::Audit,
             Self::VerifyAudit => Slot::VerifyAudit,
+            Self::Terminals => Slot::Terminals,
             Self::Attempts(_) => Slot::Attempts,
             Self::Around(at, _) => Slot::Around(*at),
         }
@@ -133,6 +144,8 @@ pub(crate) enum Slot {
     Audit,
     /// For [`Query::VerifyAudit`].
     VerifyAudit,
+    /// For [`Query::Terminals`].
+    Terminals,
     /// For [`Query::Attempts`].
     Attempts,
     /// For [`Query::Around`], one for each place.

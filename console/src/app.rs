@@ -162,7 +162,11 @@ impl App {
 
     /// What an input means: for the terminal pane where that has the keys, for the screens otherwise.
     fn understand(&self, input: Input) -> Option<Event> {
-        let pane = self.state.terminal.as_ref().filter(|pane| pane.has_keys);
+        let pane = self
+            .state
+            .terminal
+            .as_ref()
+            .filter(|pane| pane.takes_keys());
         match (&input, pane) {
             (Input::Key(key), Some(pane)) if key.kind != KeyEventKind::Release => {
                 if typed::is_chord(*key) {
@@ -196,7 +200,9 @@ impl App {
                 Action::Ask(query) => self.network.ask(query),
                 Action::Drop(slot) => self.network.drop_slot(slot),
                 Action::Change(change) => self.network.change(change),
-                Action::OpenTerminal(header) => self.network.open_terminal(header),
+                Action::OpenTerminal(pane, header) => self.network.open_terminal(pane, header),
+                Action::WatchTerminal(pane, id) => self.network.watch_terminal(pane, id),
+                Action::KillTerminal(id) => self.network.kill_terminal(id),
                 Action::Terminal(what) => self.network.tell_terminal(what),
                 Action::Reconnect => self.network.hurry(),
                 Action::Copy(text) => copy(&text),

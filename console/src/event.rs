@@ -6,7 +6,7 @@ use tocsin_proto::console::v1::{
     Incident, IncidentSummary, ProcessRow, Terminal,
 };
 
-use crate::action::{Change, Query};
+use crate::action::{Change, PaneId, Query};
 use crate::keymap::Key;
 use crate::state::Place;
 use crate::state::fleet::Fleet;
@@ -69,19 +69,25 @@ pub(crate) enum News {
     Incident(Box<IncidentSummary>),
     /// An answer, or why there is none, in clean words.
     Answer(Query, Result<Reply, String>),
-    /// Of the terminal that is open.
-    Terminal(PaneNews),
+    /// Of the terminal in this pane.
+    Terminal(PaneId, PaneNews),
+    /// A terminal that somebody wanted to end has ended, or why not.
+    Killed(Result<Box<Terminal>, String>),
     /// A change was made, or why not.
     Changed(Change, Result<Box<IncidentSummary>, String>),
 }
 
-/// Of the terminal that is open.
+/// Of the terminal in the pane.
 #[derive(Debug)]
 pub(crate) enum PaneNews {
-    /// It is open now.
+    /// It is open now, or is watched now.
     Opened(Box<Terminal>),
     /// It printed this.
     Output(Vec<u8>),
+    /// Of one that is watched: so many bytes were missed here.
+    Missed(u64),
+    /// Of one that is watched: it has this many columns and rows now.
+    Size(u32, u32),
     /// It has ended.
     Ended(Box<Terminal>),
     /// It was not opened, or is lost, and why, in clean words.
@@ -128,6 +134,8 @@ pub(crate) enum Reply {
     Attempts(Vec<Attempt>),
     /// To [`Query::Audit`], and the token of the next page; empty after the last.
     Audit(Vec<AuditRow>, String),
+    /// To [`Query::Terminals`].
+    Terminals(Vec<Terminal>),
     /// To [`Query::VerifyAudit`].
     Verified(Box<AuditVerification>),
 }

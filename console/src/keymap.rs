@@ -30,6 +30,8 @@ pub(crate) enum Context {
     Feeds,
     /// In the audit log.
     Audit,
+    /// In the list of terminals.
+    Terminals,
     /// While something is to be chosen.
     Choice,
     /// While text is being typed.
@@ -38,7 +40,7 @@ pub(crate) enum Context {
 
 impl Context {
     /// All, in the order of the help screen.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Everywhere,
         Self::Incidents,
         Self::Incident,
@@ -49,6 +51,7 @@ impl Context {
         Self::Events,
         Self::Feeds,
         Self::Audit,
+        Self::Terminals,
         Self::Choice,
         Self::Typing,
     ];
@@ -66,6 +69,7 @@ impl Context {
             Self::Events => "events",
             Self::Feeds => "feeds",
             Self::Audit => "audit",
+            Self::Terminals => "terminals",
             Self::Choice => "choice",
             Self::Typing => "typing",
         }
@@ -84,6 +88,7 @@ impl Context {
             Self::Events => "Events",
             Self::Feeds => "Feeds",
             Self::Audit => "The audit log",
+            Self::Terminals => "Open terminals",
             Self::Choice => "When something is to be chosen",
             Self::Typing => "When something is to be typed",
         }
@@ -117,6 +122,8 @@ pub(crate) enum Cmd {
     Feeds,
     /// To the audit log.
     Audit,
+    /// To the open terminals.
+    Terminals,
     /// Events with a value of what is selected.
     Find,
     /// A value of what is selected to the clipboard.
@@ -189,6 +196,8 @@ pub(crate) enum Cmd {
     Keys,
     /// End the terminal.
     EndTerminal,
+    /// End the terminal that is selected.
+    Kill,
     /// To the parent.
     Parent,
     /// Take what is chosen or typed.
@@ -235,7 +244,7 @@ const fn row(context: Context, keys: &'static [Key], cmd: Cmd, help: &'static st
 
 use Context::{
     Audit, Choice, Endpoint, Endpoints, Events, Everywhere, Feeds, Identities, Identity, Incident,
-    Incidents, Typing,
+    Incidents, Terminals, Typing,
 };
 use Key::{Char, Ctrl};
 
@@ -263,6 +272,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     row(Everywhere, &[Char('5')], Cmd::Events, "events"),
     row(Everywhere, &[Char('6')], Cmd::Feeds, "feeds"),
     row(Everywhere, &[Char('7')], Cmd::Audit, "audit log"),
+    row(Everywhere, &[Char('8')], Cmd::Terminals, "open terminals"),
     row(
         Everywhere,
         &[Char('f')],
@@ -314,13 +324,13 @@ pub(crate) const BINDINGS: &[Binding] = &[
         Everywhere,
         &[Ctrl(']')],
         Cmd::Keys,
-        "keys to the open terminal, and back to the screens",
+        "keys to the terminal pane, and back to the screens",
     ),
     row(
         Everywhere,
         &[Char('K')],
         Cmd::EndTerminal,
-        "end the open terminal (asks), take an ended one away",
+        "end the pane's terminal (asks); take away one that ended",
     ),
     row(
         Incidents,
@@ -453,6 +463,24 @@ pub(crate) const BINDINGS: &[Binding] = &[
         &[Char('V')],
         Cmd::Verify,
         "check that the log is whole",
+    ),
+    row(
+        Terminals,
+        &[Char('/')],
+        Cmd::Filter,
+        "narrow by words: host, analyst, reason, id",
+    ),
+    row(
+        Terminals,
+        &[Char('x')],
+        Cmd::Kill,
+        "end it, with all that runs in it (asks)",
+    ),
+    row(
+        Terminals,
+        &[Char('e')],
+        Cmd::Linked,
+        "go to its endpoint or incident",
     ),
     row(Choice, &[Key::Enter], Cmd::Accept, "take it"),
     row(

@@ -1,4 +1,4 @@
-//! The terminal pane's side of the network: a task for the one that is open.
+//! The terminal pane's side of the network: a task for the terminal that is open in it, or watched.
 //!
 //! What the endpoint prints goes through the channel of news, which is bounded; credit goes back when the screens have
 //! taken it. What is typed waits here for credit, within a bound.
@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 
 use super::task::{problem, tell};
 use super::{Client, ClientError, TerminalCall};
-use crate::action::ToTerminal;
+use crate::action::{PaneId, ToTerminal};
 use crate::event::{News, PaneNews};
+
+const NOT_CONNECTED: &str = "not connected";
 
 /// Keys and the like that wait for the task.
 pub(super) const KEYS_MAX: usize = 256;
@@ -27,16 +29,80 @@ pub(super) async fn keep(
     client: Option<Client>,
     header: TerminalHeader,
     keys: mpsc::Receiver<ToTerminal>,
-    news: mpsc::Sender<News>,
+    screen: Screen,
 ) {
     let ended = match client {
-        Some(client) => run(&client, header, keys, &news)
-            .await
-            .map_err(|error| problem(&error)),
-        None => Err("not connected".to_owned()),
+        Some(client) => run(&client, header, keys, &screen).await,
+        None => {
+            return screen
+                .tell(PaneNews::Failed(NOT_CONNECTED.to_owned()))
+                .await;
+        }
     };
-    if let Err(why) = ended {
-        tell(&news, News::Terminal(PaneNews::Failed(why))).await;
+    if let Err(error) = ended {
+        screen.tell(PaneNews::Failed(problem(&error))).await;
+    }
+}
+
+/// Watches somebody's terminal until its end, or until `keys` is closed or says so.
+pub(super) async fn watch(
+    client: Option<Client>,
+    id: String,
+    mut keys: mpsc::Receiver<ToTerminal>,
+    screen: Screen,
+) {
+    let Some(client) = client else {
+        return screen
+            .tell(PaneNews::Failed(NOT_CONNECTED.to_owned()))
+            .await;
+    };
+    let left = async {
+        // Nothing else is for a terminal that is somebody else's.
+        while !matches!(keys.recv().await, None | Some(ToTerminal::Close)) {}
+    };
+    tokio::select! {
+        watched = follow(&client, &id, &screen) => if let Err(error) = watched {
+            screen.tell(PaneNews::Failed(problem(&error))).await;
+        },
+        () = left => {}
+    }
+}
+
+async fn follow(client: &Client, id: &str, screen: &Screen) -> Result<(), ClientError> {
+    let mut messages = client.watch_terminal(id).await?;
+    while let Some(message) = messages.next().await? {
+        let Some(message) = message.message else {
+            continue;
+        };
+        let is_end = matches!(message, TerminalNews::Ended(_));
+        let news = match message {
+            TerminalNews::Opened(row) => PaneNews::Opened(Box::new(row)),
+            TerminalNews::Output(bytes) => PaneNews::Output(bytes),
+            TerminalNews::SkippedBytes(bytes) => PaneNews::Missed(bytes),
+            TerminalNews::Size(size) => PaneNews::Size(size.columns, size.rows),
+            TerminalNews::Ended(row) => PaneNews::Ended(Box::new(row)),
+            TerminalNews::InputCredit(_) => continue,
+        };
+        screen.tell(news).await;
+        if is_end {
+            return Ok(());
+        }
+    }
+    Err(ClientError::Nonsense {
+        attempt: "watch a terminal".to_owned(),
+        what: "the server ended it and says nothing of it",
+    })
+}
+
+/// The pane that the news are for.
+pub(super) struct Screen {
+    pub(super) pane: PaneId,
+    pub(super) news: mpsc::Sender<News>,
+}
+
+impl Screen {
+    async fn tell(&self, news: PaneNews) {
+        tell(&self.news, News::Terminal(self.pane, news)).await;
     }
 }
 
@@ -44,7 +110,7 @@ async fn run(
     client: &Client,
     header: TerminalHeader,
     mut keys: mpsc::Receiver<ToTerminal>,
-    news: &mpsc::Sender<News>,
+    screen: &Screen,
 ) -> Result<(), ClientError> {
     let mut call = client.open_terminal(header).await?;
     let (mut credit, mut written, mut waiting) = (TERMINAL_INPUT_WINDOW_BYTES, 0, Vec::new());
@@ -53,17 +119,17 @@ async fn run(
         tokio::select! {
             said = call.next() => match said? {
                 Some(TerminalNews::Opened(row)) => {
-                    tell(news, News::Terminal(PaneNews::Opened(Box::new(row)))).await;
+                    screen.tell(PaneNews::Opened(Box::new(row))).await;
                 }
                 Some(TerminalNews::Output(bytes)) => {
                     written += u32::try_from(bytes.len()).unwrap_or(0);
-                    tell(news, News::Terminal(PaneNews::Output(bytes))).await;
+                    screen.tell(PaneNews::Output(bytes)).await;
                 }
                 Some(TerminalNews::InputCredit(bytes)) => {
                     credit = bytes.saturating_add(credit).min(TERMINAL_INPUT_WINDOW_BYTES);
                 }
                 Some(TerminalNews::Ended(row)) => {
-                    tell(news, News::Terminal(PaneNews::Ended(Box::new(row)))).await;
+                    screen.tell(PaneNews::Ended(Box::new(row))).await;
                     return Ok(());
                 }
                 Some(TerminalNews::SkippedBytes(_) | TerminalNews::Size(_)) => {}

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Client, ClientError, Listing, Pages, pane};
-use crate::action::{Change, Query, Slot, ToTerminal, What};
+use crate::action::{Change, PaneId, Query, Slot, ToTerminal, What};
 use crate::event::{Link, News, Reply};
 use crate::state::fleet::{Fleet, FleetMaker};
 use crate::text;
@@ -123,11 +123,41 @@ impl Network {
     }
 
     /// Opens a terminal; one that was open before is closed.
-    pub(crate) fn open_terminal(&mut self, header: TerminalHeader) {
+    pub(crate) fn open_terminal(&mut self, pane: PaneId, header: TerminalHeader) {
+        let (client, typed, screen) = self.pane(pane);
+        self.tasks.spawn(pane::keep(client, header, typed, screen));
+        self.reap();
+    }
+
+    /// Watches somebody's terminal; one that was open before is closed.
+    pub(crate) fn watch_terminal(&mut self, pane: PaneId, id: String) {
+        let (client, typed, screen) = self.pane(pane);
+        self.tasks.spawn(pane::watch(client, id, typed, screen));
+        self.reap();
+    }
+
+    fn pane(&mut self, pane: PaneId) -> (Option<Client>, mpsc::Receiver<ToTerminal>, pane::Screen) {
         let (client, news) = (self.client.borrow().clone(), self.news.clone());
         let (keys, typed) = mpsc::channel(pane::KEYS_MAX);
         self.terminal = Some(keys);
-        self.tasks.spawn(pane::keep(client, header, typed, news));
+        (client, typed, pane::Screen { pane, news })
+    }
+
+    /// Ends somebody's terminal; what became of it comes as news.
+    pub(crate) fn kill_terminal(&mut self, id: String) {
+        let (client, news) = (self.client.borrow().clone(), self.news.clone());
+        let permit = Arc::clone(&self.changes).try_acquire_owned();
+        self.tasks.spawn(async move {
+            let result = match (client, permit) {
+                (Some(client), Ok(_permit)) => {
+                    let killed = client.kill_terminal(&id).await;
+                    killed.map(Box::new).map_err(|error| problem(&error))
+                }
+                (None, _) => Err("not connected: nothing was ended".to_owned()),
+                (_, Err(_)) => Err("too many changes at once: nothing was ended".to_owned()),
+            };
+            tell(&news, News::Killed(result)).await;
+        });
         self.reap();
     }
 
@@ -265,6 +295,7 @@ async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
             let rows = pages.next().await?.unwrap_or_default();
             Reply::Audit(rows, pages.token().to_owned())
         }
+        Query::Terminals => Reply::Terminals(client.terminals().await?),
         Query::VerifyAudit => Reply::Verified(Box::new(client.verify_audit().await?)),
     })
 }

@@ -18,6 +18,7 @@ mod listing;
 mod overview;
 mod prompts;
 mod terminal;
+mod terminals;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -40,7 +41,7 @@ const ROWS_MIN: u16 = 10;
 
 /// From this width on the server is named, and from this one on all screens.
 const COLUMNS_OF_ADDRESS: u16 = 150;
-const COLUMNS_OF_NAMES: u16 = 110;
+const COLUMNS_OF_NAMES: u16 = 120;
 
 /// The pictures of a spinner.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -117,6 +118,7 @@ fn draw_screen(state: &State, frame: &mut Frame, body: Rect) -> Option<Rows> {
         Place::Events => events::draw(state, frame, body),
         Place::Feeds => feeds::draw(state, frame, body),
         Place::Audit => audit::draw(state, frame, body),
+        Place::Terminals => terminals::draw(state, frame, body),
         Place::Help => help::draw(state, frame, body),
     }
 }
@@ -211,6 +213,7 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
         Place::Events => "/ search  t follow  f find with a value  enter endpoint  y copy  ? keys",
         Place::Feeds => "/ narrow  r again  ? keys",
         Place::Audit => "V verify  / narrow  y copy  ? keys",
+        Place::Terminals => "enter watch  x end it  e its endpoint, incident  / narrow  ? keys",
         Place::Help => "esc back  q leave",
     };
     // It names the keys that nobody has changed.

@@ -1,8 +1,10 @@
 //! The terminal pane: beside the screen where there is room, over it where there is not.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::widgets::{Block, Borders, Clear};
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::style::Style as Look;
+use ratatui::widgets::{Block, Borders, Clear, Widget as _};
 use tui_term::widget::{Cursor, PseudoTerminal};
 
 use crate::output::style::Style;
@@ -26,6 +28,8 @@ pub(super) fn areas(state: &State, body: Rect) -> (Option<Rect>, Option<Rect>) {
             (Some(left), Some(right))
         }
         Some(pane) if pane.has_keys => (None, Some(body)),
+        // What the last of it was is not lost behind the screens.
+        Some(pane) if pane.watched.is_some() && !pane.is_alive() => (None, Some(body)),
         Some(_) => (Some(body), None),
     }
 }
@@ -37,6 +41,9 @@ pub(super) fn draw(state: &State, pane: &Pane, frame: &mut Frame, area: Rect) {
         (_, true) => Style::Good,
         (_, false) => Style::Faint,
     };
+    if let Some(analyst) = &pane.watched {
+        return draw_watched(state, (pane, analyst), frame, (area, style));
+    }
     let hint = match (&pane.phase, pane.asks, pane.has_keys) {
         (Phase::Opening, ..) => "opening".to_owned(),
         (Phase::Ending, ..) => "ending".to_owned(),
@@ -46,12 +53,7 @@ pub(super) fn draw(state: &State, pane: &Pane, frame: &mut Frame, area: Rect) {
         (Phase::Open, false, false) => "ctrl-] into it, K ends it".to_owned(),
     };
     let title = format!(" terminal at {}: {hint} ", pane.hostname);
-    let columns = usize::from(area.width.saturating_sub(2));
-    let title = text::fit(&title, columns).into_owned();
-    let block = Block::default()
-        .borders(Borders::ALL)
-        .title(title)
-        .border_style(state.theme.look(style));
+    let block = framed(&title, state.theme.look(style), area);
     frame.render_widget(Clear, area);
     let mut cursor = Cursor::default();
     if !pane.has_keys {
@@ -61,4 +63,58 @@ pub(super) fn draw(state: &State, pane: &Pane, frame: &mut Frame, area: Rect) {
         .block(block)
         .cursor(cursor);
     frame.render_widget(cells, area);
+}
+
+fn framed(title: &str, look: Look, area: Rect) -> Block<'static> {
+    let columns = usize::from(area.width.saturating_sub(2));
+    Block::default()
+        .borders(Borders::ALL)
+        .title(text::fit(title, columns).into_owned())
+        .border_style(look)
+}
+
+/// Somebody's terminal has the size that it has there: of one that does not fit, the part around its cursor is shown.
+fn draw_watched(
+    state: &State,
+    (pane, analyst): (&Pane, &str),
+    frame: &mut Frame,
+    (area, style): (Rect, Style),
+) {
+    let screen = pane.screen();
+    let (rows, columns) = screen.size();
+    let inside = Rect {
+        x: area.x.saturating_add(1),
+        y: area.y.saturating_add(1),
+        width: area.width.saturating_sub(2),
+        height: area.height.saturating_sub(2),
+    };
+    let is_cut = columns > inside.width || rows > inside.height;
+    let size = match is_cut {
+        true => format!(", part of {columns}x{rows}"),
+        false => String::new(),
+    };
+    let hint = match (&pane.phase, pane.has_keys) {
+        (Phase::Ended(how), true) => format!("{how}; esc leaves it"),
+        (Phase::Ended(how), false) => format!("{how}; K takes it away"),
+        (Phase::Opening, _) => "asking for it".to_owned(),
+        (_, true) => format!("watched{size}; esc leaves it"),
+        (_, false) => format!("watched{size}; K leaves it"),
+    };
+    let title = format!(" {analyst} at {}: {hint} ", pane.hostname);
+    frame.render_widget(Clear, area);
+    frame.render_widget(framed(&title, state.theme.look(style), area), area);
+    let mut cells = Buffer::empty(Rect::new(0, 0, columns, rows));
+    PseudoTerminal::new(screen).render(cells.area, &mut cells);
+    let (row, column) = screen.cursor_position();
+    let first = |at: u16, room: u16| at.saturating_add(1).saturating_sub(room);
+    let (top, left) = (first(row, inside.height), first(column, inside.width));
+    for y in 0..inside.height.min(rows) {
+        for x in 0..inside.width.min(columns) {
+            let from = cells.cell(Position::new(left + x, top + y));
+            let to = Position::new(inside.x + x, inside.y + y);
+            if let (Some(from), Some(to)) = (from, frame.buffer_mut().cell_mut(to)) {
+                to.clone_from(from);
+            }
+        }
+    }
 }

@@ -39,6 +39,7 @@ impl State {
             Cmd::Linked => self.pick_linked(),
             Cmd::Bulk => self.pick_bulk(),
             Cmd::Terminal => self.pick_terminal(),
+            Cmd::Kill => self.pick_kill(),
             _ => self.change_incident(cmd),
         };
     }
@@ -144,6 +145,17 @@ impl State {
                     Place::Endpoint(event.endpoint.clone()),
                 );
             }
+            Place::Terminals => {
+                let terminal = self.terminals.selected()?;
+                let place = Place::Endpoint(terminal.endpoint.clone());
+                put(format!("endpoint {}", terminal.hostname), place);
+                if !terminal.incident.is_empty() {
+                    let title = self.incidents.get(&terminal.incident);
+                    let title = title.map_or(&*terminal.incident, |one| &*one.title);
+                    let place = Place::Incident(terminal.incident.clone());
+                    put(format!("incident {title}"), place);
+                }
+            }
             _ => return None,
         }
         self.choice("Go to", options, "nothing is linked to it")
@@ -176,10 +188,25 @@ impl State {
         })
     }
 
+    /// Whether the terminal that is selected is to be ended.
+    fn pick_kill(&mut self) -> Option<Popup> {
+        let terminal = self.terminals.selected()?;
+        let title = format!(
+            "End the terminal of {} at {}?",
+            terminal.analyst, terminal.hostname
+        );
+        let end = "end it, and all that runs in it".to_owned();
+        let options = vec![
+            ("leave it open".to_owned(), Pick::Nothing),
+            (end, Pick::Kill(terminal.id.clone())),
+        ];
+        self.choice(&title, options, "")
+    }
+
     /// At which endpoint a terminal is to be opened, or why.
     fn pick_terminal(&mut self) -> Option<Popup> {
         if self.terminal.as_ref().is_some_and(Pane::is_alive) {
-            let said = "a terminal is open already: K ends it";
+            let said = "the pane has a terminal already: K ends it";
             self.notice = Some((said.to_owned(), Style::Medium));
             return None;
         }
@@ -266,6 +293,11 @@ impl State {
             Pick::Terminal(endpoint, incident) => {
                 self.popup = Some(why(endpoint, incident));
                 Vec::new()
+            }
+            Pick::Nothing => Vec::new(),
+            Pick::Kill(id) => {
+                self.notice = Some(("ending it".to_owned(), Style::Plain));
+                vec![Action::KillTerminal(id)]
             }
             Pick::Copy(text) => {
                 let shown = crate::text::fit(&text, 40).into_owned();
@@ -378,6 +410,7 @@ impl State {
             Context::Events => self.events.filter().to_string(),
             Context::Feeds => self.feeds.filter().to_owned(),
             Context::Audit => self.audit.rows.filter().to_owned(),
+            Context::Terminals => self.terminals.filter().to_owned(),
             _ => return None,
         })
     }
@@ -390,6 +423,7 @@ impl State {
             Context::Identities => self.identities.set_filter(filter),
             Context::Feeds => self.feeds.set_filter(filter),
             Context::Audit => self.audit.rows.set_filter(filter),
+            Context::Terminals => self.terminals.set_filter(filter),
             _ => {}
         }
     }

@@ -30,7 +30,7 @@ mod values;
 mod way;
 
 use jiff::tz::TimeZone;
-use tocsin_proto::console::v1::{Attempt, Feed, GetServerResponse, Identity};
+use tocsin_proto::console::v1::{Attempt, Feed, GetServerResponse, Identity, Terminal};
 
 use self::cursor::Cursor;
 use self::endpoint::EndpointPage;
@@ -45,7 +45,7 @@ use self::popup::Popup;
 use self::terminal::Pane;
 pub(crate) use self::way::Place;
 use self::way::Way;
-use crate::action::{Action, ToTerminal};
+use crate::action::{Action, PaneId, ToTerminal};
 use crate::event::{Event, Link};
 use crate::keymap::{BINDINGS, Cmd, Key, Keymap};
 use crate::output::style::Style;
@@ -94,6 +94,8 @@ pub(crate) struct State {
     pub(crate) events: Events,
     /// The audit log.
     pub(crate) audit: Audit,
+    /// The terminals that are open.
+    pub(crate) terminals: List<Terminal>,
     /// In which zone times are shown.
     pub(crate) zone: Zone,
     /// This machine's zone.
@@ -102,8 +104,10 @@ pub(crate) struct State {
     pub(crate) keymap: Keymap,
     /// What stands above the screen.
     pub(crate) popup: Option<Popup>,
-    /// The terminal that is open, or was last.
+    /// The terminal that is open in the pane or watched, or was last.
     pub(crate) terminal: Option<Pane>,
+    /// Of the last pane.
+    pane_id: PaneId,
     /// What there is to say, clean, until the next key.
     pub(crate) notice: Option<(String, Style)>,
     /// Which picture of a spinner.
@@ -136,11 +140,13 @@ impl State {
             identity: IdentityPage::default(),
             events: Events::default(),
             audit: Audit::default(),
+            terminals: List::default(),
             zone: Zone::default(),
             local_zone: None,
             keymap: Keymap::default(),
             popup: None,
             terminal: None,
+            pane_id: PaneId::default(),
             notice: None,
             beat: 0,
             attempts: Loaded::default(),
@@ -181,6 +187,9 @@ impl State {
             Place::Identity(_) => self.identity.identity.is_loading(),
             Place::Events => self.events.older.is_loading(),
             Place::Feeds => self.feeds.all.is_loading(),
+            Place::Terminals => {
+                self.terminals.all.is_loading() && self.terminals.all.value().is_none()
+            }
             Place::Audit => self.audit.rows.all.is_loading() || self.audit.verified.is_loading(),
             Place::Incidents | Place::Help => false,
         };
@@ -261,6 +270,9 @@ impl State {
 
     fn key(&mut self, key: Key) -> Vec<Action> {
         self.notice = None;
+        if self.popup.is_none() && self.is_watching_above() {
+            return self.key_of_watched(key);
+        }
         let context = match &self.popup {
             Some(popup) => popup.context(),
             None => self.place().context(),
@@ -299,6 +311,7 @@ impl State {
             Cmd::Events => self.go(Place::Events),
             Cmd::Feeds => self.go(Place::Feeds),
             Cmd::Audit => self.go(Place::Audit),
+            Cmd::Terminals => self.go(Place::Terminals),
             Cmd::Back => self.step(Way::back),
             Cmd::Forward => self.step(Way::forward),
             Cmd::Refresh => {
@@ -329,15 +342,13 @@ impl State {
     /// What the screen does with it.
     fn command_here(&mut self, cmd: Cmd) -> Vec<Action> {
         let page = self.page();
-        if matches!(
-            cmd,
-            Cmd::Filter | Cmd::Find | Cmd::Copy | Cmd::Linked | Cmd::Bulk | Cmd::Terminal
-        ) {
+        if opens_popup(cmd) {
             self.open_popup(cmd);
             return Vec::new();
         }
         if cmd == Cmd::Open {
             return match self.selected_place() {
+                _ if *self.place() == Place::Terminals => self.watch_selected(),
                 Some(place) => self.go(place),
                 None => Vec::new(),
             };
@@ -382,6 +393,9 @@ impl State {
                     return self.verify_audit();
                 }
                 self.audit.rows.command(cmd, page);
+            }
+            Place::Terminals => {
+                self.terminals.command(cmd, page);
             }
             Place::Help => {
                 self.help.go(cmd, BINDINGS.len() * 2, page);
@@ -464,9 +478,16 @@ impl State {
             | Place::Identity(_)
             | Place::Feeds
             | Place::Audit
+            | Place::Terminals
             | Place::Help => None,
         }
     }
+}
+
+/// Whether a command asks something more, whatever the screen.
+fn opens_popup(cmd: Cmd) -> bool {
+    use Cmd::{Bulk, Copy, Filter, Find, Kill, Linked, Terminal};
+    matches!(cmd, Filter | Find | Copy | Linked | Bulk | Terminal | Kill)
 }
 
 #[cfg(test)]

@@ -73,6 +73,10 @@ impl State {
                 self.events.newer.give_up();
                 &[Slot::Events, Slot::Newer]
             }
+            Place::Terminals => {
+                self.terminals.all.give_up();
+                &[Slot::Terminals]
+            }
             Place::Audit => {
                 self.audit.rows.all.give_up();
                 self.audit.verified.give_up();
@@ -115,9 +119,13 @@ impl State {
 
     /// Asks for what is followed.
     pub(super) fn tail(&mut self) -> Vec<Action> {
-        match self.is_following() {
-            true => self.newer_events(),
-            false => Vec::new(),
+        let is_up = matches!(self.link, Link::Up(_));
+        match self.place() {
+            Place::Terminals if is_up && !self.terminals.all.is_loading() => {
+                vec![self.ask(Query::Terminals)]
+            }
+            Place::Events if self.events.follows() => self.newer_events(),
+            _ => Vec::new(),
         }
     }
 
@@ -131,7 +139,12 @@ impl State {
 
     /// Whether something is followed on the screen.
     pub(crate) fn is_following(&self) -> bool {
-        *self.place() == Place::Events && self.events.follows()
+        match self.place() {
+            Place::Events => self.events.follows(),
+            // The server does not tell when one opens or ends.
+            Place::Terminals => true,
+            _ => false,
+        }
     }
 
     /// Asks whether the audit log is whole.
@@ -169,6 +182,7 @@ impl State {
                 return actions;
             }
             Place::Feeds => vec![Query::Feeds],
+            Place::Terminals => vec![Query::Terminals],
             Place::Audit if self.audit.rows.all.is_loading() => Vec::new(),
             Place::Audit => vec![Query::Audit(self.audit.token().to_owned())],
             Place::Incidents | Place::Help => Vec::new(),
@@ -196,6 +210,7 @@ impl State {
             Slot::Newer => self.events.newer.ask(),
             Slot::Audit => self.audit.rows.all.ask(),
             Slot::VerifyAudit => self.audit.verified.ask(),
+            Slot::Terminals => self.terminals.all.ask(),
             Slot::Attempts => self.attempts.ask(),
             Slot::Around(at) => self.incident.ask_around(at),
         }
@@ -219,7 +234,8 @@ impl State {
             }
             News::Answer(query, Ok(reply)) => return self.answer(&query, reply),
             News::Answer(query, Err(problem)) => self.no_answer(&query, problem),
-            News::Terminal(news) => self.terminal_news(news),
+            News::Terminal(pane, news) => self.terminal_news(pane, news),
+            News::Killed(result) => return self.killed(result),
             News::Changed(change, Ok(incident)) => {
                 self.notice = Some((done(&change), Style::Good));
                 let id = incident.id.clone();
@@ -299,6 +315,7 @@ impl State {
                 let next = Query::Audit(self.audit.token().to_owned());
                 return has_more.then(|| self.ask(next)).into_iter().collect();
             }
+            (_, Reply::Terminals(rows)) => self.terminals.set(Ok(rows), now_ms),
             (_, Reply::Verified(verified)) => self.audit.verified.set(Ok(*verified), now_ms),
             _ => {}
         }
@@ -334,6 +351,7 @@ impl State {
             Query::Events(_) => self.events.put_older(Err(problem), now_ms),
             Query::Newer(_) => self.events.put_newer(Err(problem), now_ms),
             Query::Audit(_) => self.audit.rows.all.set(Err(problem), now_ms),
+            Query::Terminals => self.terminals.set(Err(problem), now_ms),
             Query::VerifyAudit => self.audit.verified.set(Err(problem), now_ms),
             Query::Around(at, request) => {
                 self.incident

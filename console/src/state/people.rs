@@ -1,6 +1,8 @@
-//! Identities, feeds and audit rows as lists; one identity.
+//! Identities, feeds, audit rows and terminals as lists; one identity.
 
-use tocsin_proto::console::v1::{AuditRow, AuditVerification, Feed, Identity, IncidentSummary};
+use tocsin_proto::console::v1::{
+    AuditRow, AuditVerification, Feed, Identity, IncidentSummary, Terminal,
+};
 
 use super::cursor::Cursor;
 use super::incidents::Incidents;
@@ -45,6 +47,25 @@ impl Listed for AuditRow {
         format!(
             "{} {} {} {} {} {}",
             self.actor_kind, self.actor, self.action, self.target, self.detail, self.decision
+        )
+    }
+}
+
+impl Listed for Terminal {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "{} {} {} {} {} {} {}",
+            self.hostname,
+            self.analyst,
+            self.user,
+            self.reason,
+            self.id,
+            self.endpoint,
+            self.incident
         )
     }
 }

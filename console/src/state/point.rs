@@ -60,6 +60,7 @@ impl State {
             Place::Events => self.events.at(),
             Place::Feeds => self.feeds.at(),
             Place::Audit => self.audit.rows.at(),
+            Place::Terminals => self.terminals.at(),
             Place::Identity(_) | Place::Help => return None,
         })
     }
@@ -75,6 +76,7 @@ impl State {
             Place::Events => self.events.select(at),
             Place::Feeds => self.feeds.select(at),
             Place::Audit => self.audit.rows.select(at),
+            Place::Terminals => self.terminals.select(at),
             Place::Identity(_) | Place::Help => {}
         }
     }

@@ -86,6 +86,10 @@ pub(crate) enum Pick {
     Export(Form),
     /// Opens a terminal at this endpoint, for this incident.
     Terminal(String, String),
+    /// Ends the terminal with this id.
+    Kill(String),
+    /// Does nothing.
+    Nothing,
 }
 
 /// One of these.

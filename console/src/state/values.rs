@@ -1,6 +1,8 @@
 //! The values of what is selected: what one can look for among events, and what one can copy.
 
-use tocsin_proto::console::v1::{Attempt, EventRow, Identity, Incident, ProcessRow};
+use tocsin_proto::console::v1::{
+    Attempt, AuditRow, EventRow, Identity, Incident, ProcessRow, Terminal,
+};
 
 use super::filter::EventFilter;
 use super::{Place, State};
@@ -109,16 +111,32 @@ impl State {
             }
             Place::Audit => {
                 if let Some(row) = self.audit.rows.selected() {
-                    values.copy("target", &row.target);
-                    values.copy("actor", &row.actor);
-                    values.copy("detail", &row.detail);
-                    values.copy("hash", &row.hash);
+                    of_audit(row, &mut values);
+                }
+            }
+            Place::Terminals => {
+                if let Some(terminal) = self.terminals.selected() {
+                    of_terminal(terminal, &mut values);
                 }
             }
             Place::Help => {}
         }
         values.0
     }
+}
+
+fn of_audit(row: &AuditRow, values: &mut Values) {
+    values.copy("target", &row.target);
+    values.copy("actor", &row.actor);
+    values.copy("detail", &row.detail);
+    values.copy("hash", &row.hash);
+}
+
+fn of_terminal(terminal: &Terminal, values: &mut Values) {
+    of_endpoint(&terminal.endpoint, &terminal.hostname, values);
+    values.copy("terminal", &terminal.id);
+    values.copy("analyst", &terminal.analyst);
+    values.copy("incident", &terminal.incident);
 }
 
 fn of_incident(incident: &Incident, attempt: Option<&Attempt>, values: &mut Values) {

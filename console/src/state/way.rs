@@ -29,13 +29,15 @@ pub(crate) enum Place {
     Feeds,
     /// The audit log.
     Audit,
+    /// The terminals that are open.
+    Terminals,
     /// The keys.
     Help,
 }
 
 impl Place {
     /// Those that are of nothing in particular.
-    pub(crate) const SCREENS: [Self; 8] = [
+    pub(crate) const SCREENS: [Self; 9] = [
         Self::Overview,
         Self::Incidents,
         Self::Endpoints,
@@ -43,6 +45,7 @@ impl Place {
         Self::Events,
         Self::Feeds,
         Self::Audit,
+        Self::Terminals,
         Self::Help,
     ];
 
@@ -59,6 +62,7 @@ impl Place {
             Self::Events => "events",
             Self::Feeds => "feeds",
             Self::Audit => "audit",
+            Self::Terminals => "terminals",
             Self::Help => "help",
         }
     }
@@ -86,6 +90,7 @@ impl Place {
             Self::Events => Context::Events,
             Self::Feeds => Context::Feeds,
             Self::Audit => Context::Audit,
+            Self::Terminals => Context::Terminals,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::theme::Theme;
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
 /// Each screen by the keys that lead to it.
-const SCREENS: [(&str, &str); 11] = [
+const SCREENS: [(&str, &str); 12] = [
     ("overview", ""),
     ("incidents", "2"),
     ("incident", "2\n"),
@@ -31,6 +31,7 @@ const SCREENS: [(&str, &str); 11] = [
     ("events", "5"),
     ("feeds", "6"),
     ("audit", "7V"),
+    ("terminals", "8"),
     ("help", "?"),
 ];
 
@@ -138,6 +139,7 @@ fn what_stands_above_a_screen_looks_as_it_should() {
         ("values", "5f"),
         ("search", "5/kind:proces\n"),
         ("linked", "2\ne"),
+        ("kill", "8x"),
     ] {
         compare(name, &at(&story, (80, 24), Theme::None, keys));
     }
@@ -153,6 +155,7 @@ fn a_server_without_anything_is_told_what_to_do_next() {
         ("events-empty", "5"),
         ("events-none", "5/user:dana x\n"),
         ("feeds-empty", "6"),
+        ("terminals-empty", "8"),
     ] {
         compare(name, &at(&Story::empty(), (80, 24), Theme::None, keys));
     }
@@ -161,7 +164,7 @@ fn a_server_without_anything_is_told_what_to_do_next() {
 #[test]
 fn without_a_connection_what_is_known_is_shown_as_stale() {
     let story = Story::plain();
-    for (name, keys) in SCREENS.iter().take(10) {
+    for (name, keys) in SCREENS.iter().take(11) {
         let mut state = at(&story, (80, 24), Theme::None, keys);
         let down = News::Link(Link::Down(
             "reach the server at a:1: no answer in 5 s".into(),
@@ -209,7 +212,7 @@ fn hostile_text_looks_harmless_on_every_screen() {
         "2\n\t\t\t\t\t\t",
     ];
     let more = [
-        "2\ne", "3", "3\n", "3\n/e", ":evil", "4", "4\n", "5", "5f", "5y", "6", "7",
+        "2\ne", "3", "3\n", "3\n/e", ":evil", "4", "4\n", "5", "5f", "5y", "6", "7", "8", "8x",
     ];
     for size in [(40, 10), (80, 24), (133, 41), (200, 60)] {
         for keys in keys.iter().chain(&more) {

@@ -29,6 +29,7 @@ pub(super) struct Story {
     identities: Vec<Identity>,
     events: Vec<EventRow>,
     audit: Vec<AuditRow>,
+    terminals: Vec<Terminal>,
 }
 
 impl Story {
@@ -44,6 +45,7 @@ impl Story {
             identities: Vec::new(),
             events: Vec::new(),
             audit: Vec::new(),
+            terminals: Vec::new(),
         }
     }
 
@@ -88,6 +90,7 @@ impl Story {
             identities: identities(&foreign),
             events: events(&foreign),
             audit: (1..=40).map(|n| audit_row(n, &foreign)).collect(),
+            terminals: terminals(&foreign),
         }
     }
 
@@ -138,6 +141,7 @@ impl Story {
                     Reply::Events(self.events.clone())
                 }
                 Query::Audit(_) => Reply::Audit(self.audit.clone(), String::new()),
+                Query::Terminals => Reply::Terminals(self.terminals.clone()),
                 Query::VerifyAudit => Reply::Verified(Box::new(AuditVerification {
                     intact: true,
                     rows: 40,
@@ -153,6 +157,32 @@ impl Story {
 
 fn id(n: u32) -> String {
     format!("{n:08x}-58f0-8d2a-9d3e-0a1b2c3d4e5f")
+}
+
+fn terminals(foreign: &impl Fn(&str) -> String) -> Vec<Terminal> {
+    let terminal = |n: u32, analyst: &str| Terminal {
+        id: id(0x70 + n),
+        endpoint: id(0xe1),
+        hostname: foreign("dana-laptop"),
+        analyst: analyst.into(),
+        reason: foreign("is the remote tool still there?"),
+        state: TerminalState::Open.into(),
+        open_time_ms: NOW_MS - 240_000 * i64::from(n),
+        user: foreign("root"),
+        columns: 100,
+        rows: 30,
+        input_bytes: 120,
+        output_bytes: 48_000,
+        ..Terminal::default()
+    };
+    vec![
+        Terminal {
+            incident: id(0xaa),
+            watchers: 1,
+            ..terminal(1, "robin")
+        },
+        terminal(2, "kim"),
+    ]
 }
 
 fn subject(name: &str, login: &str) -> Subject {
