@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// Reads a program's counters.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,49 @@ impl Meter {
         ))
     }
 
+    /// CPU time so far to the nanosecond, by the process's own clock: for what is idle, where ticks are too coarse.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn cpu_exactly(self) -> Result<Duration> {
+        let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.pid)?))?;
+        Ok(clock_gettime(clock)
+            .context("read a program's clock")?
+            .into())
+    }
+
+    /// How often its threads gave up the processor or had it taken away. Threads that have ended are left out.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn switches(self) -> Result<u64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).context("list threads")?;
+        let mut switches = 0;
+        for thread in threads.flatten() {
+            // It may have ended meanwhile.
+            let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            let counts = status
+                .lines()
+                .filter(|line| line.contains("ctxt_switches:"));
+            let counts =
+                counts.filter_map(|line| line.rsplit_once(':')?.1.trim().parse::<u64>().ok());
+            switches += counts.sum::<u64>();
+        }
+        Ok(switches)
+    }
+
+    /// Bytes that it caused to be written to storage so far.
+    ///
+    /// # Errors
+    /// Where it has ended, or is another account's.
+    pub fn disk_bytes(self) -> Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid)).context("read its I/O")?;
+        let bytes = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes:"));
+        Ok(bytes.context("find write_bytes")?.trim().parse()?)
+    }
+
     /// Resident memory, bytes.
     ///
     /// # Errors
@@ -53,6 +97,22 @@ impl Meter {
     /// Where it has ended.
     pub fn peak_resident_bytes(self) -> Result<u64> {
         self.memory("VmHWM:")
+    }
+
+    /// Resident memory that is no file's, bytes: what it allocated.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn own_bytes(self) -> Result<u64> {
+        self.memory("RssAnon:")
+    }
+
+    /// Begins [`Meter::peak_resident_bytes`] anew.
+    ///
+    /// # Errors
+    /// Where it has ended, or is another account's.
+    pub fn forget_peak(self) -> Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").context("forget a program's peak")
     }
 
     fn memory(self, name: &str) -> Result<u64> {
