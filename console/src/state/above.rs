@@ -5,8 +5,9 @@ use tocsin_proto::json::Word as _;
 
 use super::cursor::Cursor;
 use super::filter::EventFilter;
+use super::fleet::Fleet;
 use super::input::Input;
-use super::popup::{Choice, Palette, Pick, Popup, Purpose, Typing};
+use super::popup::{Choice, Named, Palette, Pick, Popup, Purpose, To, Typing};
 use super::terminal::Pane;
 use super::{Place, State, incidents, people};
 use crate::action::{Action, Change, What};
@@ -377,22 +378,29 @@ impl State {
                 self.set_filter(filter);
             }
             Some(Popup::Palette(palette)) => {
-                let screens = Place::SCREENS.into_iter();
-                let screens = screens.map(|place| (place.name().to_owned(), place));
-                let incidents = self.incidents.worst().map(|incident| {
-                    let who = incidents::subject(incident);
-                    let name = format!("incident {who}: {}", incident.title);
-                    (name, Place::Incident(incident.id.clone()))
+                let screens = Place::SCREENS.into_iter().map(|place| Named {
+                    name: [place.name(), "", "", ""],
+                    to: To::Screen(place),
                 });
-                let endpoints = (0..self.endpoints.len()).filter_map(|at| self.endpoints.row(at));
-                let endpoints = endpoints.map(|endpoint| {
-                    let name = format!("endpoint {}", endpoint.hostname);
-                    (name, Place::Endpoint(endpoint.id.to_owned()))
+                let incidents = self.incidents.worst().map(|incident| Named {
+                    name: [
+                        "incident ",
+                        incidents::subject(incident),
+                        ": ",
+                        &incident.title,
+                    ],
+                    to: To::Of(Place::Incident, &incident.id),
+                });
+                let fleet = self.endpoints.all.value();
+                let endpoints = fleet.into_iter().flat_map(Fleet::names);
+                let endpoints = endpoints.map(|(id, hostname)| Named {
+                    name: ["endpoint ", hostname, "", ""],
+                    to: To::Of(Place::Endpoint, id),
                 });
                 let identities = self.identities.all.value().into_iter().flatten();
-                let identities = identities.map(|identity| {
-                    let name = format!("identity {}", people::name(identity));
-                    (name, Place::Identity(identity.id.clone()))
+                let identities = identities.map(|identity| Named {
+                    name: ["identity ", people::name(identity), "", ""],
+                    to: To::Of(Place::Identity, &identity.id),
                 });
                 palette.find(screens.chain(incidents).chain(endpoints).chain(identities));
             }

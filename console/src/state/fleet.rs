@@ -166,6 +166,12 @@ impl Fleet {
         self.rows.is_empty()
     }
 
+    /// Ids and hostnames, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = |row| (self.text(row, 0), self.text(row, 1));
+        self.rows.iter().map(names)
+    }
+
     /// How many are in this state.
     pub(crate) fn count(&self, state: EndpointState) -> usize {
         self.rows.iter().filter(|row| row.state == state).count()

@@ -189,9 +189,25 @@ pub(crate) struct Palette {
     pub(crate) cursor: Cursor,
 }
 
+/// Something with a name that one can go to.
+pub(crate) struct Named<'a> {
+    /// Its name in pieces, unclean: it is put together only where it is shown.
+    pub(crate) name: [&'a str; 4],
+    /// Where it leads.
+    pub(crate) to: To<'a>,
+}
+
+/// Where something with a name leads.
+pub(crate) enum To<'a> {
+    /// To a screen.
+    Screen(Place),
+    /// To the screen of the one with this id.
+    Of(fn(String) -> Place, &'a str),
+}
+
 impl Palette {
     /// Looks among these.
-    pub(crate) fn find(&mut self, all: impl Iterator<Item = (String, Place)>) {
+    pub(crate) fn find<'a>(&mut self, all: impl Iterator<Item = Named<'a>>) {
         let wanted: Vec<char> = self
             .input
             .text()
@@ -199,39 +215,67 @@ impl Palette {
             .chars()
             .filter(|c| !c.is_whitespace())
             .collect();
-        let mut found: Vec<_> = all
-            .filter_map(|(name, place)| Some((score(&name, &wanted)?, name, place)))
-            .collect();
-        // The order of the screens and of the worst where nothing tells them apart.
-        found.sort_by_key(|(score, ..)| std::cmp::Reverse(*score));
-        found.truncate(FOUND_MAX);
-        self.found = found
+        self.found = best(all, &wanted)
             .into_iter()
-            .map(|(_, name, place)| (name, place))
+            .map(|named| {
+                let place = match named.to {
+                    To::Screen(place) => place,
+                    To::Of(place, id) => place(id.to_owned()),
+                };
+                (named.name.concat(), place)
+            })
             .collect();
         self.cursor = Cursor::default();
     }
 }
 
+/// The best of them; in the order in which they come where nothing tells them apart. Of a hundred thousand, only those
+/// that are shown cost more than a look at their letters.
+fn best<'a>(all: impl Iterator<Item = Named<'a>>, wanted: &[char]) -> Vec<Named<'a>> {
+    if wanted.is_empty() {
+        return all.take(FOUND_MAX).collect();
+    }
+    let mut best: Vec<(u32, Named<'a>)> = Vec::with_capacity(FOUND_MAX + 1);
+    for named in all {
+        let Some(score) = score(&named.name, wanted) else {
+            continue;
+        };
+        let at = best.partition_point(|(other, _)| *other >= score);
+        if at < FOUND_MAX {
+            best.truncate(FOUND_MAX - 1);
+            best.insert(at.min(best.len()), (score, named));
+        }
+    }
+    best.into_iter().map(|(_, named)| named).collect()
+}
+
 /// How well a name has the wanted characters in their order; none where it has not. Characters in a row
 /// and at the beginning of a word count more.
-fn score(name: &str, wanted: &[char]) -> Option<u32> {
-    let mut wanted = wanted.iter().peekable();
+fn score(name: &[&str], wanted: &[char]) -> Option<u32> {
+    let mut wanted = wanted.iter().copied();
+    let mut next = wanted.next();
     let (mut score, mut run, mut is_start) = (0_u32, 0_u32, true);
-    for c in name.chars() {
-        let Some(next) = wanted.peek() else {
+    for c in name.iter().flat_map(|piece| piece.chars()) {
+        let Some(one) = next else {
             break;
         };
-        if c.to_lowercase().eq(std::iter::once(**next)) {
+        if is_same(c, one) {
             run = run.saturating_add(1);
             score = score.saturating_add(run + if is_start { 3 } else { 0 });
-            wanted.next();
+            next = wanted.next();
         } else {
             run = 0;
         }
         is_start = !c.is_alphanumeric();
     }
-    wanted.peek().is_none().then_some(score)
+    next.is_none().then_some(score)
+}
+
+fn is_same(c: char, lower: char) -> bool {
+    match c.is_ascii() {
+        true => c.to_ascii_lowercase() == lower,
+        false => c.to_lowercase().eq(std::iter::once(lower)),
+    }
 }
 
 #[cfg(test)]
@@ -244,10 +288,34 @@ mod tests {
 
     #[test]
     fn a_name_is_found_by_some_of_its_letters_in_order() {
-        assert!(score("Dana Example", &wanted("dex")).is_some());
-        assert_eq!(score("Dana Example", &wanted("xd")), None);
-        assert_eq!(score("", &wanted("")), Some(0));
-        assert!(score("endpoints", &wanted("end")) > score("dependency", &wanted("end")));
+        assert!(score(&["Dana ", "Example"], &wanted("dex")).is_some());
+        assert_eq!(score(&["Dana ", "Example"], &wanted("xd")), None);
+        assert_eq!(score(&[""], &wanted("")), Some(0));
+        assert!(score(&["endpoints"], &wanted("end")) > score(&["dependency"], &wanted("end")));
+    }
+
+    #[test]
+    fn of_many_the_best_are_kept_in_the_order_in_which_they_come() {
+        let hosts: Vec<String> = (0..1000).map(|n| format!("x-{n:03}")).collect();
+        let mut palette = Palette::default();
+        palette.input.paste("x9");
+        palette.find(hosts.iter().map(|host| Named {
+            name: ["endpoint ", host, "", ""],
+            to: To::Of(Place::Endpoint, host),
+        }));
+        let names: Vec<&str> = palette
+            .found
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(names.len(), FOUND_MAX);
+        assert_eq!(
+            names.first(),
+            Some(&"endpoint x-900"),
+            "at the beginning of a word"
+        );
+        assert_eq!(names.get(11), Some(&"endpoint x-911"));
+        assert_eq!(palette.found[1].1, Place::Endpoint("x-901".into()));
     }
 
     #[test]

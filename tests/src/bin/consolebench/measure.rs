@@ -10,9 +10,15 @@ use tocsin_tests::server::Server;
 use crate::terminal::Screens;
 use crate::{Options, fill};
 
-/// How long the screens are left alone before it is measured what they do then, and while it is.
-const SETTLE: Duration = Duration::from_secs(3);
-const IDLE: Duration = Duration::from_secs(10);
+/// How long the screens are left alone while it is measured what they do then: two rounds of their questions.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// They are at rest when they have used less CPU time than [`RESTING_CPU`] for this long.
+const SETTLE: Duration = Duration::from_secs(1);
+const RESTING_CPU: Duration = Duration::from_millis(2);
+
+/// What is typed into the palette, again and again.
+const SOUGHT: &str = "laptop-09";
 
 /// A list: the key that opens it, what shows that it is there, its name in the table.
 const LISTS: [(&str, &str, &str); 3] = [
@@ -27,30 +33,48 @@ pub(crate) fn all(server: &Server<'_>, sandbox: &Sandbox, options: &Options) -> 
     let home = sandbox.fresh("home");
     let mut screens = Screens::open(&server.profile(), &home)?;
     screens.sees("Person 0")?;
-    let (idle_cpu, at_rest) = at_rest(&screens)?;
+    let mut memory = Memory::default();
+    lines.extend(at_rest(&screens, options, &mut memory)?);
     for (key, sign, name) in LISTS {
         screens.press(key)?;
         screens.sees(sign)?;
         screens.until("the list is read", |text| !text.contains("reading"))?;
         lines.extend(list(&mut screens, name, options.keys)?);
+        memory.note(name, &screens)?;
     }
+    lines.extend(palette(&mut screens, options.keys)?);
+    memory.note("the palette", &screens)?;
     lines.push(line(
         "incident opened to its line on screen, p50 ms",
         decimal(incidents(server, sandbox, &mut screens, options.rounds)?),
         "250",
         "30",
     ));
+    // A fleet is asked for again when it is old: the former and the new one are there at once.
+    screens.press("3r")?;
+    screens.sees("[3 endpoints]")?;
+    std::thread::sleep(IDLE / 6);
+    memory.note("the fleet again", &screens)?;
     let peak = screens.meter()?.peak_resident_bytes()?;
-    lines.push(figure("memory at rest, MiB", mebibytes(at_rest)));
+    lines.extend(memory.lines);
     lines.push(line("memory at most, MiB", mebibytes(peak), "40", ""));
-    lines.push(line(
-        "CPU while nothing moves, ms in 10 s",
-        decimal(idle_cpu.as_secs_f64() * 1000.0),
-        "0",
-        "0",
-    ));
     screens.leave()?;
     Ok(lines)
+}
+
+/// The most that was held up to several moments.
+#[derive(Default)]
+struct Memory {
+    lines: Vec<Line>,
+}
+
+impl Memory {
+    fn note(&mut self, what: &str, screens: &Screens) -> Result<()> {
+        let peak = screens.meter()?.peak_resident_bytes()?;
+        let name = format!("memory at most up to {what}, MiB");
+        self.lines.push(figure(&name, mebibytes(peak)));
+        Ok(())
+    }
 }
 
 fn starts(server: &Server<'_>, sandbox: &Sandbox, rounds: usize) -> Result<Vec<Line>> {
@@ -81,13 +105,56 @@ fn starts(server: &Server<'_>, sandbox: &Sandbox, rounds: usize) -> Result<Vec<L
     ])
 }
 
-/// CPU time while nothing moves, and memory then.
-fn at_rest(screens: &Screens) -> Result<(Duration, u64)> {
+/// When they are at rest, and what they do then: CPU time, context switches, memory.
+fn at_rest(screens: &Screens, options: &Options, memory: &mut Memory) -> Result<Vec<Line>> {
+    let all = format!("{} offline", options.endpoints);
+    let read = screens.until("the fleet is counted", |text| {
+        let shown = text.lines().find(|line| line.contains("Endpoints"));
+        shown.is_some_and(|line| line.contains(&all))
+    })?;
     let meter = screens.meter()?;
-    std::thread::sleep(SETTLE);
-    let before = meter.cpu()?;
+    loop {
+        let before = meter.cpu_exactly()?;
+        std::thread::sleep(SETTLE);
+        if meter.cpu_exactly()?.saturating_sub(before) < RESTING_CPU {
+            break;
+        }
+    }
+    let rest = screens.since_begun().saturating_sub(SETTLE);
+    memory.note("rest", screens)?;
+    let before = (meter.cpu_exactly()?, meter.switches()?);
     std::thread::sleep(IDLE);
-    Ok((meter.cpu()?.saturating_sub(before), meter.resident_bytes()?))
+    let after = (meter.cpu_exactly()?, meter.switches()?);
+    let (cpu, switches) = (
+        after.0.saturating_sub(before.0),
+        after.1.saturating_sub(before.1),
+    );
+    let milliseconds = |time: Duration| decimal(time.as_secs_f64() * 1000.0);
+    Ok(vec![
+        figure("start to the whole fleet read, ms", milliseconds(read.0)),
+        figure("start to rest, ms", milliseconds(rest)),
+        line("CPU at rest, ms in 30 s", milliseconds(cpu), "10", "0"),
+        figure("context switches at rest in 30 s", switches.to_string()),
+        figure("memory at rest, MiB", mebibytes(meter.resident_bytes()?)),
+    ])
+}
+
+/// From key to frame in the palette: every letter is looked for in all names.
+fn palette(screens: &mut Screens, keys: usize) -> Result<Vec<Line>> {
+    screens.press(":")?;
+    screens.sees("Go to")?;
+    let mut frames = Vec::with_capacity(keys);
+    let mut letters = SOUGHT.chars().cycle();
+    for number in 0..keys {
+        let key = match number % (SOUGHT.len() + 1) {
+            n if n == SOUGHT.len() => "\x15".to_owned(),
+            _ => letters.next().map(String::from).unwrap_or_default(),
+        };
+        frames.extend(screens.frame(&key)?);
+    }
+    screens.press("\x1b")?;
+    screens.until("the palette is left", |text| !text.contains("Go to"))?;
+    Ok(distribution("the palette", &mut frames))
 }
 
 /// From key to frame in a list: line by line, page by page, and from end to end.
@@ -102,12 +169,16 @@ fn list(screens: &mut Screens, name: &str, keys: usize) -> Result<Vec<Line>> {
         };
         frames.extend(screens.frame(key)?);
     }
+    Ok(distribution(name, &mut frames))
+}
+
+fn distribution(name: &str, frames: &mut [Duration]) -> Vec<Line> {
     frames.sort();
     let name = |what| format!("key to frame in {name}, {what} ms");
-    Ok(vec![
-        line(&name("p50"), decimal(percentile(&frames, 500)), "16", "5"),
-        line(&name("p99"), decimal(percentile(&frames, 990)), "16", "5"),
-    ])
+    vec![
+        line(&name("p50"), decimal(percentile(frames, 500)), "16", "5"),
+        line(&name("p99"), decimal(percentile(frames, 990)), "16", "5"),
+    ]
 }
 
 /// From an incident's opening, as the server dates it, to its line on the screen; the median, milliseconds.

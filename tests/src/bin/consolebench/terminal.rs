@@ -70,11 +70,16 @@ impl Screens {
     /// Starts the program with this profile, its memory of former runs in `home`.
     pub(crate) fn open(profile: &Path, home: &Path) -> Result<Self> {
         let program = Programs::get()?.console();
+        // In a folder of its own, as a person has it: the server's is written to all the time, and the screens watch
+        // the folder of their profile.
+        let own = home.join("profile");
+        std::fs::create_dir_all(home)?;
+        std::fs::copy(profile, &own)?;
         let (rows, columns) = SIZE;
         let line = format!(
             "stty rows {rows} cols {columns}; exec {} --profile {}",
             program.display(),
-            profile.display()
+            own.display()
         );
         let begun = Instant::now();
         let mut child = Command::new("script")
@@ -128,6 +133,11 @@ impl Screens {
             let waited = self.shown.changed.wait_timeout(state, QUIET);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// How long the program has been running.
+    pub(crate) fn since_begun(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// [`Screens::until`] these words are shown.
