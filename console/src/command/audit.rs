@@ -4,6 +4,8 @@ use clap::Subcommand;
 use tocsin_proto::console::v1::{AuditRow, AuditVerification, ListAuditRequest};
 
 use super::Session;
+use super::watch_list::Watch;
+use crate::client::{Client, ClientError, Pages};
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
 use crate::output::page::Page;
@@ -14,7 +16,7 @@ use crate::time;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     /// All rows, oldest first.
-    List,
+    List(Watch),
     /// Follow the chain of hashes; exit code 1 where it is broken.
     Verify,
 }
@@ -26,7 +28,11 @@ impl Audit {
     /// Every [`Failure`].
     pub(crate) async fn perform(self, mut session: Session) -> Result<Exit, Failure> {
         match self {
-            Self::List => session.list(ListAuditRequest::default()).await,
+            Self::List(watch) if watch.is_on => {
+                let mut log = Log::default();
+                session.watch(async |client| log.read(client).await).await
+            }
+            Self::List(_) => session.list(ListAuditRequest::default()).await,
             Self::Verify => {
                 let verification = session.client.verify_audit().await?;
                 session.out.object(&verification, describe)?;
@@ -36,6 +42,28 @@ impl Audit {
                 })
             }
         }
+    }
+}
+
+/// The log, read on where it ended: it only grows.
+#[derive(Default)]
+struct Log {
+    /// Of the last page, which may have grown.
+    token: String,
+}
+
+impl Log {
+    async fn read(&mut self, client: &Client) -> Result<Vec<AuditRow>, ClientError> {
+        let request = ListAuditRequest::default();
+        let mut pages = Pages::from(client, request, self.token.clone());
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await? {
+            rows.extend(page);
+            if !pages.token().is_empty() {
+                pages.token().clone_into(&mut self.token);
+            }
+        }
+        Ok(rows)
     }
 }
 

@@ -8,6 +8,7 @@ use tocsin_proto::console::v1::{
 
 use super::Session;
 use super::events::command_line;
+use super::watch_list::Watch;
 use crate::client::Pages;
 use crate::exit::{Exit, Failure};
 use crate::output::page::Page;
@@ -19,7 +20,7 @@ use crate::time;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Endpoints {
     /// All endpoints.
-    List,
+    List(Watch),
     /// One endpoint: machine, agent, sensors, clock, conflicts.
     Show {
         /// Id or hostname.
@@ -62,7 +63,10 @@ impl Endpoints {
     pub(crate) async fn perform(self, mut session: Session) -> Result<Exit, Failure> {
         let client = &session.client;
         match self {
-            Self::List => return session.list(ListEndpointsRequest::default()).await,
+            Self::List(watch) => {
+                let listing = ListEndpointsRequest::default();
+                return session.list_or_watch(listing, watch).await;
+            }
             Self::Processes { id } => return processes(session, id).await,
             Self::Show { id } => {
                 let endpoint = client.endpoint(&id).await?;

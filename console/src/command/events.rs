@@ -6,7 +6,9 @@ use tocsin_proto::console::v1::{
 };
 use tocsin_proto::event::EventKind;
 
+use super::watch_list::Watched;
 use super::{Session, event_words};
+use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
 use crate::output::style::Style;
 use crate::output::table::{Cell, Column};
@@ -15,6 +17,12 @@ use crate::time::{self, Moment};
 
 /// Rows of a table where nobody says how many; JSON has all.
 const TABLE_ROWS_DEFAULT: u64 = 1000;
+
+/// How late events may come to be followed.
+const LATE_MS: i64 = 120_000;
+
+/// Events that are taken at once while they are followed.
+const FOLLOWED_ROWS_MAX: u64 = 50_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
@@ -63,6 +71,10 @@ pub(crate) struct Search {
     /// Oldest first.
     #[arg(long)]
     ascending: bool,
+    /// Follow what comes until Ctrl-C, oldest first: from --since on, or from now. What an endpoint sends later than two
+    /// minutes after it happened is not followed. JSON is one object a line.
+    #[arg(long, conflicts_with_all = ["until", "limit"])]
+    watch: bool,
 }
 
 fn kind(word: &str) -> Result<EventKind, String> {
@@ -79,6 +91,12 @@ impl Events {
     /// Every [`Failure`].
     pub(crate) async fn perform(self, mut session: Session) -> Result<Exit, Failure> {
         let Self::Search(search) = self;
+        if search.watch {
+            let mut follower = Follower::new(search.request(session.now)?, session.now);
+            return session
+                .watch(async |client| follower.next(client).await)
+                .await;
+        }
         let limit = search.limit.unwrap_or(match session.out.format() {
             Format::Table => TABLE_ROWS_DEFAULT,
             Format::Json | Format::Jsonl => 0,
@@ -128,6 +146,50 @@ impl Search {
             limit: 0,
             ascending: self.ascending,
         })
+    }
+}
+
+/// What has come since it was last asked for.
+struct Follower {
+    request: SearchEventsRequest,
+}
+
+impl Follower {
+    fn new(mut request: SearchEventsRequest, now: jiff::Timestamp) -> Self {
+        if request.since_time_ms == 0 {
+            request.since_time_ms = now.as_millisecond();
+        }
+        request.ascending = true;
+        request.limit = FOLLOWED_ROWS_MAX;
+        Self { request }
+    }
+
+    /// Also those that were told already, as far back as others may still come late; whoever tells them knows.
+    async fn next(&mut self, client: &Client) -> Result<Vec<EventRow>, ClientError> {
+        let mut found = client.search_events(self.request.clone()).await?;
+        let mut all = Vec::new();
+        while let Some(rows) = found.rows().await? {
+            all.extend(rows);
+        }
+        let is_full = all.len() as u64 >= FOLLOWED_ROWS_MAX;
+        if let Some(newest) = all.last().map(|row| row.event_time_ms) {
+            // Where there is more at once than is taken, what is late has to wait behind it.
+            let from = newest.saturating_sub(if is_full { 0 } else { LATE_MS });
+            let before = self.request.since_time_ms;
+            // More than is taken in one millisecond: the rest of it is left out.
+            let least = before.saturating_add(i64::from(is_full));
+            self.request.since_time_ms = least.max(from);
+        }
+        Ok(all)
+    }
+}
+
+impl Watched for EventRow {
+    // Only what is recent is asked for again.
+    const GOES: bool = false;
+
+    fn id(&self) -> &str {
+        &self.id
     }
 }
 
@@ -316,6 +378,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_followed_is_asked_for_again_as_far_back_as_events_come_late() {
+        let now = "2026-11-24T02:10:00Z".parse().unwrap();
+        let follower = Follower::new(SearchEventsRequest::default(), now);
+        assert_eq!(follower.request.since_time_ms, now.as_millisecond());
+        assert!(follower.request.ascending);
+        let since = SearchEventsRequest {
+            since_time_ms: 7,
+            ..SearchEventsRequest::default()
+        };
+        assert_eq!(Follower::new(since, now).request.since_time_ms, 7);
+    }
+
+    #[test]
     fn a_search_that_ends_before_it_begins_is_refused() {
         let search = Search {
             since: Some("1h".parse().unwrap()),
@@ -326,6 +401,7 @@ mod tests {
             text: String::new(),
             limit: None,
             ascending: false,
+            watch: false,
         };
         let now = "2026-11-24T02:10:00Z".parse().unwrap();
         let failure = search.request(now).unwrap_err();

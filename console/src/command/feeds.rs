@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Session;
 use super::upload::{Source, cut_bytes, transfer};
+use super::watch_list::Watch;
 use crate::client::{Client, ClientError, import_channel};
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
@@ -26,7 +27,7 @@ use crate::{text, time};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Feeds {
     /// All feeds.
-    List,
+    List(Watch),
     /// Import a provider's file: a JSON array, JSON lines, or what its API returned.
     ///
     /// Records that were imported before are counted, not stored again. Each malformed one is named as
@@ -53,8 +54,11 @@ impl Feeds {
         connect: impl AsyncFnOnce() -> Result<Session, Failure>,
     ) -> Result<Exit, Failure> {
         match self {
-            Self::List => {
+            Self::List(watch) => {
                 let mut session = connect().await?;
+                if watch.is_on {
+                    return session.watch(Client::feeds).await;
+                }
                 let feeds = session.client.feeds().await?;
                 let mut rows = session.out.rows();
                 rows.write(&feeds)?;

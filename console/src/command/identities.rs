@@ -9,6 +9,7 @@ use tocsin_proto::console::v1::{
     LocalAccount, UnlinkIdentityRequest,
 };
 
+use super::watch_list::Watch;
 use super::{Session, identities_import, identities_unmapped};
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
@@ -26,8 +27,10 @@ pub(crate) enum Identities {
         #[arg(long)]
         unmapped: bool,
         /// Instead: to whom accounts of endpoints may belong, and why. Nothing is linked until you link it.
-        #[arg(long, conflicts_with = "unmapped")]
+        #[arg(long, conflicts_with_all = ["unmapped", "is_on"])]
         suggestions: bool,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// One person.
     Show {
@@ -122,13 +125,21 @@ impl Identities {
 
     async fn ask(self, mut session: Session) -> Result<Exit, Failure> {
         let identity = match self {
-            Self::List { unmapped: true, .. } => {
-                return session.list(ListUnmappedRequest::default()).await;
+            Self::List {
+                unmapped: true,
+                watch,
+                ..
+            } => {
+                let listing = ListUnmappedRequest::default();
+                return session.list_or_watch(listing, watch).await;
             }
             Self::List {
                 suggestions: true, ..
             } => return identities_unmapped::suggestions(session).await,
-            Self::List { .. } => return session.list(ListIdentitiesRequest::default()).await,
+            Self::List { watch, .. } => {
+                let listing = ListIdentitiesRequest::default();
+                return session.list_or_watch(listing, watch).await;
+            }
             Self::Import { .. } => return Ok(Exit::Usage),
             Self::Show { id } => session.client.identity(&id).await?,
             Self::Link {

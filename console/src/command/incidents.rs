@@ -11,6 +11,7 @@ use tocsin_proto::console::v1::{
 };
 use tocsin_proto::limits::NOTE_BYTES_MAX;
 
+use super::watch_list::Watch;
 use super::{Session, export, incident_page, watch};
 use crate::cli::WordParser;
 use crate::exit::{Exit, Failure};
@@ -107,6 +108,8 @@ pub(crate) struct Filter {
         hide_default_value = true
     )]
     identity: String,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 impl Filter {
@@ -129,7 +132,10 @@ impl Incidents {
     pub(crate) async fn perform(self, mut session: Session) -> Result<Exit, Failure> {
         let client = &session.client;
         let changed = match self {
-            Self::List(filter) => return session.list(filter.request()).await,
+            Self::List(filter) => {
+                let watch = filter.watch;
+                return session.list_or_watch(filter.request(), watch).await;
+            }
             Self::Watch { severity_min } => {
                 let request = WatchIncidentsRequest {
                     severity_min: severity_min.unwrap_or_default().into(),

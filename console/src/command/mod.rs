@@ -15,6 +15,7 @@ pub(crate) mod status;
 pub(crate) mod terminal;
 mod upload;
 mod watch;
+mod watch_list;
 
 use jiff::Timestamp;
 use tocsin_proto::json::Word;

@@ -15,7 +15,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::Rows;
 
 /// First and longest pause between attempts to connect anew.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+pub(super) const PAUSE: (Duration, Duration) =
+    (Duration::from_millis(500), Duration::from_secs(10));
 
 /// Incidents that are remembered as shown. Beyond this they may be shown twice after a reconnection.
 const SHOWN_MAX: usize = 100_000;
@@ -77,7 +78,8 @@ async fn stream(
     Ok(())
 }
 
-fn tell(error: Option<&ClientError>, pause: Duration) {
+/// Says why the connection was lost and when it is tried again.
+pub(super) fn tell(error: Option<&ClientError>, pause: Duration) {
     let why = error.map_or_else(
         || "the server ended the stream".to_owned(),
         |error| crate::exit::chain(error),

@@ -77,6 +77,13 @@ impl Output {
         self.format
     }
 
+    /// JSON one object a line from now on: for what does not end.
+    pub(crate) fn as_lines(&mut self) {
+        if self.format == Format::Json {
+            self.format = Format::Jsonl;
+        }
+    }
+
     /// One thing: `describe` makes its page for people.
     pub(crate) fn object<T: Serialize>(
         &mut self,

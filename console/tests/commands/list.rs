@@ -181,3 +181,44 @@ async fn a_narrow_terminal_gets_a_narrow_table() {
     let done = fake.run(&["incidents", "list"]).await;
     assert!(done.out.contains(&id(3)), "{}", done.out);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_watched_list_is_told_once_in_lines_until_it_is_interrupted() {
+    let fake = Fake::start().await;
+    for (command, rows) in [
+        (&["incidents", "list"][..], 5),
+        (&["endpoints", "list"], 5),
+        (&["identities", "list", "--unmapped"], 5),
+        (&["events", "search", "--since", "24h"], 300),
+        (&["audit", "list"], 5),
+    ] {
+        let arguments = [command, &["--watch", "-o", "json"]].concat();
+        let mut child = fake.command(&arguments).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut ids = Vec::new();
+        for _row in 0..rows {
+            let line = tokio::time::timeout(HANGS, lines.next_line()).await;
+            let line = line.expect("a line comes").unwrap().unwrap();
+            let row: Value = serde_json::from_str(&line).unwrap();
+            ids.push(row["id"].as_str().unwrap().to_owned());
+        }
+        let before = fake.calls().len();
+        tokio::time::timeout(HANGS, async {
+            while fake.calls().len() == before {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("the server is asked again");
+        let pid = nix::unistd::Pid::from_raw(child.id().unwrap().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        let more = tokio::time::timeout(HANGS, lines.next_line()).await;
+        assert_eq!(more.unwrap().unwrap(), None, "nothing has changed");
+        let done = fake::done(child).await;
+        assert_eq!((done.code, done.error.as_str()), (0, ""), "{command:?}");
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), rows, "{command:?}");
+    }
+}

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use tocsin_proto::console::v1::{Terminal as Open, TerminalEnd, TerminalState};
 
 use super::Session;
+use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
 use crate::output::page::Page;
@@ -42,7 +43,7 @@ pub(crate) enum Terminal {
         raw: bool,
     },
     /// The open ones, newest first.
-    List,
+    List(crate::command::watch_list::Watch),
     /// See what one prints, made safe. Its analyst sees how many watch.
     Watch {
         /// Id.
@@ -76,7 +77,8 @@ impl Terminal {
                 };
                 open::open(&session.client, wanted).await
             }
-            Self::List => {
+            Self::List(watch) if watch.is_on => session.watch(Client::terminals).await,
+            Self::List(_) => {
                 let terminals = session.client.terminals().await?;
                 let mut rows = session.out.rows();
                 rows.write(&terminals)?;
