@@ -269,3 +269,6 @@ fn point(text: &str) -> Option<ServicePoint> {
         port,
     })
 }
+
+#[cfg(test)]
+mod tests;

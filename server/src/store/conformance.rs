@@ -1,6 +1,7 @@
 //! The suite that every engine must pass. An engine's own tests call each function with a way to open its store anew.
 //! Telemetry is here, cases are in `conformance/tests/case.rs`, people in
-//! `conformance/tests/people.rs`, addresses and clocks in `conformance/tests/trust.rs`.
+//! `conformance/tests/people.rs`, traces in `conformance/tests/trace.rs`, addresses and clocks in
+//! `conformance/tests/trust.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ pub(crate) mod people;
 
 #[path = "conformance/tests/lineage.rs"]
 pub(crate) mod lineage;
+
+#[path = "conformance/tests/trace.rs"]
+pub(crate) mod trace;
 
 #[path = "conformance/tests/trust.rs"]
 pub(crate) mod trust;

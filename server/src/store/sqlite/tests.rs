@@ -91,6 +91,16 @@ conform! {
 }
 
 conform! {
+    crate::store::conformance::trace:
+    traces_are_found_by_class_and_time,
+    traces_come_once_and_outlive_their_batch,
+    the_trace_of_a_hole_goes_with_it,
+    old_traces_go_and_their_class_says_so,
+    traces_of_a_class_are_bounded,
+    news_are_told_until_they_are_forgotten,
+}
+
+conform! {
     crate::store::conformance::trust:
     an_address_holds_as_long_as_it_is_seen,
     an_address_of_several_at_one_time_is_shared,
