@@ -1,5 +1,7 @@
 //! Everything that can happen to the screens: keys, sizes, times, and news of the server.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
     Attempt, AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity,
@@ -9,6 +11,7 @@ use tocsin_proto::console::v1::{
 use crate::action::{Change, PaneId, Query};
 use crate::keymap::Key;
 use crate::state::Place;
+use crate::state::events::Page;
 use crate::state::fleet::Fleet;
 
 /// News that wait to be taken up; the network waits while they are not.
@@ -115,7 +118,7 @@ pub(crate) enum Reply {
     /// To [`Query::Incident`].
     Incident(Box<Incident>),
     /// To [`Query::Endpoints`].
-    Endpoints(Fleet),
+    Endpoints(Arc<Fleet>),
     /// To [`Query::Endpoint`].
     Endpoint(Box<Endpoint>),
     /// To [`Query::Processes`].
@@ -128,7 +131,9 @@ pub(crate) enum Reply {
     Identities(Vec<Identity>),
     /// To [`Query::Identity`].
     Identity(Box<Identity>),
-    /// To [`Query::Events`], [`Query::Newer`] and [`Query::Around`].
+    /// To [`Query::Events`] and [`Query::Newer`].
+    Page(Page),
+    /// To [`Query::Around`].
     Events(Vec<EventRow>),
     /// To [`Query::Attempts`].
     Attempts(Vec<Attempt>),

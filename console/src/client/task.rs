@@ -5,7 +5,7 @@
 //! All tasks end with [`Network`].
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tocsin_proto::console::v1::{
@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::{Client, ClientError, Listing, Pages, pane};
 use crate::action::{Change, PaneId, Query, Slot, ToTerminal, What};
 use crate::event::{Link, News, Reply};
+use crate::state::events::Page;
 use crate::state::fleet::{Fleet, FleetMaker};
 use crate::text;
 
@@ -52,7 +53,11 @@ pub(crate) struct Network {
     slots: HashMap<Slot, AbortHandle>,
     changes: Arc<tokio::sync::Semaphore>,
     terminal: Option<mpsc::Sender<ToTerminal>>,
+    /// The fleet as it was told last, as long as the screens have it.
+    fleet: LastFleet,
 }
+
+type LastFleet = Arc<Mutex<Weak<Fleet>>>;
 
 impl Network {
     /// Starts to connect.
@@ -71,6 +76,7 @@ impl Network {
             slots: HashMap::new(),
             changes: Arc::new(tokio::sync::Semaphore::new(CHANGES_MAX)),
             terminal: None,
+            fleet: LastFleet::default(),
         }
     }
 
@@ -87,11 +93,14 @@ impl Network {
     /// Asks; the answer comes as news.
     pub(crate) fn ask(&mut self, query: Query) {
         let (client, news) = (self.client.borrow().clone(), self.news.clone());
+        let fleet = Arc::clone(&self.fleet);
         let slot = query.slot();
         self.drop_slot(slot);
         let task = self.tasks.spawn(async move {
             let answer = match client {
-                Some(client) => answer(&client, &query).await.map_err(|e| problem(&e)),
+                Some(client) => answer(&client, &query, &fleet)
+                    .await
+                    .map_err(|e| problem(&e)),
                 None => Err("not connected".to_owned()),
             };
             tell(&news, News::Answer(query, answer)).await;
@@ -266,12 +275,12 @@ async fn watch_incidents(
     }
 }
 
-async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
+async fn answer(client: &Client, query: &Query, fleet: &LastFleet) -> Result<Reply, ClientError> {
     Ok(match query {
         Query::Server => Reply::Server(client.server().await?),
         Query::Feeds => Reply::Feeds(client.feeds().await?),
         Query::Incident(id) => Reply::Incident(Box::new(client.incident(id).await?)),
-        Query::Endpoints => Reply::Endpoints(endpoints(client).await?),
+        Query::Endpoints => Reply::Endpoints(endpoints(client, fleet).await?),
         Query::Endpoint(id) => Reply::Endpoint(Box::new(client.endpoint(id).await?)),
         Query::Processes(id) => Reply::Processes(processes(client, id).await?),
         Query::Gaps(id) => Reply::Gaps(latest(client, id, "gap").await?),
@@ -280,9 +289,18 @@ async fn answer(client: &Client, query: &Query) -> Result<Reply, ClientError> {
             Reply::Identities(all(client, ListIdentitiesRequest::default()).await?)
         }
         Query::Identity(id) => Reply::Identity(Box::new(client.identity(id).await?)),
-        Query::Events(request) | Query::Newer(request) | Query::Around(_, request) => {
-            Reply::Events(events(client, request.clone()).await?)
+        Query::Events(request) | Query::Newer(request) => {
+            let mut page = Page::default();
+            let mut messages = client.search_events(request.clone()).await?;
+            while let Some(rows) = messages.rows().await? {
+                rows.iter().for_each(|row| page.push(row));
+                if page.len() >= ROWS_MAX {
+                    break;
+                }
+            }
+            Reply::Page(page)
         }
+        Query::Around(_, request) => Reply::Events(events(client, request.clone()).await?),
         Query::Attempts(ids) => {
             let mut attempts = Vec::new();
             for id in ids {
@@ -314,16 +332,22 @@ async fn all<L: Listing>(client: &Client, listing: L) -> Result<Vec<L::Row>, Cli
 }
 
 /// Page by page into little memory, and in order: a fleet may be large, and the draw path is not to wait for it.
-async fn endpoints(client: &Client) -> Result<Fleet, ClientError> {
+async fn endpoints(client: &Client, last: &LastFleet) -> Result<Arc<Fleet>, ClientError> {
     let mut pages = Pages::new(client, ListEndpointsRequest::default());
-    let mut fleet = FleetMaker::default();
+    let before = last
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .upgrade();
+    let mut fleet = FleetMaker::after(before);
     while let Some(page) = pages.next().await? {
         page.iter().for_each(|endpoint| fleet.add(endpoint));
         if fleet.len() >= ROWS_MAX {
             break;
         }
     }
-    Ok(fleet.finish())
+    let fleet = Arc::new(fleet.finish());
+    *last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&fleet);
+    Ok(fleet)
 }
 
 async fn processes(client: &Client, id: &str) -> Result<Vec<ProcessRow>, ClientError> {

@@ -11,7 +11,7 @@ use crate::command::endpoints::system;
 use crate::command::short;
 use crate::output::style::Style;
 use crate::state::State;
-use crate::state::fleet::{EndpointLine, Fleet};
+use crate::state::fleet::EndpointLine;
 use crate::widget::table::{Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
@@ -30,7 +30,7 @@ const COLUMNS: &[Column] = &[
 /// Draws it.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
     let list = &state.endpoints;
-    let total = list.all.value().map_or(0, Fleet::len);
+    let total = list.all.value().map_or(0, |fleet| fleet.len());
     let title = format!("{} of {total} endpoints", list.len());
     let listing = Listing {
         above: vec![heading(&title, &freshness(&list.all, state), state)],

@@ -36,9 +36,13 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
     let rows = [Constraint::Length(1), Constraint::Min(0)];
     let [top, body] = Layout::vertical(rows).areas(area);
     let events = &state.events;
-    let more = if events.has_all() { "" } else { " and more" };
+    let more = match (events.has_all(), events.is_full()) {
+        (true, _) => "",
+        (false, true) => " (older ones: narrow the search)",
+        (false, false) => " and more",
+    };
     let title = match events.older.value() {
-        Some(()) => format!("{}{more} events, the newest first", events.len()),
+        Some(()) => format!("{} events{more}, the newest first", events.len()),
         None => "Events".to_owned(),
     };
     let mut said = freshness(&events.older, state);

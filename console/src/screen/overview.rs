@@ -13,7 +13,6 @@ use super::{ago, freshness, heading, prompts};
 use crate::command::count;
 use crate::event::Link;
 use crate::output::style::Style;
-use crate::state::fleet::Fleet;
 use crate::state::{State, WORST_MAX};
 use crate::time::Length;
 use crate::widget::table::Rows;
@@ -173,7 +172,12 @@ fn next(state: &State) -> Vec<Line<'static>> {
             state.theme.look(Style::Faint),
         ))];
     }
-    if state.endpoints.all.value().is_some_and(Fleet::is_empty) {
+    if state
+        .endpoints
+        .all
+        .value()
+        .is_some_and(|fleet| fleet.is_empty())
+    {
         said.push("Enroll an endpoint. On the server, then on the machine:");
         said.push("    tocsin-server token create --data DIR");
         said.push("    tocsin-agent enroll --server HOST:PORT --token TOKEN");

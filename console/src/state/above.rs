@@ -5,7 +5,6 @@ use tocsin_proto::json::Word as _;
 
 use super::cursor::Cursor;
 use super::filter::EventFilter;
-use super::fleet::Fleet;
 use super::input::Input;
 use super::popup::{Choice, Named, Palette, Pick, Popup, Purpose, To, Typing};
 use super::terminal::Pane;
@@ -392,7 +391,7 @@ impl State {
                     to: To::Of(Place::Incident, &incident.id),
                 });
                 let fleet = self.endpoints.all.value();
-                let endpoints = fleet.into_iter().flat_map(Fleet::names);
+                let endpoints = fleet.into_iter().flat_map(|fleet| fleet.names());
                 let endpoints = endpoints.map(|(id, hostname)| Named {
                     name: ["endpoint ", hostname, "", ""],
                     to: To::Of(Place::Endpoint, id),

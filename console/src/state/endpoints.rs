@@ -1,5 +1,7 @@
 //! The list of endpoints, narrowed by words; those that need somebody first.
 
+use std::sync::Arc;
+
 use tocsin_proto::console::v1::EndpointState;
 use tocsin_proto::json::Word as _;
 
@@ -12,7 +14,7 @@ use crate::keymap::Cmd;
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
     /// All, as the server tells them.
-    pub(crate) all: Loaded<Fleet>,
+    pub(crate) all: Loaded<Arc<Fleet>>,
     filter: String,
     /// Places in `all` of those that are shown; `None`: all of them.
     shown: Option<Vec<u32>>,
@@ -22,7 +24,7 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// What the server says now.
-    pub(crate) fn set(&mut self, answer: Result<Fleet, String>, now_ms: i64) {
+    pub(crate) fn set(&mut self, answer: Result<Arc<Fleet>, String>, now_ms: i64) {
         let selected = self.selected().map(|endpoint| endpoint.id.to_owned());
         self.all.set(answer, now_ms);
         self.is_wanted = false;
@@ -42,7 +44,7 @@ impl Endpoints {
     /// thousand, so that looking at it costs neither side much.
     pub(crate) fn is_due(&self, now_ms: i64) -> bool {
         let age_ms = now_ms.saturating_sub(self.all.time_ms());
-        let count = self.all.value().map_or(0, Fleet::len);
+        let count = self.all.value().map_or(0, |fleet| fleet.len());
         let is_old = age_ms >= i64::try_from(count).unwrap_or(i64::MAX);
         self.is_wanted || is_old || self.all.problem().is_some()
     }
@@ -109,7 +111,7 @@ impl Endpoints {
 
     /// How many are shown.
     pub(crate) fn len(&self) -> usize {
-        let all = || self.all.value().map_or(0, Fleet::len);
+        let all = || self.all.value().map_or(0, |fleet| fleet.len());
         self.shown.as_ref().map_or_else(all, Vec::len)
     }
 
@@ -163,10 +165,10 @@ mod tests {
         let mut list = Endpoints::default();
         let (online, offline) = (EndpointState::Online, EndpointState::Offline);
         let first = [endpoint("a", offline), endpoint("b", online)];
-        list.set(Ok(Fleet::of(&first)), 1);
+        list.set(Ok(Fleet::of(&first).into()), 1);
         assert_eq!(list.selected().unwrap().id, "b");
         let conflict = endpoint("c", EndpointState::Conflict);
-        list.set(Ok(Fleet::of(&[endpoint("b", online), conflict])), 2);
+        list.set(Ok(Fleet::of(&[endpoint("b", online), conflict]).into()), 2);
         assert_eq!(list.row(0).unwrap().id, "c");
         assert_eq!(list.selected().unwrap().id, "b");
         list.set_filter("conflict".into());
@@ -180,7 +182,7 @@ mod tests {
         let fleet: Vec<_> = (0..5000)
             .map(|n| endpoint(&n.to_string(), EndpointState::Online))
             .collect();
-        list.set(Ok(Fleet::of(&fleet)), 1000);
+        list.set(Ok(Fleet::of(&fleet).into()), 1000);
         assert!(!list.is_due(5_999) && list.is_due(6_000));
         list.want();
         assert!(list.is_due(1_001));
@@ -190,7 +192,7 @@ mod tests {
     fn a_failed_question_leaves_what_is_known() {
         let mut list = Endpoints::default();
         let one = [endpoint("a", EndpointState::Online)];
-        list.set(Ok(Fleet::of(&one)), 1);
+        list.set(Ok(Fleet::of(&one).into()), 1);
         list.set(Err("no answer".into()), 2);
         assert_eq!(list.len(), 1);
         assert_eq!(list.all.time_ms(), 1);

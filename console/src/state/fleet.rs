@@ -3,8 +3,12 @@
 //! All texts of all endpoints lie behind each other in one, and what many have in common (system, version, zone) is
 //! there once: about 100 bytes an endpoint. The order is made where the fleet is made, off the draw path: those that
 //! need somebody come first. Texts beyond [`TEXT_BYTES_MAX`] are cut; the endpoint's own screen has them in full.
+//!
+//! A fleet that is asked for again shares the texts that have not changed with the one before, so that the two, which are
+//! there at the same time, do not take twice the memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tocsin_proto::console::v1::{ClockSkew, Endpoint, EndpointState};
 
@@ -32,7 +36,10 @@ pub(crate) struct EndpointLine<'a> {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    texts: String,
+    /// Texts that the fleet before may have too.
+    base: Arc<String>,
+    /// Texts that were told since.
+    more: String,
     kinds: Vec<Kind>,
     /// In the order in which they are shown.
     rows: Vec<Row>,
@@ -53,7 +60,7 @@ struct Kind {
 struct Row {
     last_seen_time_ms: i64,
     lost: u64,
-    /// Where its texts begin: id, hostname, address, tags.
+    /// Where its texts begin in `base` and `more` behind it: id, hostname, address, tags.
     begin: u32,
     lengths: [u16; 4],
     kind: u32,
@@ -65,11 +72,47 @@ struct Row {
 /// Makes a fleet, endpoint by endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct FleetMaker {
+    before: Option<Arc<Fleet>>,
     fleet: Fleet,
     kinds: BTreeMap<Kind, u32>,
 }
 
 impl FleetMaker {
+    /// One that takes over what has not changed since.
+    pub(crate) fn after(before: Option<Arc<Fleet>>) -> Self {
+        let base = before.as_ref().map(|fleet| Arc::clone(&fleet.base));
+        Self {
+            fleet: Fleet {
+                base: base.unwrap_or_default(),
+                ..Fleet::default()
+            },
+            before,
+            ..Self::default()
+        }
+    }
+
+    /// Where its texts are already, and their lengths.
+    fn shared(&self, texts: [&str; 4]) -> Option<(u32, [u16; 4])> {
+        let before = self.before.as_deref()?;
+        let row = before.rows.get(before.place(texts.first()?)?)?;
+        let is_base = (row.begin as usize) < before.base.len();
+        let mut all = texts.into_iter().enumerate();
+        let is_same = all.all(|(which, text)| before.text(row, which) == text);
+        (is_base && is_same).then_some((row.begin, row.lengths))
+    }
+
+    /// Puts texts behind the others. A fleet whose texts do not fit ends here: 4 GiB are far more than a console is shown.
+    fn put(&mut self, texts: [&str; 4]) -> Option<(u32, [u16; 4])> {
+        let begin = self.fleet.base.len() + self.fleet.more.len();
+        let begin = u32::try_from(begin).ok()?;
+        let mut lengths = [0; 4];
+        for (text, length) in texts.into_iter().zip(&mut lengths) {
+            self.fleet.more.push_str(text);
+            *length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        }
+        Some((begin, lengths))
+    }
+
     /// One more.
     pub(crate) fn add(&mut self, endpoint: &Endpoint) {
         let tags = endpoint.tags.join(" ");
@@ -79,15 +122,8 @@ impl FleetMaker {
             &endpoint.address,
             tags.as_str(),
         ];
-        let begin = self.fleet.texts.len();
-        let mut lengths = [0; 4];
-        for (text, length) in texts.into_iter().zip(&mut lengths) {
-            let text = cut(text);
-            self.fleet.texts.push_str(text);
-            *length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-        }
-        // A fleet whose texts do not fit ends here: 4 GiB are far more than a console is shown.
-        let Ok(begin) = u32::try_from(begin) else {
+        let texts = texts.map(cut);
+        let Some((begin, lengths)) = self.shared(texts).or_else(|| self.put(texts)) else {
             return;
         };
         let kind = self.kind(endpoint);
@@ -132,6 +168,9 @@ impl FleetMaker {
     /// All of them, in order.
     pub(crate) fn finish(self) -> Fleet {
         let mut fleet = self.fleet;
+        // Not before: what is shared is looked up in it.
+        drop(self.before);
+        fleet.unite();
         let mut rows = std::mem::take(&mut fleet.rows);
         let key = |row: &Row| (rank(row.state), fleet.text(row, 1), fleet.text(row, 0));
         rows.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
@@ -142,7 +181,6 @@ impl FleetMaker {
         by_id.sort_unstable_by(|a, b| id(a).cmp(&id(b)));
         fleet.by_id = by_id;
         fleet.rows = rows;
-        fleet.texts.shrink_to_fit();
         fleet
     }
 }
@@ -213,6 +251,30 @@ impl Fleet {
         Some(*place as usize)
     }
 
+    /// Puts all texts into one where much has changed, and drops those that nobody has any more.
+    fn unite(&mut self) {
+        const CHANGED_PART: usize = 4;
+        if self.more.len() < self.base.len() / CHANGED_PART {
+            self.more.shrink_to_fit();
+            return;
+        }
+        if !self.base.is_empty() {
+            let mut all = String::with_capacity(self.base.len() + self.more.len());
+            let mut begins = Vec::with_capacity(self.rows.len());
+            for row in &self.rows {
+                // No longer than they were together.
+                begins.push(u32::try_from(all.len()).unwrap_or(u32::MAX));
+                (0..row.lengths.len()).for_each(|which| all.push_str(self.text(row, which)));
+            }
+            for (row, begin) in self.rows.iter_mut().zip(begins) {
+                row.begin = begin;
+            }
+            self.more = all;
+        }
+        self.more.shrink_to_fit();
+        self.base = Arc::new(std::mem::take(&mut self.more));
+    }
+
     fn text(&self, row: &Row, which: usize) -> &str {
         let before: usize = row
             .lengths
@@ -222,7 +284,12 @@ impl Fleet {
             .sum();
         let begin = row.begin as usize + before;
         let length = row.lengths.get(which).map_or(0, |one| usize::from(*one));
-        self.texts.get(begin..begin + length).unwrap_or_default()
+        let texts = match begin.checked_sub(self.base.len()) {
+            // Its first text, the id, is never empty: one that begins here is not in `base`.
+            Some(begin) => self.more.get(begin..begin + length),
+            None => self.base.get(begin..begin + length),
+        };
+        texts.unwrap_or_default()
     }
 }
 
@@ -288,6 +355,39 @@ mod tests {
             assert_eq!(fleet.place(id), place);
         }
         assert_eq!(fleet.kinds.len(), 1);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_shared_and_what_has_is_not_mixed_up() {
+        let all = |name: &dyn Fn(usize) -> String| -> Vec<Endpoint> {
+            let one = |n| endpoint(&format!("id-{n:03}"), &name(n), EndpointState::Online);
+            (0..100).map(one).collect()
+        };
+        let mut fleet = Arc::new(Fleet::of(&all(&|n| format!("host-{n}"))));
+        for (round, changed, shares) in [
+            (1, 0..0, true),
+            (2, 3..5, true),
+            (3, 0..60, false),
+            (4, 60..61, false),
+        ] {
+            let name = |n| match changed.contains(&n) {
+                true => format!("renamed-{round}-{n}"),
+                false => format!("host-{n}"),
+            };
+            let endpoints = all(&name);
+            let before = Arc::clone(&fleet);
+            let mut maker = FleetMaker::after(Some(Arc::clone(&before)));
+            endpoints.iter().for_each(|endpoint| maker.add(endpoint));
+            fleet = Arc::new(maker.finish());
+            assert_eq!(fleet.len(), 100);
+            for endpoint in &endpoints {
+                let line = fleet.get(fleet.place(&endpoint.id).unwrap()).unwrap();
+                assert_eq!((line.hostname, line.tags), (&*endpoint.hostname, "a ü"));
+            }
+            let is_shared = Arc::ptr_eq(&before.base, &fleet.base);
+            assert_eq!(is_shared, shares, "round {round}");
+            assert!(fleet.more.len() <= fleet.base.len() / 4);
+        }
     }
 
     #[test]

@@ -305,11 +305,11 @@ impl State {
             (Query::Identity(id), Reply::Identity(identity)) if *id == self.identity.id => {
                 self.identity.identity.set(Ok(*identity), now_ms);
             }
-            (Query::Events(_), Reply::Events(rows)) => {
-                self.events.put_older(Ok(rows), now_ms);
+            (Query::Events(_), Reply::Page(page)) => {
+                self.events.put_older(Ok(page), now_ms);
                 return self.more_events();
             }
-            (Query::Newer(_), Reply::Events(rows)) => self.events.put_newer(Ok(rows), now_ms),
+            (Query::Newer(_), Reply::Page(page)) => self.events.put_newer(Ok(page), now_ms),
             (Query::Audit(token), Reply::Audit(rows, next)) => {
                 let has_more = self.audit.put(token, (rows, next), now_ms);
                 let next = Query::Audit(self.audit.token().to_owned());

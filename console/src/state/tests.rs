@@ -208,7 +208,13 @@ fn asked(actions: &[Action]) -> &SearchEventsRequest {
 
 fn found(state: &mut State, actions: &[Action], rows: Vec<EventRow>) {
     let query = Query::Events(asked(actions).clone());
-    state.on(Event::News(News::Answer(query, Ok(Reply::Events(rows)))), 7);
+    state.on(
+        Event::News(News::Answer(
+            query,
+            Ok(Reply::Page(rows.into_iter().collect())),
+        )),
+        7,
+    );
 }
 
 #[test]
@@ -305,7 +311,7 @@ fn times_are_utc_then_local_then_the_persons() {
         time_zone: "Nowhere/Land".into(),
         ..Default::default()
     };
-    let reply = Reply::Endpoints(Fleet::of(&[endpoint]));
+    let reply = Reply::Endpoints(Fleet::of(&[endpoint]).into());
     state.on(Event::News(News::Answer(Query::Endpoints, Ok(reply))), 6);
     press(&mut state, "Z");
     assert_eq!(state.zone, Zone::Local(zone));

@@ -123,7 +123,7 @@ impl Story {
                 }),
                 Query::Feeds => Reply::Feeds(self.feeds.clone()),
                 Query::Incident(_) => Reply::Incident(Box::new(self.incident.clone())),
-                Query::Endpoints => Reply::Endpoints(Fleet::of(&self.endpoints)),
+                Query::Endpoints => Reply::Endpoints(Fleet::of(&self.endpoints).into()),
                 Query::Endpoint(id) => {
                     let found = self.endpoints.iter().find(|one| one.id == *id);
                     Reply::Endpoint(Box::new(found.cloned().unwrap_or_default()))
@@ -137,9 +137,10 @@ impl Story {
                     let found = self.identities.first();
                     Reply::Identity(Box::new(found.cloned().unwrap_or_default()))
                 }
-                Query::Events(_) | Query::Newer(_) | Query::Around(..) => {
-                    Reply::Events(self.events.clone())
+                Query::Events(_) | Query::Newer(_) => {
+                    Reply::Page(self.events.iter().cloned().collect())
                 }
+                Query::Around(..) => Reply::Events(self.events.clone()),
                 Query::Audit(_) => Reply::Audit(self.audit.clone(), String::new()),
                 Query::Terminals => Reply::Terminals(self.terminals.clone()),
                 Query::VerifyAudit => Reply::Verified(Box::new(AuditVerification {
