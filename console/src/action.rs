@@ -70,6 +70,8 @@ pub(crate) enum Query {
     Files(String),
     /// All identities.
     Identities,
+    /// All that is not mapped.
+    Unmapped,
     /// An identity, by its id.
     Identity(String),
     /// Events, from the newest on.
@@ -101,6 +103,7 @@ impl Query {
             Self::Gaps(_) => Slot::Gaps,
             Self::Files(_) => Slot::Files,
             Self::Identities => Slot::Identities,
+            Self::Unmapped => Slot::Unmapped,
             Self::Identity(_) => Slot::Identity,
             Self::Events(_) => Slot::Events,
             Self::Newer(_) => Slot::Newer,
@@ -134,6 +137,8 @@ pub(crate) enum Slot {
     Files,
     /// For [`Query::Identities`].
     Identities,
+    /// For [`Query::Unmapped`].
+    Unmapped,
     /// For [`Query::Identity`].
     Identity,
     /// For [`Query::Events`].

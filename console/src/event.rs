@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
     Attempt, AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity,
-    Incident, IncidentSummary, ProcessRow, Terminal,
+    Incident, IncidentSummary, ProcessRow, Terminal, Unmapped,
 };
 
 use crate::action::{Change, PaneId, Query};
@@ -129,6 +129,8 @@ pub(crate) enum Reply {
     Files(Vec<EventRow>),
     /// To [`Query::Identities`].
     Identities(Vec<Identity>),
+    /// To [`Query::Unmapped`].
+    Unmapped(Vec<Unmapped>),
     /// To [`Query::Identity`].
     Identity(Box<Identity>),
     /// To [`Query::Events`] and [`Query::Newer`].

@@ -3,97 +3,11 @@
 //! A key means one thing on a screen: the screen's own keys and those of [`Context::Everywhere`] do not
 //! overlap. While a popup is open only the popup's keys count.
 
+mod context;
 mod key;
 
+pub(crate) use context::Context;
 pub(crate) use key::Key;
-
-/// Where a key counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Context {
-    /// On every screen.
-    Everywhere,
-    /// In the list of incidents.
-    Incidents,
-    /// On one incident.
-    Incident,
-    /// In the list of endpoints.
-    Endpoints,
-    /// On one endpoint.
-    Endpoint,
-    /// In the list of identities.
-    Identities,
-    /// On one identity.
-    Identity,
-    /// Among events.
-    Events,
-    /// In the list of feeds.
-    Feeds,
-    /// In the audit log.
-    Audit,
-    /// In the list of terminals.
-    Terminals,
-    /// While something is to be chosen.
-    Choice,
-    /// While text is being typed.
-    Typing,
-}
-
-impl Context {
-    /// All, in the order of the help screen.
-    pub(crate) const ALL: [Self; 13] = [
-        Self::Everywhere,
-        Self::Incidents,
-        Self::Incident,
-        Self::Endpoints,
-        Self::Endpoint,
-        Self::Identities,
-        Self::Identity,
-        Self::Events,
-        Self::Feeds,
-        Self::Audit,
-        Self::Terminals,
-        Self::Choice,
-        Self::Typing,
-    ];
-
-    /// As the file of keys calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Everywhere => "everywhere",
-            Self::Incidents => "incidents",
-            Self::Incident => "incident",
-            Self::Endpoints => "endpoints",
-            Self::Endpoint => "endpoint",
-            Self::Identities => "identities",
-            Self::Identity => "identity",
-            Self::Events => "events",
-            Self::Feeds => "feeds",
-            Self::Audit => "audit",
-            Self::Terminals => "terminals",
-            Self::Choice => "choice",
-            Self::Typing => "typing",
-        }
-    }
-
-    /// As the help screen calls it.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Everywhere => "Everywhere",
-            Self::Incidents => "List of incidents",
-            Self::Incident => "An incident",
-            Self::Endpoints => "List of endpoints",
-            Self::Endpoint => "An endpoint",
-            Self::Identities => "List of identities",
-            Self::Identity => "An identity",
-            Self::Events => "Events",
-            Self::Feeds => "Feeds",
-            Self::Audit => "The audit log",
-            Self::Terminals => "Open terminals",
-            Self::Choice => "When something is to be chosen",
-            Self::Typing => "When something is to be typed",
-        }
-    }
-}
 
 /// What a key asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -184,6 +98,12 @@ pub(crate) enum Cmd {
     Mark,
     /// Change all that are marked.
     Bulk,
+    /// Show a view that was kept.
+    View,
+    /// Keep the view.
+    KeepView,
+    /// Instead what is not mapped, or not.
+    Unmapped,
     /// Write a report.
     Export,
     /// Follow what comes.
@@ -363,6 +283,18 @@ pub(crate) const BINDINGS: &[Binding] = &[
         Cmd::Bulk,
         "change all that are marked",
     ),
+    row(
+        Incidents,
+        &[Char('w')],
+        Cmd::View,
+        "a kept view: show it, or forget it",
+    ),
+    row(
+        Incidents,
+        &[Char('W')],
+        Cmd::KeepView,
+        "keep what it is narrowed by, and the order, by a name",
+    ),
     row(Incident, &[Key::Tab], Cmd::NextPane, "next pane"),
     row(Incident, &[Key::BackTab], Cmd::PreviousPane, "pane before"),
     row(
@@ -426,6 +358,12 @@ pub(crate) const BINDINGS: &[Binding] = &[
         &[Char('/')],
         Cmd::Filter,
         "narrow by words: name, login, host, id",
+    ),
+    row(
+        Identities,
+        &[Char('u')],
+        Cmd::Unmapped,
+        "only what is not mapped, and the next step; or all",
     ),
     row(
         Identity,

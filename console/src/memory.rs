@@ -1,5 +1,5 @@
 //! What the screens remember from one run to the next: theme, zone, the screen, how the list of incidents is
-//! narrowed and ordered, and the search for events. No name or id of a person's is in it but what was typed
+//! narrowed and ordered, views of it that were kept, and the search for events. No name or id of a person's is in it but what was typed
 //! as a search. A file that makes no sense is as none.
 
 use std::ffi::OsString;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::filter::EventFilter;
 use crate::state::incidents::View;
+use crate::state::views::{Kept, VIEWS_MAX};
 use crate::state::{Place, State};
 use crate::theme::Theme;
 use crate::time::Zone;
@@ -27,6 +28,8 @@ pub(crate) struct Memory {
     screen: String,
     events: String,
     incidents: View,
+    #[serde(rename = "view")]
+    views: Vec<Kept>,
 }
 
 impl Memory {
@@ -38,6 +41,7 @@ impl Memory {
             screen: state.place().screen().name().to_owned(),
             events: state.events.filter().to_string(),
             incidents: state.incidents.view(),
+            views: state.views.clone(),
         }
     }
 
@@ -54,6 +58,9 @@ impl Memory {
             state.events.set_filter(filter);
         }
         state.incidents.set_view(self.incidents);
+        state.views = self.views;
+        state.views.retain(|kept| !kept.name.is_empty());
+        state.views.truncate(VIEWS_MAX);
         let mut screens = Place::SCREENS.into_iter();
         if let Some(place) = screens.find(|place| place.name() == self.screen) {
             state.begin_at(place);
@@ -116,7 +123,7 @@ mod tests {
     #[test]
     fn one_begins_where_one_was() {
         let mut state = State::new(Theme::Dark, (80, 24), 1);
-        for key in "2voT/dana\n5/user:dana x\n".chars() {
+        for key in "2voT/dana\nWa name\n5/user:dana x\n".chars() {
             let key = if key == '\n' {
                 Key::Enter
             } else {
@@ -133,6 +140,8 @@ mod tests {
         assert_eq!(*again.place(), Place::Events);
         assert_eq!(again.theme, Theme::Light);
         assert_eq!(again.incidents.filter(), "dana");
+        assert_eq!(again.views, state.views);
+        assert_eq!(again.views.len(), 1);
         let mut named = State::new(Theme::None, (80, 24), 9);
         Memory::load(&path).recall(&mut named, true);
         assert_eq!(named.theme, Theme::None, "NO_COLOR and the like win");

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tocsin_proto::console::v1::{
     AddIncidentNoteRequest, AssignIncidentRequest, EventRow, ListAuditRequest,
-    ListEndpointsRequest, ListIdentitiesRequest, ListProcessesRequest, ProcessRow,
-    SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest, TerminalHeader,
-    WatchIncidentsRequest,
+    ListEndpointsRequest, ListIdentitiesRequest, ListProcessesRequest, ListUnmappedRequest,
+    ProcessRow, SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest,
+    TerminalHeader, WatchIncidentsRequest,
 };
 use tocsin_proto::profile::Profile;
 use tokio::sync::{Notify, mpsc, watch};
@@ -288,6 +288,7 @@ async fn answer(client: &Client, query: &Query, fleet: &LastFleet) -> Result<Rep
         Query::Identities => {
             Reply::Identities(all(client, ListIdentitiesRequest::default()).await?)
         }
+        Query::Unmapped => Reply::Unmapped(all(client, ListUnmappedRequest::default()).await?),
         Query::Identity(id) => Reply::Identity(Box::new(client.identity(id).await?)),
         Query::Events(request) | Query::Newer(request) => {
             let mut page = Page::default();

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
-use tocsin_proto::console::v1::{Identity, IncidentState};
+use tocsin_proto::console::v1::{Identity, IncidentState, Unmapped};
 
 use super::incidents::severity_word;
 use super::listing::{Listing, NONE_AS_ASKED};
@@ -30,8 +30,63 @@ const COLUMNS: &[Column] = &[
     column("ACCOUNTS", 16, 100),
 ];
 
+const UNMAPPED: &[Column] = &[
+    column("WHAT", 7, 7),
+    column("WHO", 14, 40),
+    column("LAST LOGIN", 16, 16).optional(2),
+    column("MAY BE", 10, 30).optional(4),
+    column("NEXT STEP", 42, 120),
+];
+
+/// Draws what is not mapped.
+fn draw_unmapped(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
+    let list = &state.unmapped;
+    let title = format!("{} of {} not mapped", list.len(), list.total());
+    let listing = Listing {
+        above: vec![heading(&title, &freshness(&list.all, state), state)],
+        none: match (list.all.value(), list.total()) {
+            (None, _) => "",
+            (_, 0) => {
+                "Every account that somebody uses on an endpoint is a person's, and every person has\n\
+                 an account on some endpoint. u shows all identities."
+            }
+            _ => NONE_AS_ASKED,
+        },
+        table: Table {
+            columns: UNMAPPED,
+            rows: list.len(),
+            selected: list.at(),
+            theme: state.theme,
+        },
+    };
+    listing.draw(frame, area, |at| {
+        list.row(at).map(|one| unmapped_cells(one, state))
+    })
+}
+
+fn unmapped_cells(row: &Unmapped, state: &State) -> Vec<Cell> {
+    let plain = |text: String| (text, Style::Plain);
+    let login = || row.accounts.first().map_or("", |one| one.login.as_str());
+    let (what, who) = match (row.identity.as_str(), row.display_name.as_str()) {
+        ("", _) => ("account", format!("{}@{}", row.user, row.hostname)),
+        (_, "") => ("person", login().to_owned()),
+        (_, name) => ("person", name.to_owned()),
+    };
+    let may_be = row.suggestions.first();
+    vec![
+        (what.to_owned(), Style::Medium),
+        plain(who),
+        plain(state.zone.minute(row.last_interactive_time_ms)),
+        plain(may_be.map_or_else(String::new, |one| one.display_name.clone())),
+        plain(row.next_step.clone()),
+    ]
+}
+
 /// Draws the list.
 pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
+    if state.is_unmapped {
+        return draw_unmapped(state, frame, area);
+    }
     let list = &state.identities;
     let title = format!("{} of {} identities", list.len(), list.total());
     let listing = Listing {

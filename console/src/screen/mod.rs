@@ -199,7 +199,7 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
             "enter open  2 incidents  3 endpoints  5 events  : go to  ? keys  q leave"
         }
         Place::Incidents => {
-            "enter open  / narrow  o order  v severity  c closed  m mark  b change  ? keys"
+            "enter open  / narrow  o order  v severity  c closed  w W views  m b mark  ? keys"
         }
         Place::Incident(_) => {
             "tab pane  +/- zoom  a s v n work on it  t terminal  x report  e go to  f events  ? keys"
@@ -208,7 +208,7 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
         Place::Endpoint(_) => {
             "/ narrow  p parent  t terminal  f events with a value  y copy  esc back  ? keys"
         }
-        Place::Identities => "enter open  / narrow  f events  ? keys",
+        Place::Identities => "enter open  / narrow  u not mapped, or all  f events  ? keys",
         Place::Identity(_) => "e endpoints, incidents  f events  y copy  esc back  ? keys",
         Place::Events => "/ search  t follow  f find with a value  enter endpoint  y copy  ? keys",
         Place::Feeds => "/ narrow  r again  ? keys",

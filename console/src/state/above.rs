@@ -40,6 +40,8 @@ impl State {
             Cmd::Bulk => self.pick_bulk(),
             Cmd::Terminal => self.pick_terminal(),
             Cmd::Kill => self.pick_kill(),
+            Cmd::View => self.pick_view(),
+            Cmd::KeepView => self.ask_view_name(),
             _ => self.change_incident(cmd),
         };
     }
@@ -261,7 +263,7 @@ impl State {
             Some(Popup::Palette(palette)) => {
                 let at = palette.cursor.at();
                 match palette.found.into_iter().nth(at) {
-                    Some((_, place)) => self.go(place),
+                    Some((_, pick)) => self.pick(pick),
                     None => Vec::new(),
                 }
             }
@@ -295,6 +297,11 @@ impl State {
                 Vec::new()
             }
             Pick::Nothing => Vec::new(),
+            Pick::View(name) => self.show_view(&name),
+            Pick::Forget(name) => {
+                self.forget_view(&name);
+                Vec::new()
+            }
             Pick::Kill(id) => {
                 self.notice = Some(("ending it".to_owned(), Style::Plain));
                 vec![Action::KillTerminal(id)]
@@ -321,6 +328,10 @@ impl State {
         let (incident, what) = match typing.purpose {
             Purpose::Note(id) if !text.is_empty() => (id, What::Note(text)),
             Purpose::Assign(id) => (id, What::Assignee(text)),
+            Purpose::View if !text.is_empty() => {
+                self.keep_view(&text);
+                return Vec::new();
+            }
             Purpose::Export(form) => return self.export(form, text),
             Purpose::Terminal(endpoint, incident) if !text.is_empty() => {
                 return self.open_terminal(endpoint, incident, text);
@@ -337,7 +348,9 @@ impl State {
                     return Vec::new();
                 }
             },
-            Purpose::Filter | Purpose::Note(_) | Purpose::Terminal(..) => return Vec::new(),
+            Purpose::Filter | Purpose::View | Purpose::Note(_) | Purpose::Terminal(..) => {
+                return Vec::new();
+            }
         };
         vec![Action::Change(Change { incident, what })]
     }
@@ -401,6 +414,11 @@ impl State {
                     name: ["identity ", people::name(identity), "", ""],
                     to: To::Of(Place::Identity, &identity.id),
                 });
+                let views = self.views.iter().map(|kept| Named {
+                    name: ["view ", &kept.name, "", ""],
+                    to: To::View(&kept.name),
+                });
+                let screens = screens.chain(views);
                 palette.find(screens.chain(incidents).chain(endpoints).chain(identities));
             }
             _ => {}
@@ -413,6 +431,7 @@ impl State {
             Context::Incidents => self.incidents.filter().to_owned(),
             Context::Endpoints => self.endpoints.filter().to_owned(),
             Context::Endpoint => self.endpoint.filter().to_owned(),
+            Context::Identities if self.is_unmapped => self.unmapped.filter().to_owned(),
             Context::Identities => self.identities.filter().to_owned(),
             Context::Events => self.events.filter().to_string(),
             Context::Feeds => self.feeds.filter().to_owned(),
@@ -427,6 +446,7 @@ impl State {
             Context::Incidents => self.incidents.set_filter(filter),
             Context::Endpoints => self.endpoints.set_filter(filter),
             Context::Endpoint => self.endpoint.set_filter(filter),
+            Context::Identities if self.is_unmapped => self.unmapped.set_filter(filter),
             Context::Identities => self.identities.set_filter(filter),
             Context::Feeds => self.feeds.set_filter(filter),
             Context::Audit => self.audit.rows.set_filter(filter),

@@ -61,6 +61,21 @@ pub(crate) struct View {
     with_closed: bool,
 }
 
+impl std::fmt::Display for View {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.filter.is_empty() {
+            write!(out, "{}, ", self.filter)?;
+        }
+        if !self.severity_min.is_empty() {
+            write!(out, "{} and worse, ", self.severity_min)?;
+        }
+        if self.with_closed {
+            write!(out, "closed too, ")?;
+        }
+        write!(out, "{}", self.sort)
+    }
+}
+
 /// The list.
 #[derive(Debug, Default)]
 pub(crate) struct Incidents {

@@ -27,10 +27,11 @@ pub(crate) mod popup;
 pub(crate) mod story;
 pub(crate) mod terminal;
 mod values;
+pub(crate) mod views;
 mod way;
 
 use jiff::tz::TimeZone;
-use tocsin_proto::console::v1::{Attempt, Feed, GetServerResponse, Identity, Terminal};
+use tocsin_proto::console::v1::{Attempt, Feed, GetServerResponse, Identity, Terminal, Unmapped};
 
 use self::cursor::Cursor;
 use self::endpoint::EndpointPage;
@@ -80,6 +81,8 @@ pub(crate) struct State {
     pub(crate) feeds: List<Feed>,
     /// The list of incidents.
     pub(crate) incidents: Incidents,
+    /// Views of it that were kept.
+    pub(crate) views: Vec<views::Kept>,
     /// The incident that was looked at last.
     pub(crate) incident: IncidentPage,
     /// The list of endpoints.
@@ -88,6 +91,10 @@ pub(crate) struct State {
     pub(crate) endpoint: EndpointPage,
     /// The list of identities.
     pub(crate) identities: List<Identity>,
+    /// Accounts that are nobody's, people without any.
+    pub(crate) unmapped: List<Unmapped>,
+    /// Whether these are shown instead of all identities.
+    pub(crate) is_unmapped: bool,
     /// The identity that was looked at last.
     pub(crate) identity: IdentityPage,
     /// The events that were looked for last.
@@ -133,10 +140,13 @@ impl State {
             server: Loaded::default(),
             feeds: List::default(),
             incidents: Incidents::default(),
+            views: Vec::new(),
             incident: IncidentPage::default(),
             endpoints: Endpoints::default(),
             endpoint: EndpointPage::default(),
             identities: List::default(),
+            unmapped: List::default(),
+            is_unmapped: false,
             identity: IdentityPage::default(),
             events: Events::default(),
             audit: Audit::default(),
@@ -183,6 +193,7 @@ impl State {
             Place::Endpoint(_) => {
                 self.endpoint.endpoint.is_loading() || self.endpoint.processes.is_loading()
             }
+            Place::Identities if self.is_unmapped => self.unmapped.all.is_loading(),
             Place::Identities => self.identities.all.is_loading(),
             Place::Identity(_) => self.identity.identity.is_loading(),
             Place::Events => self.events.older.is_loading(),
@@ -372,6 +383,13 @@ impl State {
             Place::Endpoint(_) => {
                 self.endpoint.command(cmd, page);
             }
+            Place::Identities if cmd == Cmd::Unmapped => {
+                self.is_unmapped = !self.is_unmapped;
+                return self.refresh();
+            }
+            Place::Identities if self.is_unmapped => {
+                self.unmapped.command(cmd, page);
+            }
             Place::Identities => {
                 self.identities.command(cmd, page);
             }
@@ -465,6 +483,9 @@ impl State {
                 let endpoint = self.endpoints.selected()?;
                 Some(Place::Endpoint(endpoint.id.to_owned()))
             }
+            Place::Identities if self.is_unmapped => {
+                Some(people::of_unmapped(self.unmapped.selected()?))
+            }
             Place::Identities => {
                 let identity = self.identities.selected()?;
                 Some(Place::Identity(identity.id.clone()))
@@ -486,8 +507,11 @@ impl State {
 
 /// Whether a command asks something more, whatever the screen.
 fn opens_popup(cmd: Cmd) -> bool {
-    use Cmd::{Bulk, Copy, Filter, Find, Kill, Linked, Terminal};
-    matches!(cmd, Filter | Find | Copy | Linked | Bulk | Terminal | Kill)
+    use Cmd::{Bulk, Copy, Filter, Find, KeepView, Kill, Linked, Terminal, View};
+    matches!(
+        cmd,
+        Filter | Find | Copy | Linked | Bulk | Terminal | Kill | View | KeepView
+    )
 }
 
 #[cfg(test)]

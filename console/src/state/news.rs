@@ -58,7 +58,8 @@ impl State {
             }
             Place::Identities => {
                 self.identities.all.give_up();
-                &[Slot::Identities]
+                self.unmapped.all.give_up();
+                &[Slot::Identities, Slot::Unmapped]
             }
             Place::Identity(_) => {
                 self.identity.identity.give_up();
@@ -174,6 +175,7 @@ impl State {
                 Query::Gaps(id.clone()),
                 Query::Files(id.clone()),
             ],
+            Place::Identities if self.is_unmapped => vec![Query::Unmapped],
             Place::Identities => vec![Query::Identities],
             Place::Identity(id) => vec![Query::Identity(id.clone())],
             Place::Events => {
@@ -205,6 +207,7 @@ impl State {
             Slot::Gaps => self.endpoint.gaps.ask(),
             Slot::Files => self.endpoint.files.ask(),
             Slot::Identities => self.identities.all.ask(),
+            Slot::Unmapped => self.unmapped.all.ask(),
             Slot::Identity => self.identity.identity.ask(),
             Slot::Events => self.events.older.ask(),
             Slot::Newer => self.events.newer.ask(),
@@ -302,6 +305,7 @@ impl State {
             }
             (_, Reply::Attempts(attempts)) => self.attempts.set(Ok(attempts), now_ms),
             (_, Reply::Identities(rows)) => self.identities.set(Ok(rows), now_ms),
+            (_, Reply::Unmapped(rows)) => self.unmapped.set(Ok(rows), now_ms),
             (Query::Identity(id), Reply::Identity(identity)) if *id == self.identity.id => {
                 self.identity.identity.set(Ok(*identity), now_ms);
             }
@@ -345,6 +349,7 @@ impl State {
             }
             Query::Attempts(_) => self.attempts.set(Err(problem), now_ms),
             Query::Identities => self.identities.set(Err(problem), now_ms),
+            Query::Unmapped => self.unmapped.set(Err(problem), now_ms),
             Query::Identity(id) if *id == self.identity.id => {
                 self.identity.identity.set(Err(problem), now_ms);
             }

@@ -1,9 +1,10 @@
 //! Identities, feeds, audit rows and terminals as lists; one identity.
 
 use tocsin_proto::console::v1::{
-    AuditRow, AuditVerification, Feed, Identity, IncidentSummary, Terminal,
+    AuditRow, AuditVerification, Feed, Identity, IncidentSummary, Terminal, Unmapped,
 };
 
+use super::Place;
 use super::cursor::Cursor;
 use super::incidents::Incidents;
 use super::list::{List, Listed};
@@ -67,6 +68,33 @@ impl Listed for Terminal {
             self.endpoint,
             self.incident
         )
+    }
+}
+
+impl Listed for Unmapped {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn words(&self) -> String {
+        let logins: Vec<_> = self.accounts.iter().map(|one| one.login.as_str()).collect();
+        format!(
+            "{}@{} {} {} {} {}",
+            self.user,
+            self.hostname,
+            self.display_name,
+            logins.join(" "),
+            self.next_step,
+            self.id
+        )
+    }
+}
+
+/// Where what is not mapped is to be seen.
+pub(super) fn of_unmapped(row: &Unmapped) -> Place {
+    match row.identity.as_str() {
+        "" => Place::Endpoint(row.endpoint.clone()),
+        id => Place::Identity(id.to_owned()),
     }
 }
 

@@ -86,6 +86,10 @@ pub(crate) enum Pick {
     Export(Form),
     /// Opens a terminal at this endpoint, for this incident.
     Terminal(String, String),
+    /// Shows the view with this name.
+    View(String),
+    /// Forgets it.
+    Forget(String),
     /// Ends the terminal with this id.
     Kill(String),
     /// Does nothing.
@@ -145,6 +149,8 @@ pub(crate) enum Purpose {
     Filter,
     /// To look for events.
     Events,
+    /// To keep a view of the incidents by a name.
+    View,
     /// To give this incident to somebody.
     Assign(String),
     /// To write a note on this incident.
@@ -170,6 +176,7 @@ impl Typing {
         match self.purpose {
             Purpose::Filter => "Narrow by words",
             Purpose::Events => "Search events",
+            Purpose::View => "Keep this view by the name",
             Purpose::Assign(_) => "Give it to (nobody where empty)",
             Purpose::Note(_) => "Note",
             Purpose::Export(_) => "Write the report to",
@@ -184,7 +191,7 @@ pub(crate) struct Palette {
     /// What is looked for.
     pub(crate) input: Input,
     /// The best matches, unclean.
-    pub(crate) found: Vec<(String, Place)>,
+    pub(crate) found: Vec<(String, Pick)>,
     /// Which is selected.
     pub(crate) cursor: Cursor,
 }
@@ -201,6 +208,8 @@ pub(crate) struct Named<'a> {
 pub(crate) enum To<'a> {
     /// To a screen.
     Screen(Place),
+    /// To the view with this name.
+    View(&'a str),
     /// To the screen of the one with this id.
     Of(fn(String) -> Place, &'a str),
 }
@@ -218,11 +227,12 @@ impl Palette {
         self.found = best(all, &wanted)
             .into_iter()
             .map(|named| {
-                let place = match named.to {
-                    To::Screen(place) => place,
-                    To::Of(place, id) => place(id.to_owned()),
+                let pick = match named.to {
+                    To::Screen(place) => Pick::Go(place),
+                    To::View(name) => Pick::View(name.to_owned()),
+                    To::Of(place, id) => Pick::Go(place(id.to_owned())),
                 };
-                (named.name.concat(), place)
+                (named.name.concat(), pick)
             })
             .collect();
         self.cursor = Cursor::default();
@@ -315,7 +325,10 @@ mod tests {
             "at the beginning of a word"
         );
         assert_eq!(names.get(11), Some(&"endpoint x-911"));
-        assert_eq!(palette.found[1].1, Place::Endpoint("x-901".into()));
+        let Pick::Go(place) = &palette.found[1].1 else {
+            panic!("{:?}", palette.found);
+        };
+        assert_eq!(*place, Place::Endpoint("x-901".into()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The values of what is selected: what one can look for among events, and what one can copy.
 
 use tocsin_proto::console::v1::{
-    Attempt, AuditRow, EventRow, Identity, Incident, ProcessRow, Terminal,
+    Attempt, AuditRow, EventRow, Identity, Incident, IncidentSummary, ProcessRow, Terminal,
+    Unmapped,
 };
 
 use super::filter::EventFilter;
@@ -62,10 +63,7 @@ impl State {
             }
             Place::Incidents => {
                 if let Some(incident) = self.incidents.selected() {
-                    values.copy("incident", &incident.id);
-                    for account in incident.subject.iter().flat_map(|one| &one.accounts) {
-                        values.copy("login", &account.login);
-                    }
+                    of_summary(incident, &mut values);
                 }
             }
             Place::Incident(_) => {
@@ -83,12 +81,13 @@ impl State {
                 if let Some(process) = self.endpoint.selected() {
                     of_process(process, id, &mut values);
                 }
-                let hostname = self
-                    .endpoint
-                    .endpoint
-                    .value()
-                    .map_or("", |one| &one.hostname);
-                of_endpoint(id, hostname, &mut values);
+                let endpoint = self.endpoint.endpoint.value();
+                of_endpoint(id, endpoint.map_or("", |one| &one.hostname), &mut values);
+            }
+            Place::Identities if self.is_unmapped => {
+                if let Some(row) = self.unmapped.selected() {
+                    of_unmapped(row, &mut values);
+                }
             }
             Place::Identities => {
                 if let Some(identity) = self.identities.selected() {
@@ -130,6 +129,23 @@ fn of_audit(row: &AuditRow, values: &mut Values) {
     values.copy("actor", &row.actor);
     values.copy("detail", &row.detail);
     values.copy("hash", &row.hash);
+}
+
+fn of_unmapped(row: &Unmapped, values: &mut Values) {
+    of_endpoint(&row.endpoint, &row.hostname, values);
+    values.copy("account", &row.user);
+    values.copy("identity", &row.identity);
+    for account in &row.accounts {
+        values.copy("login", &account.login);
+    }
+    values.copy("next step", &row.next_step);
+}
+
+fn of_summary(incident: &IncidentSummary, values: &mut Values) {
+    values.copy("incident", &incident.id);
+    for account in incident.subject.iter().flat_map(|one| &one.accounts) {
+        values.copy("login", &account.login);
+    }
 }
 
 fn of_terminal(terminal: &Terminal, values: &mut Values) {

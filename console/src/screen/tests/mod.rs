@@ -140,6 +140,8 @@ fn what_stands_above_a_screen_looks_as_it_should() {
         ("search", "5/kind:proces\n"),
         ("linked", "2\ne"),
         ("kill", "8x"),
+        ("unmapped", "4u"),
+        ("keep-view", "2/dana\nvW"),
     ] {
         compare(name, &at(&story, (80, 24), Theme::None, keys));
     }
@@ -213,6 +215,7 @@ fn hostile_text_looks_harmless_on_every_screen() {
     ];
     let more = [
         "2\ne", "3", "3\n", "3\n/e", ":evil", "4", "4\n", "5", "5f", "5y", "6", "7", "8", "8x",
+        "4u",
     ];
     for size in [(40, 10), (80, 24), (133, 41), (200, 60)] {
         for keys in keys.iter().chain(&more) {

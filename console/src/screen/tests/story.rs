@@ -30,6 +30,7 @@ pub(super) struct Story {
     events: Vec<EventRow>,
     audit: Vec<AuditRow>,
     terminals: Vec<Terminal>,
+    unmapped: Vec<Unmapped>,
 }
 
 impl Story {
@@ -46,6 +47,7 @@ impl Story {
             events: Vec::new(),
             audit: Vec::new(),
             terminals: Vec::new(),
+            unmapped: Vec::new(),
         }
     }
 
@@ -91,6 +93,7 @@ impl Story {
             events: events(&foreign),
             audit: (1..=40).map(|n| audit_row(n, &foreign)).collect(),
             terminals: terminals(&foreign),
+            unmapped: unmapped(&foreign),
         }
     }
 
@@ -133,6 +136,7 @@ impl Story {
                 Query::Files(_) => Reply::Files(self.files.clone()),
                 Query::Attempts(_) => Reply::Attempts(self.incident.attempts.clone()),
                 Query::Identities => Reply::Identities(self.identities.clone()),
+                Query::Unmapped => Reply::Unmapped(self.unmapped.clone()),
                 Query::Identity(_) => {
                     let found = self.identities.first();
                     Reply::Identity(Box::new(found.cloned().unwrap_or_default()))
@@ -158,6 +162,30 @@ impl Story {
 
 fn id(n: u32) -> String {
     format!("{n:08x}-58f0-8d2a-9d3e-0a1b2c3d4e5f")
+}
+
+fn unmapped(foreign: &impl Fn(&str) -> String) -> Vec<Unmapped> {
+    vec![
+        Unmapped {
+            id: "a1".into(),
+            kind: "local_account".into(),
+            endpoint: id(0xe1),
+            hostname: foreign("dana-laptop"),
+            user: foreign("dana"),
+            uid: "1000".into(),
+            last_interactive_time_ms: NIGHT_MS,
+            next_step: foreign("link it to Dana Example, or import people"),
+            ..Unmapped::default()
+        },
+        Unmapped {
+            id: "i1".into(),
+            kind: "identity".into(),
+            identity: id(0x1e),
+            display_name: foreign("Robin Sample"),
+            next_step: foreign("enroll a machine that Robin Sample uses"),
+            ..Unmapped::default()
+        },
+    ]
 }
 
 fn terminals(foreign: &impl Fn(&str) -> String) -> Vec<Terminal> {
