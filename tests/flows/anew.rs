@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tocsin_tests::agent::Agent;
 use tocsin_tests::console::Console;
 use tocsin_tests::okta::Engine;
@@ -75,6 +75,19 @@ fn links_and_unsent_events_follow_a_machine_that_is_enrolled_anew() {
             .iter()
             .filter(|gap| gap.to_string().contains("was not reporting"));
         ensure!(silent.count() == 1, "{incident:#}");
+
+        // Who revokes the former one is told that the machine is still there under its next key.
+        let revoke = ["endpoints", "revoke", &former, "--reason", "stolen"];
+        let done = console.run(&revoke)?;
+        done.succeeded(&revoke)?;
+        let said = done.out_text();
+        let next = id.split('-').next().context("an id")?;
+        ensure!(
+            said.contains("is still enrolled") && said.contains(&format!("revoke {next} ")),
+            "{said}"
+        );
+        let row = console.json(&["endpoints", "show", &id])?;
+        ensure!(row["connected"] == true, "{row}");
         Ok(())
     });
 }

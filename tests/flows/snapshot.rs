@@ -43,6 +43,11 @@ fn goes_on(
     let mut agent = Agent::start(sandbox, Place::Here, server)?;
     let row = agent.sensing(&console, "process/proc_connector")?;
     let (id, run) = (text(&row, "id")?.to_owned(), text(&row, "run")?.to_owned());
+    // A machine where nothing has happened yet has no number to repeat.
+    eventually("something of the run is stored", LIMIT, || {
+        ensure!(Command::new("/bin/true").status()?.success(), "true");
+        Ok(ends(&console, &id)?.contains_key(&run).then_some(()))
+    })?;
     agent.drained(LIMIT)?;
 
     // The snapshot: from here on it goes on twice.

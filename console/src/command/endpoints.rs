@@ -96,17 +96,37 @@ impl Endpoints {
             Self::Revoke { id, reason } => {
                 let request = RevokeEndpointRequest { id, reason };
                 let endpoint = client.revoke_endpoint(request).await?;
+                // The machine may have gone on under another key, which this does not reach.
+                let mut still_enrolled = Vec::new();
+                for id in &endpoint.successors {
+                    let successor = client.endpoint(id).await?;
+                    if super::value::<EndpointState>(successor.state) != EndpointState::Revoked {
+                        still_enrolled.push(successor);
+                    }
+                }
                 session.out.object(&endpoint, |endpoint, page| {
-                    let said = format!(
-                        "{}: {}; it has to be enrolled anew to come back",
-                        name(endpoint),
-                        super::word::<EndpointState>(endpoint.state)
-                    );
-                    page.paragraph(&said, Style::Plain);
+                    revoked(endpoint, &still_enrolled, page);
                 })?;
             }
         }
         Ok(Exit::Done)
+    }
+}
+
+fn revoked(endpoint: &Endpoint, still_enrolled: &[Endpoint], page: &mut Page) {
+    let said = format!(
+        "{}: {}; it has to be enrolled anew to come back",
+        name(endpoint),
+        super::word::<EndpointState>(endpoint.state)
+    );
+    page.paragraph(&said, Style::Plain);
+    for successor in still_enrolled {
+        let said = format!(
+            "It went on as {}, which is still enrolled: 'tocsin endpoints revoke {} --reason WHY' cuts that off too",
+            name(successor),
+            super::short(&successor.id)
+        );
+        page.paragraph(&said, Style::High);
     }
 }
 

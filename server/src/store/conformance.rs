@@ -1,5 +1,5 @@
 //! The suite that every engine must pass. An engine's own tests call each function with a way to open its store anew.
-//! Telemetry is here, cases are in `conformance/tests/case.rs`, people in
+//! Telemetry is here, cases are in `conformance/tests/case.rs` and `conformance/tests/listing.rs`, people in
 //! `conformance/tests/people.rs`, traces in `conformance/tests/trace.rs`, addresses and clocks in
 //! `conformance/tests/trust.rs`.
 
@@ -18,6 +18,9 @@ use crate::trace::Tracer;
 
 #[path = "conformance/tests/case.rs"]
 pub(crate) mod case;
+
+#[path = "conformance/tests/listing.rs"]
+pub(crate) mod listing;
 
 #[path = "conformance/tests/people.rs"]
 pub(crate) mod people;

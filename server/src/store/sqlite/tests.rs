@@ -69,11 +69,15 @@ conform! {
     whoever_waits_for_a_provider_is_marked_when_it_gets_there,
     a_change_made_from_an_older_version_is_refused,
     what_an_incident_had_goes_to_its_successor,
+    links_mark_and_are_bounded_to_one_row_each,
+    old_records_go_and_their_incidents_are_frozen,
+}
+
+conform! {
+    crate::store::conformance::listing:
     incidents_are_listed_by_severity_then_time_in_pages,
     filters_narrow_a_list_of_incidents,
     incidents_are_found_by_beginning_and_alias,
-    links_mark_and_are_bounded_to_one_row_each,
-    old_records_go_and_their_incidents_are_frozen,
 }
 
 conform! {

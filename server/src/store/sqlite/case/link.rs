@@ -200,15 +200,8 @@ pub(super) async fn is_own(
     identity: IdentityId,
     link: &LinkRow,
 ) -> Result<bool, StoreError> {
-    let count: i64 = sqlx::query_scalar(same!("SELECT count(*) FROM link", "="))
-        .bind(link.endpoint.as_bytes().as_slice())
-        .bind(&link.user)
-        .bind(&link.uid)
-        .bind(identity.as_bytes().as_slice())
-        .fetch_one(connection)
-        .await
-        .map_err(engine(READ))?;
-    Ok(count > 0)
+    let own = same!("SELECT 1 FROM link", "=");
+    is_any(connection, own, (identity, link)).await
 }
 
 /// Whether an analyst took the account from the person.
@@ -217,15 +210,22 @@ pub(super) async fn is_unlinked(
     identity: IdentityId,
     link: &LinkRow,
 ) -> Result<bool, StoreError> {
-    let count: i64 = sqlx::query_scalar(same!("SELECT count(*) FROM unlinked", "="))
-        .bind(link.endpoint.as_bytes().as_slice())
-        .bind(&link.user)
-        .bind(&link.uid)
+    let unlinked = same!("SELECT 1 FROM unlinked", "=");
+    is_any(connection, unlinked, (identity, link)).await
+}
+
+/// Whether a statement of `same!` finds a row.
+async fn is_any(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    (identity, link): (IdentityId, &LinkRow),
+) -> Result<bool, StoreError> {
+    let row = same(sqlx::query(statement), link)
         .bind(identity.as_bytes().as_slice())
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await
         .map_err(engine(READ))?;
-    Ok(count > 0)
+    Ok(row.is_some())
 }
 
 /// Takes a person's links to an account away, remembers that, and marks the person. Answers how many there were.
