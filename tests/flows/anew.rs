@@ -81,6 +81,7 @@ fn links_and_unsent_events_follow_a_machine_that_is_enrolled_anew() {
         let done = console.run(&revoke)?;
         done.succeeded(&revoke)?;
         let said = done.out_text();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let next = id.split('-').next().context("an id")?;
         ensure!(
             said.contains("is still enrolled") && said.contains(&format!("revoke {next} ")),
