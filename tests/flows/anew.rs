@@ -76,21 +76,25 @@ fn links_and_unsent_events_follow_a_machine_that_is_enrolled_anew() {
             .filter(|gap| gap.to_string().contains("was not reporting"));
         ensure!(silent.count() == 1, "{incident:#}");
 
-        // Who revokes the former one is told that the machine is still there under its next key.
-        let revoke = ["endpoints", "revoke", &former, "--reason", "stolen"];
-        let done = console.run(&revoke)?;
-        done.succeeded(&revoke)?;
-        let said = done.out_text();
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let next = id.split('-').next().context("an id")?;
-        ensure!(
-            said.contains("is still enrolled") && said.contains(&format!("revoke {next} ")),
-            "{said}"
-        );
-        let row = console.json(&["endpoints", "show", &id])?;
-        ensure!(row["connected"] == true, "{row}");
-        Ok(())
+        revoked_by_halves(&console, (&former, &id))
     });
+}
+
+/// Who revokes the former endpoint is told that the machine is still there under its next key.
+fn revoked_by_halves(console: &Console<'_>, (former, id): (&str, &str)) -> Result<()> {
+    let revoke = ["endpoints", "revoke", former, "--reason", "stolen"];
+    let done = console.run(&revoke)?;
+    done.succeeded(&revoke)?;
+    let said = done.out_text();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let next = id.split('-').next().context("an id")?;
+    ensure!(
+        said.contains("is still enrolled") && said.contains(&format!("revoke {next} ")),
+        "{said}"
+    );
+    let row = console.json(&["endpoints", "show", id])?;
+    ensure!(row["connected"] == true, "{row}");
+    Ok(())
 }
 
 /// The run's events under the next endpoint begin where those under the former one end.
