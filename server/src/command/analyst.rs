@@ -169,8 +169,14 @@ async fn revoke(args: RevokeArgs) -> Result<(), CommandError> {
     let state = SqliteState::open_existing(&data.state()).await?;
     let entry = AuditEntry::operator("analyst.revoke", &args.name, "");
     state.revoke_analyst(&args.name, &entry).await?;
+    let analysts = state.analysts().await?;
     state.close().await;
     tell(&format!("{} is revoked", args.name));
+    // Not refused: a lost admin's profile has to end at once, and this machine can make another.
+    let is_admin = |row: &AnalystRow| row.role == Role::Admin && row.revoked_time_ms == 0;
+    if !analysts.iter().any(is_admin) {
+        tell("there is no admin now: add one with 'tocsin-server analyst add NAME --role admin'");
+    }
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use super::origin::Origin;
 use super::{Peer, PeerKey};
 use crate::clock::millis;
 
@@ -25,6 +26,9 @@ const KEY_CONNECTIONS_MAX: usize = 32;
 
 /// Connections without a certificate at once. They are there to enroll, which takes a moment.
 const NAMELESS_MAX: usize = 1024;
+
+/// Of these, from one origin: many machines behind one address may enroll at once, but none keeps all others out.
+const NAMELESS_ORIGIN_MAX: usize = 128;
 
 /// How long a connection without a certificate stays open.
 const NAMELESS_LIFETIME: Duration = Duration::from_secs(60);
@@ -36,8 +40,33 @@ pub(crate) struct Connections(Mutex<Open>);
 #[derive(Debug, Default)]
 struct Open {
     entries: HashMap<u64, Entry>,
-    /// How many of them show which key, or none.
-    counts: HashMap<Option<KeyPin>, usize>,
+    /// How many of them there are of whom.
+    counts: HashMap<Holder, usize>,
+    /// How many of them show no key.
+    nameless: usize,
+}
+
+/// Who is held to a number of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    Key(KeyPin),
+    Nameless(Origin),
+}
+
+impl Holder {
+    fn of(peer: &Peer) -> Self {
+        match &peer.key {
+            Some(key) => Self::Key(key.pin),
+            None => Self::Nameless(Origin::of(peer.address.ip())),
+        }
+    }
+
+    fn connections_max(self) -> usize {
+        match self {
+            Self::Key(_) => KEY_CONNECTIONS_MAX,
+            Self::Nameless(_) => NAMELESS_ORIGIN_MAX,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -84,18 +113,18 @@ impl Connections {
 
     /// Lists a connection; `None` where its key, or nobody, has as many as may be.
     pub(super) fn add(self: &Arc<Self>, peer: &Peer, now_ms: i64) -> Option<Listed> {
-        let pin = peer.key.as_ref().map(|key| key.pin);
-        let limit = if pin.is_some() {
-            KEY_CONNECTIONS_MAX
-        } else {
-            NAMELESS_MAX
-        };
+        let holder = Holder::of(peer);
+        let is_nameless = peer.key.is_none();
         let mut open = self.open();
-        let count = open.counts.entry(pin).or_default();
-        if *count >= limit {
+        if is_nameless && open.nameless >= NAMELESS_MAX {
+            return None;
+        }
+        let count = open.counts.entry(holder).or_default();
+        if *count >= holder.connections_max() {
             return None;
         }
         *count += 1;
+        open.nameless += usize::from(is_nameless);
         let entry = Entry {
             key: peer.key.clone(),
             since_ms: now_ms,
@@ -106,7 +135,7 @@ impl Connections {
         Some(Listed {
             connections: self.clone(),
             connection: peer.connection,
-            pin,
+            holder,
         })
     }
 
@@ -120,19 +149,20 @@ impl Connections {
 pub(super) struct Listed {
     connections: Arc<Connections>,
     connection: u64,
-    pin: Option<KeyPin>,
+    holder: Holder,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         open.entries.remove(&self.connection);
-        if let Some(count) = open.counts.get_mut(&self.pin) {
+        if let Some(count) = open.counts.get_mut(&self.holder) {
             *count -= 1;
             if *count == 0 {
-                open.counts.remove(&self.pin);
+                open.counts.remove(&self.holder);
             }
         }
+        open.nameless -= usize::from(matches!(self.holder, Holder::Nameless(_)));
     }
 }
 
@@ -269,18 +299,28 @@ mod tests {
     #[test]
     fn whoever_has_no_certificate_is_one_of_few_and_does_not_stay() {
         let connections = Arc::new(Connections::default());
-        let nameless = |connection| Peer {
+        let nameless = |connection: u64, origin: usize| Peer {
             key: None,
+            address: ([198, 51, 100, u8::try_from(origin).unwrap()], 1).into(),
             ..peer(connection, 0, 0)
         };
-        let peers: Vec<_> = (0..=NAMELESS_MAX as u64).map(nameless).collect();
-        let mut listed: Vec<_> = peers.iter().map(|peer| connections.add(peer, 0)).collect();
-        assert!(listed.pop().unwrap().is_none());
-        assert!(listed.iter().all(Option::is_some));
+        let add = |number: usize, origin| connections.add(&nameless(number as u64, origin), 0);
+        let first: Vec<_> = (0..NAMELESS_ORIGIN_MAX).map(|n| add(n, 0)).collect();
+        assert!(first.iter().all(Option::is_some));
+        assert!(add(10_000, 0).is_none(), "one origin has its share");
+        let rest = NAMELESS_ORIGIN_MAX..NAMELESS_MAX;
+        let others: Vec<_> = rest.map(|n| add(n, n / NAMELESS_ORIGIN_MAX)).collect();
+        assert!(others.iter().all(Option::is_some), "others have theirs");
+        assert!(add(10_001, 200).is_none(), "all together have no more");
         assert_eq!(connections.cut_expired(60_000, Duration::ZERO), 0);
         assert_eq!(
             connections.cut_expired(60_001, Duration::ZERO),
             NAMELESS_MAX
         );
+        drop(first);
+        assert!(add(10_002, 0).is_some());
+        drop(others);
+        assert!(connections.open().counts.is_empty());
+        assert_eq!(connections.open().nameless, 0);
     }
 }

@@ -176,6 +176,33 @@ async fn a_revoked_analyst_is_cut_off_and_stays_out() {
 }
 
 #[tokio::test]
+async fn who_ends_the_last_admin_is_told_how_to_make_another() {
+    let server = Server::start();
+    let client = server.admin();
+    let output = crate::server::program(&["analyst", "revoke", "admin", "--data", server.text()]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("tocsin-server analyst add"), "{said}");
+    let ask = wire::GetServerRequest {};
+    let status = client.console().await.get_server(ask).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    server.command(&[
+        "analyst",
+        "add",
+        "next",
+        "--role",
+        "admin",
+        "--out",
+        server.data().join("next.profile").to_str().unwrap(),
+    ]);
+    server.analyst("responder");
+    let output =
+        crate::server::program(&["analyst", "revoke", "responder", "--data", server.text()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("no admin"), "{said}");
+}
+
+#[tokio::test]
 async fn a_renewed_analyst_works_with_the_new_profile_only() {
     let server = Server::start();
     let former = server.admin();
