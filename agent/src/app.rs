@@ -21,6 +21,7 @@ use crate::hash::Hasher;
 use crate::health::{self, ConnectionState, Health};
 use crate::identity::{CurrentIdentity, Identity, IdentityError};
 use crate::machine;
+use crate::memory;
 use crate::outbox::Outbox;
 use crate::pipeline::{FormerRun, Pipeline, Stages};
 use crate::queue::Queue;
@@ -88,6 +89,7 @@ pub(crate) fn run(config: &Config, state: StateDirectory) -> Result<(), RunError
     state.create()?;
     let _lock = state.lock()?;
     let identity = Identity::load(&state)?;
+    memory::prepare();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)

@@ -43,6 +43,7 @@ mod hash;
 mod health;
 mod identity;
 mod machine;
+mod memory;
 mod normalize;
 mod outbox;
 mod pipeline;

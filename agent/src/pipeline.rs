@@ -20,6 +20,7 @@ use crate::batch::{self, Batch, Unnumbered};
 use crate::clock;
 use crate::hash::Hasher;
 use crate::health::{self, ConnectionState, Health};
+use crate::memory;
 use crate::normalize::{self, FlowUserNames, Looked, SpoolLoss, SpoolLossKind};
 use crate::outbox::Outbox;
 use crate::queue::Queue;
@@ -32,6 +33,9 @@ use crate::text::chain;
 
 /// How long a small group waits for the hashes of executables seen for the first time.
 const HASHES_WAIT: Duration = Duration::from_millis(300);
+
+/// After so many observations, and when they come more slowly again, free memory is given back.
+const GIVE_BACK_AFTER: usize = 8 * BATCH_EVENTS_MAX;
 
 /// The run before this one, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +90,18 @@ impl Pipeline {
 
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
+        let mut busy = 0_usize;
         while let Some(group) = self.stages.queue.gather() {
-            if group.len() < BATCH_EVENTS_MAX {
+            let is_small = group.len() < BATCH_EVENTS_MAX;
+            if is_small {
                 self.stages.hasher.settle(HASHES_WAIT);
             }
+            busy = busy.saturating_add(group.len());
             self.take(group);
+            if is_small && busy >= GIVE_BACK_AFTER {
+                memory::give_back();
+                busy = 0;
+            }
         }
         // What is still to be told, if anything, gets its last chance.
         self.take(Vec::new());

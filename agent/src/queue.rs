@@ -24,11 +24,18 @@ const OTHERS: &str = "others";
 /// How long the first observation of a group may wait for others.
 const GATHER: Duration = Duration::from_millis(200);
 
+/// Who hands over an inventory waits while more than so many are waiting already, and at most so long.
+const INVENTORY_MAX: usize = 2 * BATCH_EVENTS_MAX;
+/// See [`INVENTORY_MAX`].
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+
 /// The queue.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// What waited was taken.
+    taken: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -110,8 +117,19 @@ impl Queue {
         }
         let mut group = Vec::from(std::mem::take(&mut state.waiting));
         drop(state);
+        self.taken.notify_all();
         group.extend(dropped.into_iter().map(Observation::from));
         Some(group)
+    }
+
+    /// Waits until few observations wait, at most a moment.
+    pub(crate) fn wait_for_room(&self) {
+        let is_full = |state: &mut State| state.waiting.len() > INVENTORY_MAX && !state.closed;
+        // The result says only whether the time ran out, and either is right.
+        drop(
+            self.taken
+                .wait_timeout_while(self.lock(), ROOM_WAIT, is_full),
+        );
     }
 
     /// Wakes the pipeline although nothing was seen.
@@ -124,6 +142,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+        self.taken.notify_all();
     }
 }
 
@@ -179,6 +198,28 @@ mod tests {
         let group = queue.gather().unwrap();
         let times: Vec<i64> = group.iter().map(Observation::time_ms).collect();
         assert_eq!(times, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_inventory_of_any_size_goes_through() {
+        let queue = std::sync::Arc::new(Queue::default());
+        let other = queue.clone();
+        let parts = i64::try_from(4 * QUEUE_OBSERVATIONS_MAX / BATCH_EVENTS_MAX).unwrap();
+        let sensor = std::thread::spawn(move || {
+            let one = i64::try_from(BATCH_EVENTS_MAX).unwrap();
+            for _part in 0..parts {
+                assert_eq!(other.push("test", (0..one).map(changed)), 0);
+                other.wait_for_room();
+            }
+            other.close();
+        });
+        let mut taken = 0;
+        while let Some(group) = queue.gather() {
+            assert!(group.len() <= INVENTORY_MAX + BATCH_EVENTS_MAX);
+            taken += group.len();
+        }
+        sensor.join().unwrap();
+        assert_eq!(taken, 4 * QUEUE_OBSERVATIONS_MAX);
     }
 
     #[test]

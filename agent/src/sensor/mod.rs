@@ -167,6 +167,12 @@ impl Output {
         self.counters.lost.fetch_add(dropped, Ordering::Relaxed);
     }
 
+    /// Waits until there is room for more, at most a moment: for a sensor that hands over a whole inventory, which must
+    /// neither overflow the queue nor lie in memory all at once.
+    pub(crate) fn pace(&self) {
+        self.queue.wait_for_room();
+    }
+
     /// Reports that the source lost something.
     pub(crate) fn lost(&self, reason: LossReason, lost: Option<u64>, from_ms: i64, until_ms: i64) {
         self.counters

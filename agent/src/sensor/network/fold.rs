@@ -14,6 +14,9 @@ const WINDOW_MS: i64 = 60_000;
 /// Windows at a time.
 const WINDOWS_MAX: usize = 16 << 10;
 
+/// Room for so many windows is never given back.
+const ROOM_KEPT: usize = 256;
+
 /// What makes two connections repeats of each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FoldKey {
@@ -35,7 +38,7 @@ struct Window<T> {
     began_ms: i64,
     repeats: Repeats,
     /// The first repeat, which stands for all.
-    example: Option<T>,
+    example: Option<Box<T>>,
 }
 
 /// The windows; `T` is what is kept of the repeat that stands for the others.
@@ -65,7 +68,7 @@ impl<T> Folds<T> {
         if let Some(window) = self.windows.get_mut(&key) {
             if window.repeats.count == 0 {
                 window.repeats.first_ms = now_ms;
-                window.example = Some(example());
+                window.example = Some(Box::new(example()));
             }
             window.repeats.count = window.repeats.count.saturating_add(1);
             window.repeats.last_ms = now_ms;
@@ -110,10 +113,20 @@ impl<T> Folds<T> {
                 && let Some(window) = self.windows.remove(&key)
                 && let Some(example) = window.example
             {
-                due.push((example, window.repeats));
+                due.push((*example, window.repeats));
             }
         }
+        self.give_back_room();
         due
+    }
+
+    /// After a storm the windows are few again.
+    fn give_back_room(&mut self) {
+        let few = self.windows.len() < self.windows.capacity() / 8;
+        if few && self.windows.capacity() > ROOM_KEPT {
+            self.windows.shrink_to(ROOM_KEPT);
+            self.order.shrink_to(ROOM_KEPT);
+        }
     }
 }
 
@@ -161,5 +174,7 @@ mod tests {
         }
         assert_eq!(folds.open(key(u16::MAX), 0, || ()), None);
         assert_eq!(folds.windows.len(), WINDOWS_MAX);
+        assert!(folds.due(WINDOW_MS).is_empty());
+        assert!(folds.windows.capacity() < WINDOWS_MAX / 8);
     }
 }

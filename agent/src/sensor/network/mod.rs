@@ -8,6 +8,7 @@
 //! Sees the network namespace that the agent is in. A flow that begins and ends between two scans is known only by
 //! its end: its addresses and times are sure, its process is not. UDP, and with it QUIC, is not seen.
 
+mod counts;
 mod diag;
 pub(crate) mod flow;
 mod fold;
@@ -43,6 +44,10 @@ impl NetworkSink for Output {
         );
     }
 
+    fn pace(&self) {
+        Self::pace(self);
+    }
+
     fn lost(&self, lost: Option<u64>, from_ms: i64, until_ms: i64) {
         Self::lost(self, LossReason::Overflow, lost, from_ms, until_ms);
     }
@@ -54,6 +59,8 @@ pub(crate) trait NetworkSink {
     fn running(&self, detail: String);
     /// Hands over what was seen, in order. Never blocks.
     fn observed(&self, flows: Vec<Flow>);
+    /// Waits a moment where much is to be handed over that can wait.
+    fn pace(&self) {}
     /// Flows were lost between these times, Unix milliseconds.
     fn lost(&self, lost: Option<u64>, from_ms: i64, until_ms: i64);
 }

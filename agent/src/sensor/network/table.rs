@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::diag::{Socket, State};
-use super::flow::{Direction, Flow, FlowActivity, FlowId, FlowName, Moment, Owner, Repeats};
+use super::flow::{Direction, Flow, FlowActivity, FlowId, FlowName, Moment, Owner};
 use super::fold::{FoldKey, Folds, WindowId};
 
 /// Sockets that are kept; more are counted as lost.
@@ -53,29 +53,41 @@ pub(super) struct FlowTable {
     folds: Folds<Tracked>,
     scanned_ms: Option<i64>,
     scans: u64,
+    /// Of the scan that goes on: what is new or has become a connection.
+    changed: Vec<Socket>,
+    /// Of the last scan: connections that no process has taken yet.
+    waiting: usize,
     lost: u64,
 }
 
 impl FlowTable {
-    /// Compares a complete scan with the one before.
-    pub(super) fn scan(
+    /// A scan begins: every socket is to be seen until [`FlowTable::finish_scan`].
+    pub(super) fn begin_scan(&mut self) {
+        self.scans += 1;
+        self.waiting = 0;
+        self.listening.clear();
+        self.changed.clear();
+    }
+
+    /// The scan has this socket. Of one that is known and did not change nothing is kept.
+    pub(super) fn see(&mut self, socket: &Socket) {
+        if socket.state == State::Listening {
+            self.listening.insert(socket.local);
+        }
+        if self.note_seen(socket) {
+            self.changed.push(*socket);
+        }
+        self.waiting += usize::from(self.is_waiting(socket));
+    }
+
+    /// Compares the scan with the one before and tells what happened, in order.
+    pub(super) fn finish_scan(
         &mut self,
-        sockets: &[Socket],
         now_ms: i64,
         lookup: &mut dyn Lookup,
-    ) -> Vec<Flow> {
-        let mut told = Vec::new();
-        self.scans += 1;
-        self.listening = sockets
-            .iter()
-            .filter(|socket| socket.state == State::Listening)
-            .map(|socket| socket.local)
-            .collect();
-        let changed: Vec<Socket> = sockets
-            .iter()
-            .filter(|socket| self.note_seen(socket))
-            .copied()
-            .collect();
+        tell: &mut dyn FnMut(Flow),
+    ) {
+        let changed = std::mem::take(&mut self.changed);
         let wanted: Vec<Socket> = changed
             .iter()
             .filter(|socket| {
@@ -89,14 +101,36 @@ impl FlowTable {
         } else {
             lookup.owners(&wanted)
         };
+        drop(wanted);
         for socket in &changed {
             let owner = owners.get(&socket.inode).cloned();
-            self.begin(socket, owner, now_ms, lookup, &mut told);
+            if let Some(flow) = self.begin(socket, owner, now_ms, lookup) {
+                tell(flow);
+            }
         }
-        self.end_missing(now_ms, &mut told);
+        self.end_missing(now_ms, tell);
         self.scanned_ms = Some(now_ms);
-        told.extend(self.due(now_ms));
-        told
+        self.tell_due(now_ms, tell);
+    }
+
+    /// The kernel's counts say that a scan would find what the last one found.
+    pub(super) fn note_unchanged(&mut self, now_ms: i64, tell: &mut dyn FnMut(Flow)) {
+        self.scanned_ms = self.scanned_ms.map(|_| now_ms);
+        self.tell_due(now_ms, tell);
+    }
+
+    /// Whether there are connections that no process has taken yet: no count tells when one does.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    fn is_waiting(&self, socket: &Socket) -> bool {
+        socket.state == State::Connected
+            && socket.inode == 0
+            && self
+                .sockets
+                .get(&socket.id)
+                .is_none_or(|tracked| tracked.direction.is_none())
     }
 
     /// Whether it is new, or has become a connection of a process: one that waits to be accepted, or that was closed
@@ -125,11 +159,10 @@ impl FlowTable {
         owner: Option<Arc<Owner>>,
         now_ms: i64,
         lookup: &dyn Lookup,
-        told: &mut Vec<Flow>,
-    ) {
+    ) -> Option<Flow> {
         if self.sockets.len() >= SOCKETS_MAX && !self.sockets.contains_key(&socket.id) {
             self.lost += 1;
-            return;
+            return None;
         }
         let former = self.sockets.remove(&socket.id);
         let mut tracked = Tracked {
@@ -146,31 +179,24 @@ impl FlowTable {
             seen: self.scans,
         };
         let first = self.scanned_ms.is_none();
-        match socket.state {
-            State::Listening => {
-                let activity = if first {
-                    FlowActivity::ListenObserved
-                } else {
-                    FlowActivity::Listening
-                };
-                told.push(tracked.flow(activity, now_ms));
-            }
-            State::Connected if socket.inode == 0 => {}
-            State::Connected => {
+        let activity = match socket.state {
+            State::Listening if first => Some(FlowActivity::ListenObserved),
+            State::Listening => Some(FlowActivity::Listening),
+            State::Connected if socket.inode != 0 => {
                 tracked.direction = Some(self.direction(socket.local));
                 tracked.names = lookup.names(socket.remote.ip(), now_ms).into();
                 if first {
-                    told.push(tracked.flow(FlowActivity::Observed, now_ms));
+                    Some(FlowActivity::Observed)
                 } else {
                     tracked.counted_in = self.fold(&tracked, now_ms);
-                    if tracked.counted_in.is_none() {
-                        told.push(tracked.flow(FlowActivity::Opened, now_ms));
-                    }
+                    tracked.counted_in.is_none().then_some(FlowActivity::Opened)
                 }
             }
-            State::Connecting | State::Gone => {}
-        }
+            State::Connected | State::Connecting | State::Gone => None,
+        };
+        let flow = activity.map(|activity| tracked.flow(activity, now_ms));
         self.sockets.insert(socket.id, tracked);
+        flow
     }
 
     fn fold(&mut self, tracked: &Tracked, now_ms: i64) -> Option<WindowId> {
@@ -193,7 +219,7 @@ impl FlowTable {
         }
     }
 
-    fn end_missing(&mut self, now_ms: i64, told: &mut Vec<Flow>) {
+    fn end_missing(&mut self, now_ms: i64, tell: &mut dyn FnMut(Flow)) {
         let mut missing: Vec<FlowId> = self
             .sockets
             .values()
@@ -203,8 +229,9 @@ impl FlowTable {
         missing.sort_unstable();
         let closed = self.since_scan(now_ms);
         for id in missing {
-            if let Some(tracked) = self.sockets.remove(&id) {
-                told.extend(self.end(tracked, closed, None));
+            let tracked = self.sockets.remove(&id);
+            if let Some(flow) = tracked.and_then(|tracked| self.end(tracked, closed, None)) {
+                tell(flow);
             }
         }
     }
@@ -261,14 +288,13 @@ impl FlowTable {
     }
 
     /// The repeats of windows that are over.
-    fn due(&mut self, now_ms: i64) -> Vec<Flow> {
-        let told = self.folds.due(now_ms);
-        told.into_iter()
-            .map(|(example, repeats): (Tracked, Repeats)| Flow {
+    fn tell_due(&mut self, now_ms: i64, tell: &mut dyn FnMut(Flow)) {
+        for (example, repeats) in self.folds.due(now_ms) {
+            tell(Flow {
                 repeats: Some(repeats),
                 ..example.flow(FlowActivity::Repeated, repeats.last_ms)
-            })
-            .collect()
+            });
+        }
     }
 
     /// Sockets that were not kept since the last call.

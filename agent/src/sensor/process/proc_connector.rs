@@ -45,6 +45,9 @@ const SOCKET_BYTES: usize = 8 << 20;
 /// Notifications between two hand-overs and looks at the clock.
 const GROUP_MAX: usize = 256;
 
+/// Processes of an inventory that are handed over at once.
+const INVENTORY_PIECE: usize = 256;
+
 /// How long the kernel may take to answer the subscription; it answers before the request returns.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -302,7 +305,7 @@ impl<'a> Watch<'a> {
         self.table
             .scan()
             .map_err(SensorError::failed("read the process table"))?;
-        self.hand_over();
+        self.hand_over_inventory();
         Ok(())
     }
 
@@ -369,6 +372,17 @@ impl<'a> Watch<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Of a whole process table, piece by piece; what the kernel tells meanwhile waits in the socket.
+    fn hand_over_inventory(&mut self) {
+        let mut observations = self.table.take().into_iter().peekable();
+        while observations.peek().is_some() {
+            let piece = observations.by_ref().take(INVENTORY_PIECE);
+            self.output
+                .send(piece.map(|process| Observation::Process(Box::new(process))));
+            self.output.pace();
+        }
     }
 
     fn hand_over(&mut self) {

@@ -20,8 +20,8 @@ use crate::report::{Found, Report, Step};
 use crate::world::Hosts;
 use crate::{Options, storm, tell};
 
-/// At rest is who has had nothing to tell for so long.
-const REST: Duration = Duration::from_secs(8);
+/// At rest is who has had nothing to tell for so long: longer than the agent ever waits between two scans of sockets.
+const REST: Duration = Duration::from_secs(12);
 
 /// On a machine that never rests it is measured after so long nevertheless.
 const REST_LIMIT: Duration = Duration::from_secs(120);

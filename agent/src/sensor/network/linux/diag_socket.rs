@@ -48,11 +48,10 @@ impl Scanner {
         })
     }
 
-    /// Puts every TCP socket into `sockets`.
-    pub(super) fn scan(&mut self, sockets: &mut Vec<Socket>) -> io::Result<()> {
-        sockets.clear();
+    /// Shows every TCP socket to `see`.
+    pub(super) fn scan(&mut self, mut see: impl FnMut(&Socket)) -> io::Result<()> {
         for family in [Family::V4, Family::V6] {
-            match self.scan_family(family, sockets) {
+            match self.scan_family(family, &mut see) {
                 // A kernel without IPv6.
                 Err(error) if family == Family::V6 && is_unknown(&error) => {}
                 other => other?,
@@ -61,7 +60,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn scan_family(&mut self, family: Family, sockets: &mut Vec<Socket>) -> io::Result<()> {
+    fn scan_family(&mut self, family: Family, see: &mut impl FnMut(&Socket)) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = diag::request(family, self.sequence);
         self.socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
@@ -76,7 +75,7 @@ impl Scanner {
             let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
             for message in diag::messages(self.buffer.get(..length).unwrap_or_default()) {
                 match message {
-                    Message::Socket(socket) => sockets.push(socket),
+                    Message::Socket(socket) => see(&socket),
                     Message::Done => return Ok(()),
                     Message::Error(number) => {
                         return Err(io::Error::from_raw_os_error(number.saturating_neg()));

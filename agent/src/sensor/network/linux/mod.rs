@@ -1,15 +1,19 @@
 //! Flows on Linux, of the network namespace that the agent is in.
 //!
 //! ```text
-//! sock_diag dump      every 250 ms to 2 s, as much changes --+
+//! the kernel's counts every 250 ms to 2 s  --> whether to scan
+//! sock_diag dump      when they changed, every 10 s anyway --+
 //! sock_diag notices   sockets that are no more  -------------+-> table -> flows
 //! /proc/PID/fd        owners of new sockets  ----------------+
 //! resolved, hosts     names  --------------------------------+
 //! ```
 //!
 //! A scan costs as much as there are sockets, and looking for owners as much as there are open files: the next scan
-//! waits until this one has cost no more than [`SHARE`] of a processor.
+//! waits until this one has cost no more than [`SHARE`] of a processor. Where the counts say that nothing came and
+//! nothing went there is none; they are silent when one socket begins to listen in the moment in which another one ceases,
+//! which is then told by the next scan that is made anyway.
 
+mod counters;
 mod diag_socket;
 mod owner;
 mod resolver;
@@ -27,10 +31,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 
+use self::counters::Counters;
 use self::diag_socket::{Notices, Scanner};
 use self::owner::Owners;
 use self::resolver::Resolver;
 use super::NetworkSink;
+use super::counts::Counts;
 use super::diag::Socket;
 use super::flow::{Flow, FlowName, NameSource, Owner};
 use super::hosts;
@@ -39,7 +45,7 @@ use super::table::{FlowTable, Lookup};
 use crate::clock;
 use crate::sensor::{Output, Sensor, SensorError, Stop};
 
-/// Time between scans while connections come and go, and at most while nothing does.
+/// Time between looks at the counts while connections come and go, and at most while nothing does.
 const INTERVAL_MIN: Duration = Duration::from_millis(250);
 const INTERVAL_MAX: Duration = Duration::from_secs(2);
 
@@ -54,6 +60,12 @@ const AFTER_NAME: Duration = Duration::from_millis(100);
 
 /// But never more seldom than this.
 const INTERVAL_COSTLY: Duration = Duration::from_secs(10);
+
+/// A scan is made after so long whatever the counts say.
+const SCAN_MS: i64 = 10_000;
+
+/// Flows that are handed over at once.
+const PIECE: usize = 256;
 
 /// Notices are gathered for so long before they are looked at.
 const GATHER: Duration = Duration::from_millis(50);
@@ -72,13 +84,17 @@ impl Flows {
     /// Runs until it is stopped or can go on no more.
     pub(crate) fn run(&self, sink: &dyn NetworkSink, stop: &Stop) -> io::Result<()> {
         let wake = wake_by(stop)?;
-        let mut scanner = Scanner::open()?;
+        let scanner = Scanner::open()?;
         let (notices, lacks) = match Notices::open() {
             Ok(notices) => (Some(notices), None),
             Err(error) => (None, Some(error)),
         };
         let mut running = Running {
             sink,
+            scanner,
+            counters: Counters::open(),
+            counts: None,
+            scanned_ms: i64::MIN,
             table: FlowTable::default(),
             notices,
             desk: Desk::default(),
@@ -89,11 +105,9 @@ impl Flows {
         };
         running.look_for_names(clock::now_ms());
         sink.running(running.detail(lacks.as_ref()));
-        let mut sockets = Vec::new();
         while !stop.is_stopped() {
             let cost = processor_time();
-            scanner.scan(&mut sockets)?;
-            let changed = running.scan(&sockets)?;
+            let changed = running.look()?;
             let cost = processor_time().saturating_sub(cost);
             let interval = if changed {
                 INTERVAL_MIN
@@ -154,6 +168,11 @@ impl Lookup for Desk {
 
 struct Running<'a> {
     sink: &'a dyn NetworkSink,
+    scanner: Scanner,
+    counters: Counters,
+    /// Before the last scan.
+    counts: Option<Counts>,
+    scanned_ms: i64,
     table: FlowTable,
     notices: Option<Notices>,
     desk: Desk,
@@ -175,22 +194,53 @@ impl Running<'_> {
         missing.join("; ")
     }
 
-    /// Takes a scan; true where connections came or went.
-    fn scan(&mut self, sockets: &[Socket]) -> io::Result<bool> {
+    /// Looks at the counts, and at all sockets where there is a reason to; true where connections came or went.
+    fn look(&mut self) -> io::Result<bool> {
         let now_ms = clock::now_ms();
         self.hear_names(now_ms);
         if now_ms.saturating_sub(self.looked_ms) >= LOOK_MS || now_ms < self.looked_ms {
             self.look_for_names(now_ms);
         }
-        let told = self.table.scan(sockets, now_ms, &mut self.desk);
-        let changed = !told.is_empty();
-        self.tell(told);
-        let lost = self.table.take_lost();
+        // Before the scan: what comes while it is made shows at the next look.
+        let counts = self.counters.read();
+        let is_unchanged = counts.is_some() && counts == self.counts && !self.table.has_waiting();
+        let is_recent = (0..SCAN_MS).contains(&now_ms.saturating_sub(self.scanned_ms));
+        let changed = if is_unchanged && is_recent {
+            let mut told = Vec::new();
+            self.table
+                .note_unchanged(now_ms, &mut |flow| told.push(flow));
+            self.tell(told);
+            false
+        } else {
+            self.counts = counts;
+            self.scanned_ms = now_ms;
+            self.scan(now_ms)?
+        };
+        self.last_ms = now_ms;
+        Ok(changed | self.hear_notices()?)
+    }
+
+    /// Takes a scan; true where connections came or went.
+    fn scan(&mut self, now_ms: i64) -> io::Result<bool> {
+        let (table, sink) = (&mut self.table, self.sink);
+        table.begin_scan();
+        self.scanner.scan(|socket| table.see(socket))?;
+        let mut changed = false;
+        let mut piece = Vec::new();
+        table.finish_scan(now_ms, &mut self.desk, &mut |flow| {
+            changed = true;
+            piece.push(flow);
+            if piece.len() >= PIECE {
+                sink.observed(std::mem::take(&mut piece));
+                sink.pace();
+            }
+        });
+        let lost = table.take_lost();
+        self.tell(piece);
         if lost > 0 {
             self.sink.lost(Some(lost), self.last_ms, now_ms);
         }
-        self.last_ms = now_ms;
-        Ok(changed | self.hear_notices()?)
+        Ok(changed)
     }
 
     fn tell(&self, flows: Vec<Flow>) {

@@ -51,6 +51,16 @@ fn client(id: u64) -> Socket {
     socket(id, State::Connected, &local, "10.0.0.9:443")
 }
 
+impl FlowTable {
+    fn scan(&mut self, sockets: &[Socket], now_ms: i64, fake: &mut Fake) -> Vec<Flow> {
+        self.begin_scan();
+        sockets.iter().for_each(|socket| self.see(socket));
+        let mut told = Vec::new();
+        self.finish_scan(now_ms, fake, &mut |flow| told.push(flow));
+        told
+    }
+}
+
 fn activities(flows: &[Flow]) -> Vec<(u64, FlowActivity)> {
     flows
         .iter()
@@ -212,4 +222,49 @@ fn a_flood_of_sockets_is_bounded_and_counted() {
     table.scan(&many, 1_000, &mut fake);
     assert_eq!(table.sockets.len(), SOCKETS_MAX);
     assert_eq!(table.take_lost(), 3);
+}
+
+#[test]
+fn without_a_change_what_comes_next_is_known_to_be_younger() {
+    let (mut table, mut fake) = (FlowTable::default(), Fake::default());
+    let mut nothing = |flow| panic!("told {flow:?}");
+    table.note_unchanged(500, &mut nothing);
+    let first = table.scan(&[client(2)], 1_000, &mut fake);
+    assert_eq!(first[0].opened.from_ms, None, "only a scan knows them all");
+    table.note_unchanged(9_000, &mut nothing);
+    let told = table.scan(&[client(2), client(3)], 9_250, &mut fake);
+    let opened = Moment {
+        from_ms: Some(9_000),
+        until_ms: 9_250,
+    };
+    assert_eq!(told[0].opened, opened);
+    assert_eq!(fake.asked, [702, 703]);
+}
+
+#[test]
+fn repeats_are_told_also_while_nothing_changes() {
+    let (mut table, mut fake) = (FlowTable::default(), Fake::default());
+    table.scan(&[], 1_000, &mut fake);
+    table.scan(&[client(2), client(3)], 2_000, &mut fake);
+    let mut told = Vec::new();
+    table.note_unchanged(70_000, &mut |flow| told.push(flow));
+    assert_eq!(activities(&told), [(3, FlowActivity::Repeated)]);
+}
+
+#[test]
+fn a_connection_that_nobody_took_yet_is_waited_for() {
+    let (mut table, mut fake) = (FlowTable::default(), Fake::default());
+    let untaken = Socket {
+        inode: 0,
+        ..client(2)
+    };
+    assert!(table.scan(&[untaken], 1_000, &mut fake).is_empty());
+    assert!(table.has_waiting());
+    assert!(table.scan(&[untaken], 1_500, &mut fake).is_empty());
+    assert!(table.has_waiting());
+    assert_eq!(table.scan(&[client(2)], 2_000, &mut fake).len(), 1);
+    assert!(!table.has_waiting());
+    // Its process has left it, and it is still told as closed: nothing is waited for.
+    table.scan(&[untaken], 3_000, &mut fake);
+    assert!(!table.has_waiting());
 }
