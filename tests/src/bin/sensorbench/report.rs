@@ -1,5 +1,6 @@
 //! What is printed.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -9,11 +10,16 @@ use tocsin_tests::figures::{self, Line, decimal, figure, line};
 use crate::load::Storm;
 use crate::measure::Used;
 
+/// Threads of which the CPU time is printed.
+const THREADS_TOLD: usize = 5;
+
 /// What the agent uses at rest.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) used: Used,
+    /// CPU time by thread.
+    pub(crate) threads: BTreeMap<String, Duration>,
     pub(crate) resident_bytes: u64,
     /// Of it, what is no file's.
     pub(crate) own_bytes: u64,
@@ -93,6 +99,9 @@ impl Report {
                     "0.05",
                 ),
             ]);
+        }
+        if let Some(step) = self.steps.last() {
+            lines.extend(step.thread_lines());
         }
         lines.push(figure(
             "a start with all of it: CPU, s",
@@ -194,12 +203,25 @@ fn print_steps(out: &mut impl Write, steps: &[Step]) -> io::Result<()> {
 }
 
 impl Step {
+    /// The threads that matter, the busiest first. What wakes the sensor of processes are those of the whole machine.
+    fn thread_lines(&self) -> Vec<Line> {
+        let mut threads: Vec<(&String, &Duration)> = self.threads.iter().collect();
+        threads.sort_by_key(|(name, cpu)| (std::cmp::Reverse(**cpu), name.as_str()));
+        let told = threads.into_iter().take(THREADS_TOLD);
+        told.map(|(name, cpu)| {
+            let name = format!("CPU at rest, thread {name}, % of a core");
+            figure(&name, format!("{:.3}", share(*cpu, self.used.took)))
+        })
+        .collect()
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "name": self.name,
             "resident_bytes": self.resident_bytes,
             "own_bytes": self.own_bytes,
             "peak_bytes": self.peak_bytes,
+            "threads_cpu_us": self.threads.iter().map(|(name, cpu)| (name.clone(), json!(us(*cpu)))).collect::<serde_json::Map<_, _>>(),
             "used": self.used.to_json(),
         })
     }
@@ -353,6 +375,10 @@ fn bytes(used: &Used) -> String {
 
 fn mebibytes(bytes: u64) -> String {
     decimal(bytes as f64 / f64::from(1 << 20))
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn ms(time: Duration) -> u64 {

@@ -155,10 +155,17 @@ impl Bench<'_> {
         meter.forget_peak()?;
         tell(&format!("{name}: {} s", self.options.seconds));
         let before = Look::at(&mut self.agent, self.proxy)?;
+        let threads_before = meter.cpu_of_threads()?;
         std::thread::sleep(Duration::from_secs(self.options.seconds.into()));
         let used = Look::at(&mut self.agent, self.proxy)?.since(&before);
+        let mut threads = meter.cpu_of_threads()?;
+        for (name, cpu) in &mut threads {
+            let before = threads_before.get(name).copied().unwrap_or_default();
+            *cpu = cpu.saturating_sub(before);
+        }
         Ok(Step {
             name: name.to_owned(),
+            threads,
             used,
             resident_bytes: meter.resident_bytes()?,
             own_bytes: meter.own_bytes()?,
