@@ -21,6 +21,15 @@ pub(super) const END_KILL_MAX: Duration = Duration::from_secs(2);
 #[cfg(unix)]
 pub(super) const DRAIN_QUIET: Duration = Duration::from_millis(300);
 
+/// All that is waited then for something to read. Somebody may hold the PTY who is none of the terminal's processes (one
+/// who was handed it, say) and go on writing: then the end is not his to delay.
+#[cfg(unix)]
+pub(super) const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// All that is read then. More than the kernel holds of a PTY was written after the end.
+#[cfg(unix)]
+pub(super) const DRAIN_BYTES_MAX: usize = 256 << 10;
+
 /// A reader who takes nothing for so long after the end gets no more of it.
 #[cfg(unix)]
 pub(super) const DRAIN_STALLED_MAX: Duration = Duration::from_secs(30);

@@ -20,7 +20,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{DRAIN_QUIET, DRAIN_STALLED_MAX, Deadlines, INPUT_END_PAUSE, Passed};
+use super::limits::{
+    DRAIN_BYTES_MAX, DRAIN_QUIET, DRAIN_STALLED_MAX, DRAIN_WAIT_MAX, Deadlines, INPUT_END_PAUSE,
+    Passed,
+};
 use super::process::{self, Ended, Found};
 use super::unix::{Exited, Shell};
 use super::{Asked, Link, Place, Refusal, Terminals, notice, size};
@@ -54,6 +57,8 @@ impl Terminals {
             deadlines: Deadlines::new(&self.config, now),
             output_open: true,
             moved: now,
+            drained: 0,
+            waited: Duration::ZERO,
             input_bytes: 0,
             output_bytes: 0,
             end: End::None,
@@ -121,6 +126,9 @@ pub(super) struct Relay {
     output_open: bool,
     /// When something was last read from it.
     moved: Instant,
+    /// Bytes that were read after everything had ended, and how long reading them was waited for.
+    drained: usize,
+    waited: Duration,
     input_bytes: u64,
     output_bytes: u64,
     end: End,
@@ -141,7 +149,11 @@ impl Relay {
     async fn run(&mut self, link: &mut Link, lost: &CancellationToken, stop: &CancellationToken) {
         let mut linked = true;
         while !self.is_done(Instant::now(), linked) {
+            let (begun, reads) = (Instant::now(), self.credit > 0);
             let happened = self.next(link, linked, lost, stop).await;
+            if reads && matches!(self.end, End::Draining(..)) {
+                self.waited += begun.elapsed();
+            }
             match happened {
                 Happened::Said(Some(message)) => self.take(message),
                 Happened::Said(None) => {
@@ -282,6 +294,9 @@ impl Relay {
             Ok(bytes) if bytes.is_empty() => self.output_open = false,
             Ok(bytes) => {
                 let count = bytes.len();
+                if matches!(self.end, End::Draining(..)) {
+                    self.drained += count;
+                }
                 let now = Instant::now();
                 self.moved = now;
                 self.deadlines.stir(now);
@@ -336,6 +351,10 @@ impl Relay {
             return false;
         };
         if !self.output_open || !linked {
+            return true;
+        }
+        // What is still printed is nobody's who was started in it.
+        if self.drained >= DRAIN_BYTES_MAX || self.waited >= DRAIN_WAIT_MAX {
             return true;
         }
         let still = now.saturating_duration_since(self.moved);

@@ -82,7 +82,10 @@ impl Far {
             self.printed.extend(bytes);
             if self.takes {
                 let credit = u32::try_from(bytes.len()).unwrap();
-                self.say(Down::OutputCredit(credit)).await;
+                let message = Some(Down::OutputCredit(credit));
+                let down = self.down.as_ref().unwrap();
+                // It may have ended behind what it printed.
+                let _ended = down.send(TerminalResponse { message }).await;
             }
         }
         message
@@ -204,6 +207,43 @@ async fn a_shell_runs_with_its_size_and_its_exit_code_is_reported() {
     assert_eq!(report.output_bytes, far.printed.len() as u64);
     keeping.await.unwrap();
     assert!(terminals.list().is_empty());
+}
+
+/// Writes this again and again to the terminal that the shell names.
+async fn somebody_else_writes(far: &mut Far, what: Vec<u8>, every: Duration) -> CancellationToken {
+    far.type_in("echo at=$(tty)=\n").await;
+    far.until_printed("at=/dev/pts/").await;
+    far.until_printed("=\r\n").await;
+    let printed = String::from_utf8_lossy(&far.printed).into_owned();
+    let (_, after) = printed.split_once("at=/").unwrap();
+    let path = format!("/{}", after.split('=').next().unwrap());
+    let mut pty = std::fs::File::options().write(true).open(path).unwrap();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    std::thread::spawn(move || {
+        use std::io::Write as _;
+        while !stopped.is_cancelled() && pty.write_all(&what).is_ok() {
+            std::thread::sleep(every);
+        }
+    });
+    stop
+}
+
+#[tokio::test]
+async fn who_holds_the_pty_from_outside_does_not_hold_the_end() {
+    for (seed, what, every) in [
+        (20, vec![b'x'], Duration::from_millis(40)),
+        (21, vec![b'x'; 4000], Duration::ZERO),
+    ] {
+        let (_terminals, _keeping, mut far, _lost) = open(config(), asked(seed));
+        let stop = somebody_else_writes(&mut far, what, every).await;
+        far.type_in("exit 7\n").await;
+        let report = tokio::time::timeout(LIMIT, far.report()).await;
+        stop.cancel();
+        let report = report.expect("it ends, whoever writes");
+        assert_eq!(report.exit_code, Some(7));
+        assert_eq!(report.survived_count, 0, "{report:?}");
+    }
 }
 
 #[tokio::test]
