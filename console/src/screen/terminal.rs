@@ -47,7 +47,7 @@ pub(super) fn draw(state: &State, pane: &Pane, frame: &mut Frame, area: Rect) {
     let hint = match (&pane.phase, pane.asks, pane.has_keys) {
         (Phase::Opening, ..) => "opening".to_owned(),
         (Phase::Ending, ..) => "ending".to_owned(),
-        (Phase::Ended(how), ..) => format!("{how}; K takes it away"),
+        (Phase::Ended(how), ..) => format!("ended, K takes it away: {how}"),
         (Phase::Open, true, _) => "K again ends it and all that runs in it".to_owned(),
         (Phase::Open, false, true) => "ctrl-] back to the screens".to_owned(),
         (Phase::Open, false, false) => "ctrl-] into it, K ends it".to_owned(),
@@ -94,8 +94,8 @@ fn draw_watched(
         false => String::new(),
     };
     let hint = match (&pane.phase, pane.has_keys) {
-        (Phase::Ended(how), true) => format!("{how}; esc leaves it"),
-        (Phase::Ended(how), false) => format!("{how}; K takes it away"),
+        (Phase::Ended(how), true) => format!("ended, esc leaves it: {how}"),
+        (Phase::Ended(how), false) => format!("ended, K takes it away: {how}"),
         (Phase::Opening, _) => "asking for it".to_owned(),
         (_, true) => format!("watched{size}; esc leaves it"),
         (_, false) => format!("watched{size}; K leaves it"),

@@ -31,7 +31,9 @@ pub(crate) mod views;
 mod way;
 
 use jiff::tz::TimeZone;
-use tocsin_proto::console::v1::{Attempt, Feed, GetServerResponse, Identity, Terminal, Unmapped};
+use tocsin_proto::console::v1::{
+    Attempt, Feed, GetServerResponse, Identity, IncidentSummary, Terminal, Unmapped,
+};
 
 use self::cursor::Cursor;
 use self::endpoint::EndpointPage;
@@ -121,6 +123,8 @@ pub(crate) struct State {
     pub(crate) beat: usize,
     /// The prompts of the worst open incidents.
     pub(crate) attempts: Loaded<Vec<Attempt>>,
+    /// The incidents that these were asked for.
+    counted: Vec<IncidentSummary>,
     /// Line of the overview's list.
     pub(crate) worst: Cursor,
     /// Line of the help screen.
@@ -160,6 +164,7 @@ impl State {
             notice: None,
             beat: 0,
             attempts: Loaded::default(),
+            counted: Vec::new(),
             worst: Cursor::default(),
             help: Cursor::default(),
             way: Way::default(),

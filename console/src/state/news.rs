@@ -9,6 +9,9 @@ use crate::action::{Action, Change, Query, Slot, What};
 use crate::event::{Link, News, Reply};
 use crate::output::style::Style;
 
+/// Who answers and who is asking changes seldom: it is asked for again after this time.
+const SERVER_OLD_MS: i64 = 60_000;
+
 impl State {
     /// Goes there.
     pub(super) fn go(&mut self, place: Place) -> Vec<Action> {
@@ -66,6 +69,9 @@ impl State {
                 &[Slot::Identity]
             }
             Place::Overview => {
+                if self.attempts.is_loading() {
+                    self.counted.clear();
+                }
                 self.attempts.give_up();
                 &[Slot::Attempts]
             }
@@ -90,10 +96,16 @@ impl State {
     }
 
     /// The question for the prompts that the overview counts.
-    fn counted(&self) -> Option<Query> {
-        let worst = self.incidents.worst().take(COUNTED_MAX);
-        let ids: Vec<_> = worst.map(|incident| incident.id.clone()).collect();
-        (!ids.is_empty()).then_some(Query::Attempts(ids))
+    fn counted(&mut self) -> Option<Query> {
+        let worst: Vec<_> = self.incidents.worst().take(COUNTED_MAX).cloned().collect();
+        // The server tells of every change of an incident: what has not changed has the same prompts.
+        let is_known = self.attempts.value().is_some() && self.attempts.problem().is_none();
+        if worst.is_empty() || is_known && worst == self.counted {
+            return None;
+        }
+        let ids = worst.iter().map(|incident| incident.id.clone()).collect();
+        self.counted = worst;
+        Some(Query::Attempts(ids))
     }
 
     /// What the overview has to count after news.
@@ -161,10 +173,19 @@ impl State {
         if !matches!(self.link, Link::Up(_)) {
             return Vec::new();
         }
+        let counted = match *self.place() == Place::Overview {
+            true => self.counted(),
+            false => None,
+        };
         let queries = match self.place() {
             Place::Overview => {
-                let mut queries = vec![Query::Server, Query::Feeds, Query::Endpoints];
-                queries.extend(self.counted());
+                let mut queries = vec![Query::Feeds, Query::Endpoints];
+                let age_ms = self.now_ms.saturating_sub(self.server.time_ms());
+                let is_known = self.server.value().is_some() && self.server.problem().is_none();
+                if age_ms >= SERVER_OLD_MS || !is_known {
+                    queries.insert(0, Query::Server);
+                }
+                queries.extend(counted);
                 queries
             }
             Place::Incident(id) => vec![Query::Incident(id.clone())],
@@ -266,7 +287,7 @@ impl State {
             return Vec::new();
         }
         let mut actions = self.refresh();
-        if *self.place() != Place::Overview {
+        if !actions.contains(&Action::Ask(Query::Server)) {
             actions.push(self.ask(Query::Server));
         }
         actions

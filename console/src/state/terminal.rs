@@ -14,7 +14,7 @@ use tocsin_proto::console::v1::{Terminal, TerminalHeader, TerminalSize};
 
 use super::State;
 use crate::action::{Action, PaneId, ToTerminal};
-use crate::command::terminal::ending;
+use crate::command::terminal::{ending, how_ended};
 use crate::event::PaneNews;
 use crate::keymap::{Cmd, Context, Key};
 use crate::output::style::Style;
@@ -130,7 +130,7 @@ impl Pane {
 
     /// It has ended.
     pub(crate) fn ended(&mut self, terminal: &Terminal) {
-        self.failed(ending(terminal));
+        self.failed(how_ended(terminal));
     }
 
     /// It has ended, for this reason.

@@ -78,6 +78,27 @@ fn a_connection_makes_the_screen_ask_for_what_it_shows() {
 }
 
 #[test]
+fn what_has_not_changed_is_not_asked_for_again() {
+    let mut state = up();
+    let server = GetServerResponse::default();
+    let reply = News::Answer(Query::Server, Ok(Reply::Server(server)));
+    state.on(Event::News(reply), 3);
+    let asked = tell(&mut state, "aaaa", "seventeen prompts");
+    let attempts = Query::Attempts(vec!["aaaa".into()]);
+    assert_eq!(asked, [Action::Ask(attempts.clone())]);
+    let reply = News::Answer(attempts.clone(), Ok(Reply::Attempts(Vec::new())));
+    state.on(Event::News(reply), 4);
+    let asked = state.on(Event::Refresh, 15_000);
+    assert!(asked.contains(&Action::Ask(Query::Feeds)));
+    assert!(!asked.contains(&Action::Ask(attempts.clone())), "{asked:?}");
+    assert!(!asked.contains(&Action::Ask(Query::Server)), "{asked:?}");
+    tell(&mut state, "aaaa", "eighteen prompts");
+    let asked = state.on(Event::Refresh, 100_000);
+    assert!(asked.contains(&Action::Ask(attempts)), "{asked:?}");
+    assert!(asked.contains(&Action::Ask(Query::Server)), "{asked:?}");
+}
+
+#[test]
 fn from_the_overview_to_an_incident_and_back() {
     let mut state = up();
     tell(&mut state, "aaaa", "seventeen prompts");

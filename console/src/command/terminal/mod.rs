@@ -130,6 +130,15 @@ fn describe(terminal: &Open, page: &mut Page) {
 
 /// How a terminal ended, in one sentence.
 pub(crate) fn ending(terminal: &Open) -> String {
+    format!(
+        "terminal {}: {}",
+        super::short(&terminal.id),
+        how_ended(terminal)
+    )
+}
+
+/// The same without which terminal it was.
+pub(crate) fn how_ended(terminal: &Open) -> String {
     let mut said = match terminal.end() {
         TerminalEnd::Exited => "the shell has ended".to_owned(),
         TerminalEnd::Closed => "closed".to_owned(),
@@ -158,7 +167,7 @@ pub(crate) fn ending(terminal: &Open) -> String {
     if terminal.survived_count > 0 {
         said += &format!("; {} of its processes SURVIVED", terminal.survived_count);
     }
-    format!("terminal {}: {said}", super::short(&terminal.id))
+    said
 }
 
 impl Row for Open {
