@@ -30,6 +30,7 @@ pub mod process;
 pub mod program;
 pub mod rpc;
 pub mod sandbox;
+pub mod screens;
 pub mod server;
 pub mod sign_in;
 pub mod wait;

@@ -12,7 +12,6 @@
 
 mod fill;
 mod measure;
-mod terminal;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,4 +1,6 @@
-//! The screens in a pseudo-terminal, and when what was on it.
+//! The console's screens in a pseudo-terminal (lent by util-linux's `script`), and when what was on it.
+//!
+//! It does not judge what is shown. A program that does nothing for two minutes has failed.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -6,13 +8,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::meter::Meter;
+use crate::program::Programs;
+use crate::wait::eventually;
 use anyhow::{Context, Result, bail};
-use tocsin_tests::meter::Meter;
-use tocsin_tests::program::Programs;
-use tocsin_tests::wait::eventually;
-
-/// Rows and columns.
-const SIZE: (u16, u16) = (60, 200);
 
 /// A frame has come when nothing more has for this long.
 const QUIET: Duration = Duration::from_millis(4);
@@ -22,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// The program, its terminal, and what is shown on it. Dropped, it is killed.
 #[derive(Debug)]
-pub(crate) struct Screens {
+pub struct Screens {
     child: Child,
     keys: ChildStdin,
     shown: Arc<Shown>,
@@ -67,15 +66,18 @@ impl Shown {
 }
 
 impl Screens {
-    /// Starts the program with this profile, its memory of former runs in `home`.
-    pub(crate) fn open(profile: &Path, home: &Path) -> Result<Self> {
+    /// Starts the program with this profile in a terminal of so many rows and columns, its memory of former runs in
+    /// `home`.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn open(profile: &Path, home: &Path, (rows, columns): (u16, u16)) -> Result<Self> {
         let program = Programs::get()?.console();
         // In a folder of its own, as a person has it: the server's is written to all the time, and the screens watch
         // the folder of their profile.
         let own = home.join("profile");
         std::fs::create_dir_all(home)?;
         std::fs::copy(profile, &own)?;
-        let (rows, columns) = SIZE;
         let line = format!(
             "stty rows {rows} cols {columns}; exec {} --profile {}",
             program.display(),
@@ -85,6 +87,7 @@ impl Screens {
         let mut child = Command::new("script")
             .args(["-q", "-f", "-e", "-c", &line, "/dev/null"])
             .env("TERM", "xterm-256color")
+            .env("COLORTERM", "truecolor")
             .env("SHELL", "/bin/sh")
             .env_remove("NO_COLOR")
             .env("XDG_STATE_HOME", home)
@@ -115,7 +118,10 @@ impl Screens {
     }
 
     /// Since the start, until what is shown is so; and the wall clock then.
-    pub(crate) fn until(
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub fn until(
         &self,
         what: &str,
         holds: impl Fn(&str) -> bool,
@@ -136,23 +142,46 @@ impl Screens {
     }
 
     /// How long the program has been running.
-    pub(crate) fn since_begun(&self) -> Duration {
+    pub fn since_begun(&self) -> Duration {
         self.begun.elapsed()
     }
 
     /// [`Screens::until`] these words are shown.
-    pub(crate) fn sees(&self, words: &str) -> Result<(Duration, SystemTime)> {
+    ///
+    /// # Errors
+    /// Where they do not come.
+    pub fn sees(&self, words: &str) -> Result<(Duration, SystemTime)> {
         self.until(words, |text| text.contains(words))
     }
 
+    /// What is shown, cell by cell, once this holds of it and nothing more has come for a moment.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub fn settled(&self, what: &str, holds: impl Fn(&str) -> bool) -> Result<vt100::Screen> {
+        const MOMENT: Duration = Duration::from_millis(300);
+        eventually(what, LIMIT, || {
+            let state = self.shown.lock();
+            let screen = state.terminal.screen();
+            let is_so = state.last.elapsed() >= MOMENT && holds(&screen.contents());
+            Ok(is_so.then(|| screen.clone()))
+        })
+    }
+
     /// Presses keys and does not wait.
-    pub(crate) fn press(&mut self, keys: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where the program has ended.
+    pub fn press(&mut self, keys: &str) -> Result<()> {
         self.keys.write_all(keys.as_bytes())?;
         Ok(self.keys.flush()?)
     }
 
     /// From a key to the end of the frame that follows it; `None` where nothing is drawn anew.
-    pub(crate) fn frame(&mut self, key: &str) -> Result<Option<Duration>> {
+    ///
+    /// # Errors
+    /// Where the program has ended.
+    pub fn frame(&mut self, key: &str) -> Result<Option<Duration>> {
         const NOTHING: Duration = Duration::from_millis(500);
         let before = self.shown.lock().reads;
         let begin = Instant::now();
@@ -172,7 +201,10 @@ impl Screens {
     }
 
     /// The program itself, which `script` has started.
-    pub(crate) fn meter(&self) -> Result<Meter> {
+    ///
+    /// # Errors
+    /// Where it has not been started.
+    pub fn meter(&self) -> Result<Meter> {
         let script = self.child.id();
         let children = format!("/proc/{script}/task/{script}/children");
         let pid = eventually("the program runs", LIMIT, || {
@@ -183,7 +215,10 @@ impl Screens {
     }
 
     /// Leaves it as a person does.
-    pub(crate) fn leave(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where it does not end.
+    pub fn leave(mut self) -> Result<()> {
         self.press("q")?;
         eventually("the program ends", LIMIT, || Ok(self.child.try_wait()?))?;
         Ok(())
