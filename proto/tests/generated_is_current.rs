@@ -33,6 +33,8 @@ const NULL_WHEN_EMPTY: &[&str] = &[
     "tocsin.console.v1.ProvenanceMissing.endpoint",
     "tocsin.console.v1.CoverageStep.endpoint",
     "tocsin.console.v1.Subject.identity",
+    "tocsin.console.v1.Attempt.identity",
+    "tocsin.console.v1.CampaignMember.incident",
 ];
 
 fn generate(into: &Path) {

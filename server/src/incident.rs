@@ -15,7 +15,7 @@ use tocsin_proto::json::Word;
 
 use crate::store::case::AnalystState;
 
-pub(crate) use plan::{Effect, Plan, Stored, Summary, plan, tally, unpack_draft};
+pub(crate) use plan::{Effect, Owner, Plan, Stored, Summary, plan, tally, unpack_draft};
 
 /// Who acts where no analyst does.
 pub(crate) const TOCSIN: &str = "tocsin";

@@ -7,6 +7,7 @@
 
 mod anew;
 mod authority;
+mod campaign;
 mod certificate;
 mod enrollment;
 mod evidence;

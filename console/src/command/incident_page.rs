@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use tocsin_proto::console::v1::{
-    Attempt, AttemptResult, Basis, BeliefBand, Confidence, Evidence, Incident, IncidentState,
-    Provenance, ProvenanceVerdict, Severity, Stage, SubjectKind, Verdict,
+    Attempt, AttemptResult, Basis, BeliefBand, CampaignMember, Confidence, Evidence, Incident,
+    IncidentState, Provenance, ProvenanceVerdict, Severity, Stage, SubjectKind, Verdict,
 };
 
 use super::incidents::{assignee, subject};
@@ -31,6 +31,18 @@ const ATTEMPT_COLUMNS: &[Column] = &[
     Column::text("PROVENANCE", 18),
 ];
 
+/// People of a campaign that are shown; JSON has all.
+const PEOPLE_MAX: usize = 100;
+
+const PEOPLE_COLUMNS: &[Column] = &[
+    Column::text("WHO", 16),
+    Column::text("ACCOUNTS", 12).optional(2),
+    Column::whole("FIRST (UTC)"),
+    Column::whole("ATTEMPTS"),
+    Column::whole("LET IN"),
+    Column::whole("INCIDENT"),
+];
+
 const STAGE_COLUMNS: &[Column] = &[
     Column::whole("STAGE"),
     Column::whole("SINCE (UTC)"),
@@ -40,6 +52,7 @@ const STAGE_COLUMNS: &[Column] = &[
 /// Writes the page.
 pub(super) fn describe(incident: &Incident, page: &mut Page) {
     head(incident, page);
+    people(incident, page);
     evidence(incident, page);
     attempts(incident, page);
     stages(&incident.stages, page);
@@ -81,6 +94,7 @@ fn head(incident: &Incident, page: &mut Page) {
         .map(|endpoint| format!("{} ({})", endpoint.hostname, super::short(&endpoint.id)))
         .collect();
     let endpoints = match endpoints.is_empty() {
+        true if incident.campaign.is_some() => "see each person's incident".to_owned(),
         true => "none is linked to this person".to_owned(),
         false => endpoints.join(", "),
     };
@@ -94,10 +108,59 @@ fn head(incident: &Incident, page: &mut Page) {
     page.field("Related", &related.join(", "));
 }
 
+/// Whom a campaign hit; who let it in first.
+fn people(incident: &Incident, page: &mut Page) {
+    let Some(campaign) = &incident.campaign else {
+        return;
+    };
+    page.section(&format!("People ({})", campaign.people));
+    let mut members: Vec<_> = campaign.members.iter().collect();
+    members.sort_by_key(|member| (!member.let_in, member.first_event_time_ms));
+    let shown = members.iter().take(PEOPLE_MAX);
+    page.table(PEOPLE_COLUMNS, shown.map(|one| person_cells(one)).collect());
+    let people = usize::try_from(campaign.people).unwrap_or(usize::MAX);
+    if people > PEOPLE_MAX {
+        let more = people - PEOPLE_MAX;
+        page.item("", &format!("and {more} more; -o json shows up to 1,000"));
+    }
+}
+
+fn person_cells(member: &CampaignMember) -> Vec<Cell> {
+    let accounts = member.accounts.iter();
+    let logins: Vec<_> = accounts.map(|account| account.login.as_str()).collect();
+    let name = match member.display_name.as_str() {
+        "" => logins.first().copied().unwrap_or(&member.identity),
+        name => name,
+    };
+    let let_in = match member.let_in {
+        true => Cell::styled("yes", Style::High),
+        false => "no".into(),
+    };
+    let incident = match member.incident.as_str() {
+        "" => "none",
+        id => super::short(id),
+    };
+    vec![
+        name.into(),
+        logins.join(", ").into(),
+        time::second(member.first_event_time_ms).into(),
+        member.attempts.to_string().into(),
+        let_in,
+        incident.into(),
+    ]
+}
+
 fn who(incident: &Incident) -> String {
     let Some(person) = &incident.subject else {
         return String::new();
     };
+    if let Some(campaign) = &incident.campaign {
+        let since = time::second(campaign.since_time_ms);
+        return format!(
+            "campaign: {} against {} people, one since {since} UTC",
+            campaign.source, campaign.people
+        );
+    }
     let accounts = person.accounts.iter();
     let accounts: Vec<_> = accounts
         .map(|account| format!("{} {}", account.provider, account.login))

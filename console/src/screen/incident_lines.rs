@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use tocsin_proto::console::v1::{Basis, Evidence, Incident};
 
 use super::at;
-use crate::command::{short, word};
+use crate::command::{count, short, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incident::Pane;
@@ -196,6 +196,7 @@ impl Lines<'_> {
         fact("Who", &who(incident));
         fact("Identity", identity);
         match incident.endpoints.is_empty() {
+            true if incident.campaign.is_some() => {}
             true => fact("Endpoints", "none is linked to this person"),
             false => {
                 for one in &incident.endpoints {
@@ -205,6 +206,9 @@ impl Lines<'_> {
                     );
                 }
             }
+        }
+        for (name, said) in people(incident) {
+            fact(name, &said);
         }
         for stage in &incident.stages {
             let name = stage.name.replace('_', " ");
@@ -253,8 +257,74 @@ impl Lines<'_> {
     }
 }
 
+/// Whom a campaign hit, who let it in first.
+fn people(incident: &Incident) -> Vec<(&'static str, String)> {
+    let Some(campaign) = &incident.campaign else {
+        return Vec::new();
+    };
+    let mut members: Vec<_> = campaign.members.iter().collect();
+    members.sort_by_key(|member| (!member.let_in, member.first_event_time_ms));
+    let shown = members.iter().take(PEOPLE_MAX).map(|member| {
+        let login = member.accounts.first().map(|one| one.login.as_str());
+        let names = [Some(member.display_name.as_str()), login];
+        let names = names.into_iter().flatten().filter(|name| !name.is_empty());
+        let names: Vec<_> = names.collect();
+        let end = if member.let_in { ", let it in" } else { "" };
+        let own = match member.incident.as_str() {
+            "" => String::new(),
+            id => format!(" (incident {})", short(id)),
+        };
+        let attempts = count(member.attempts.into(), "attempt");
+        let said = format!("{}: {attempts}{end}{own}", names.join(" "));
+        ("Person", said)
+    });
+    let mut said: Vec<_> = shown.collect();
+    let more = usize::try_from(campaign.people).unwrap_or(usize::MAX);
+    if let Some(more) = more.checked_sub(PEOPLE_MAX + 1) {
+        said.push(("Person", format!("and {} more", more + 1)));
+    }
+    said
+}
+
+/// People of a campaign that the pane shows.
+const PEOPLE_MAX: usize = 200;
+
 /// Which part of the room this column ends.
 fn share(column: usize, room: usize) -> f64 {
     let as_float = |n: usize| f64::from(u16::try_from(n).unwrap_or(u16::MAX));
     as_float(column) / as_float(room.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use tocsin_proto::console::v1::{Campaign, CampaignMember};
+
+    use super::*;
+
+    #[test]
+    fn who_let_it_in_comes_first_and_those_who_are_not_named_are_counted() {
+        let member = |name: &str, let_in| CampaignMember {
+            display_name: name.into(),
+            incident: if let_in { "0123456789ab" } else { "" }.into(),
+            attempts: 2,
+            let_in,
+            ..CampaignMember::default()
+        };
+        let mut members = vec![member("Dana", false), member("Eli", true)];
+        members.resize(PEOPLE_MAX + 3, member("Somebody", false));
+        let incident = Incident {
+            campaign: Some(Campaign {
+                source: "203.0.113.66".into(),
+                people: u32::try_from(members.len()).unwrap(),
+                members,
+                ..Campaign::default()
+            }),
+            ..Incident::default()
+        };
+        let said = people(&incident);
+        assert_eq!(said[0].1, "Eli: 2 attempts, let it in (incident 01234567)");
+        assert_eq!(said[1].1, "Dana: 2 attempts");
+        assert_eq!(said.last().unwrap().1, "and 3 more");
+        assert!(people(&Incident::default()).is_empty());
+    }
 }

@@ -124,6 +124,12 @@ pub(crate) fn who(incident: &Incident) -> String {
     let Some(subject) = &incident.subject else {
         return String::new();
     };
+    if let Some(campaign) = &incident.campaign {
+        return format!(
+            "campaign: {} against {} people",
+            campaign.source, campaign.people
+        );
+    }
     let accounts = subject.accounts.iter();
     let accounts: Vec<_> = accounts
         .map(|account| format!("{} {}", account.provider, account.login))

@@ -1095,6 +1095,53 @@ pub struct Incident {
     pub notes: ::prost::alloc::vec::Vec<Note>,
     #[prost(message, repeated, tag = "26")]
     pub activity: ::prost::alloc::vec::Vec<Activity>,
+    /// For an incident of many people: what they have in common, and who they are.
+    #[prost(message, optional, tag = "27")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign: ::core::option::Option<Campaign>,
+}
+/// One source against many people.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Campaign {
+    /// The address that all of it came from.
+    #[prost(string, tag = "1")]
+    pub source: ::prost::alloc::string::String,
+    /// When it became one: the attempt on the third person.
+    #[prost(int64, tag = "2")]
+    #[serde(rename = "since_time", serialize_with = "crate::json::time_ms")]
+    pub since_time_ms: i64,
+    /// How many people; `members` names up to 1,000.
+    #[prost(uint32, tag = "3")]
+    pub people: u32,
+    #[prost(message, repeated, tag = "4")]
+    pub members: ::prost::alloc::vec::Vec<CampaignMember>,
+}
+/// Whom a campaign hit.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CampaignMember {
+    /// Identity id.
+    #[prost(string, tag = "1")]
+    pub identity: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub display_name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub accounts: ::prost::alloc::vec::Vec<Account>,
+    /// Their own incident; JSON null where their records make none.
+    #[prost(string, tag = "4")]
+    #[serde(serialize_with = "crate::json::text_or_null")]
+    pub incident: ::prost::alloc::string::String,
+    /// When the source was first seen at them.
+    #[prost(int64, tag = "5")]
+    #[serde(rename = "first_event_time", serialize_with = "crate::json::time_ms")]
+    pub first_event_time_ms: i64,
+    /// Attempts from the source.
+    #[prost(uint32, tag = "6")]
+    pub attempts: u32,
+    /// A sign-in from the source succeeded.
+    #[prost(bool, tag = "7")]
+    pub let_in: bool,
 }
 /// All MFA events of one sign-in, merged over devices and rows.
 #[derive(serde::Serialize)]
@@ -1131,6 +1178,10 @@ pub struct Attempt {
     /// MFA events it was merged from.
     #[prost(string, repeated, tag = "12")]
     pub event_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Identity id of whose it is, in an incident of many people; JSON null in a person's.
+    #[prost(string, tag = "13")]
+    #[serde(serialize_with = "crate::json::text_or_null")]
+    pub identity: ::prost::alloc::string::String,
 }
 /// Where the sign-in's traffic was seen. A claim about traffic, never about a person's mind.
 #[derive(serde::Serialize)]

@@ -506,6 +506,7 @@ fn attempt() -> console::Attempt {
         user_agent: "Mozilla/5.0".into(),
         result_time_ms: TIME_MS + 9,
         event_ids: vec![MfaEventId::derive(&[b"a"]).to_string()],
+        identity: String::new(),
     }
 }
 

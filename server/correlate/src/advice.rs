@@ -18,7 +18,8 @@ pub struct RecommendedAction {
     pub reason: String,
 }
 
-fn step(action: &str, reason: impl Into<String>) -> RecommendedAction {
+/// One action.
+pub(crate) fn step(action: &str, reason: impl Into<String>) -> RecommendedAction {
     RecommendedAction {
         action: action.to_owned(),
         reason: reason.into(),

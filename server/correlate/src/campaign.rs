@@ -1,13 +1,14 @@
-//! One source against many people: the second pass, over the incidents of many people instead of one person's events.
+//! One source against many people: the second pass, over what many people's events showed instead of one person's events.
 //!
 //! ```text
-//! drafts of all people -> attempts from where and with what nobody of them usually signs in
-//!                      -> by address, three people or more within an hour -> one campaign incident
-//! whoever is touched by nothing else                                      -> at most low, and points at it
+//! a person's attempts from where and with what they do not sign in  -> sightings, kept by source
+//! sightings of one source, three people or more within an hour      -> one campaign incident
+//! a person's incidents that are nothing else                        -> at most low, and point at it
 //! ```
 //!
-//! Pure as the first pass: any order of the drafts gives the same. It reads what the first pass found and changes
-//! nothing that it reads, so both settle: a campaign depends on attempts alone, never on a severity.
+//! Pure as the first pass: any order of the sightings gives the same. It reads what the first pass found and changes
+//! nothing that it reads, so both settle: a campaign depends on sightings alone, never on a severity, and a sighting
+//! never on a campaign.
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use tocsin_proto::id::{IdentityId, IncidentId, MfaEventId};
 
+use crate::advice::{self, RecommendedAction};
 use crate::attempt::AttemptResult;
 use crate::baseline::HOUR_MS;
 use crate::evidence::{Family, PRIOR, Weight};
-use crate::incident::{AttemptDraft, EvidenceDraft, IncidentDraft, RelatedIncident};
+use crate::incident::{AttemptDraft, EvidenceDraft, IncidentDraft, MissingData, RelatedIncident};
 use crate::input::{AccountKey, WeightsVersion};
 use crate::severity::{BeliefBand, Grounds, Severity, score, severity};
 use crate::stage::{Stage, StageName};
@@ -34,14 +36,69 @@ const PAUSE_MS: i64 = 24 * HOUR_MS;
 pub const MEMBERS_MAX: usize = 1_000;
 /// Attempts of one campaign that are listed: the first ones.
 const LISTED_MAX: usize = 200;
+/// Sightings of one person from one source that are kept: the first and the last.
+const SIGHTINGS_OF_ONE: usize = 40;
+/// Sightings of one person that are kept: the newest.
+const SIGHTINGS_MAX: usize = 1_000;
+
+/// An attempt from where and with what its person does not sign in, and what the campaign it may be part of has to know
+/// of the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// The address that it came from.
+    pub source: IpAddr,
+    /// Whose attempt.
+    pub subject: IdentityId,
+    /// How to call them.
+    pub display_name: String,
+    /// Their accounts.
+    pub accounts: Vec<AccountKey>,
+    /// They hold administrative rights.
+    pub is_privileged: bool,
+    /// An endpoint is linked to them.
+    pub has_endpoint: bool,
+    /// Their incident that holds the attempt, where one does.
+    pub incident: Option<IncidentId>,
+    /// When the ways of signing in were changed in that incident, first.
+    pub factor_changed_ms: Option<i64>,
+    /// The attempt.
+    pub attempt: AttemptDraft,
+}
+
+impl Sighting {
+    /// What groups sightings: the same for an address however it is written.
+    pub fn source_key(&self) -> String {
+        self.source.to_canonical().to_string()
+    }
+
+    fn is_in(&self) -> bool {
+        self.attempt.result == AttemptResult::Approved
+    }
+
+    fn end_ms(&self) -> i64 {
+        self.attempt.result_time_ms.unwrap_or(self.attempt.time_ms)
+    }
+}
 
 /// Whom a campaign hit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CampaignMember {
     /// Who.
     pub identity: IdentityId,
-    /// Their incident.
-    pub incident: IncidentId,
+    /// How to call them.
+    #[serde(default)]
+    pub display_name: String,
+    /// Their accounts.
+    #[serde(default)]
+    pub accounts: Vec<AccountKey>,
+    /// Their own incident, where their events make one.
+    pub incident: Option<IncidentId>,
+    /// When the source was first seen at them.
+    #[serde(default)]
+    pub first_ms: i64,
+    /// Attempts from the source.
+    #[serde(default)]
+    pub attempts: usize,
     /// A sign-in from the source succeeded.
     pub is_in: bool,
 }
@@ -64,28 +121,45 @@ pub fn campaign_subject() -> IdentityId {
     IdentityId::derive(&[b"campaign"])
 }
 
-/// An attempt with whose it is.
-type Sighting<'d> = (&'d IncidentDraft, &'d AttemptDraft);
+/// The sightings among a person's attempts, bounded.
+pub(crate) fn sightings(attempts: impl IntoIterator<Item = Sighting>) -> Vec<Sighting> {
+    let mut by_source: BTreeMap<IpAddr, Vec<Sighting>> = BTreeMap::new();
+    for sighting in attempts {
+        if counts(&sighting.attempt) {
+            let source = sighting.source.to_canonical();
+            by_source.entry(source).or_default().push(sighting);
+        }
+    }
+    let mut kept: Vec<Sighting> = Vec::new();
+    for mut of_one in by_source.into_values() {
+        of_one.sort_by_key(order);
+        let over = of_one.len().saturating_sub(SIGHTINGS_OF_ONE);
+        if over > 0 {
+            let from = SIGHTINGS_OF_ONE / 2;
+            of_one.drain(from..from + over);
+        }
+        kept.extend(of_one);
+    }
+    kept.sort_by_key(order);
+    let over = kept.len().saturating_sub(SIGHTINGS_MAX);
+    kept.drain(..over);
+    kept
+}
 
-/// The campaigns that the incidents of many people show.
-pub fn campaigns<'d>(drafts: impl IntoIterator<Item = &'d IncidentDraft>) -> Vec<IncidentDraft> {
-    let mut by_source: BTreeMap<IpAddr, Vec<Sighting<'d>>> = BTreeMap::new();
-    for draft in drafts {
-        if draft.campaign.is_some() {
-            continue;
-        }
-        for attempt in draft.attempts.iter().filter(|attempt| counts(attempt)) {
-            if let Some(ip) = attempt.source_ip {
-                by_source
-                    .entry(ip.to_canonical())
-                    .or_default()
-                    .push((draft, attempt));
-            }
-        }
+fn order(sighting: &Sighting) -> (i64, MfaEventId) {
+    (sighting.attempt.time_ms, sighting.attempt.id)
+}
+
+/// The campaigns that the sightings of many people show. Whoever has all sightings of one source has all campaigns of it.
+pub fn campaigns<'s>(sightings: impl IntoIterator<Item = &'s Sighting>) -> Vec<IncidentDraft> {
+    let mut by_source: BTreeMap<IpAddr, Vec<&'s Sighting>> = BTreeMap::new();
+    for sighting in sightings {
+        let source = sighting.source.to_canonical();
+        by_source.entry(source).or_default().push(sighting);
     }
     let mut found = Vec::new();
     for (source, mut sightings) in by_source {
-        sightings.sort_by_key(|(_, attempt)| (attempt.time_ms, attempt.id));
+        sightings.sort_by_key(|sighting| order(sighting));
         for stretch in stretches(&sightings) {
             if let Some(since_ms) = since(stretch) {
                 found.extend(incident(source, since_ms, stretch));
@@ -107,24 +181,30 @@ fn counts(attempt: &AttemptDraft) -> bool {
 }
 
 /// Sightings with pauses of less than [`PAUSE_MS`] between them.
-fn stretches<'s, 'd>(sightings: &'s [Sighting<'d>]) -> impl Iterator<Item = &'s [Sighting<'d>]> {
-    sightings.chunk_by(|(_, a), (_, b)| b.time_ms - a.time_ms < PAUSE_MS)
+fn stretches<'a, 's>(sightings: &'a [&'s Sighting]) -> impl Iterator<Item = &'a [&'s Sighting]> {
+    sightings.chunk_by(|a, b| b.attempt.time_ms - a.attempt.time_ms < PAUSE_MS)
 }
 
 /// When the attempts reached enough people within the time; `None` where they did not.
-fn since(stretch: &[Sighting<'_>]) -> Option<i64> {
+fn since(stretch: &[&Sighting]) -> Option<i64> {
     let mut start = 0;
-    for (end, (_, last)) in stretch.iter().enumerate() {
-        while stretch
-            .get(start)
-            .is_some_and(|(_, first)| last.time_ms - first.time_ms > WITHIN_MS)
+    let mut people: BTreeMap<IdentityId, usize> = BTreeMap::new();
+    for last in stretch {
+        let last_ms = last.attempt.time_ms;
+        *people.entry(last.subject).or_default() += 1;
+        while let Some(first) = stretch.get(start)
+            && last_ms - first.attempt.time_ms > WITHIN_MS
         {
             start += 1;
+            if let Some(count) = people.get_mut(&first.subject) {
+                *count -= 1;
+                if *count == 0 {
+                    people.remove(&first.subject);
+                }
+            }
         }
-        let window = stretch.get(start..=end).unwrap_or_default();
-        let people: BTreeSet<IdentityId> = window.iter().map(|(draft, _)| draft.subject).collect();
         if people.len() >= PEOPLE_MIN {
-            return Some(last.time_ms);
+            return Some(last_ms);
         }
     }
     None
@@ -133,36 +213,35 @@ fn since(stretch: &[Sighting<'_>]) -> Option<i64> {
 /// By people, log-odds in hundredths.
 const WEIGHTS: [(usize, i32); 3] = [(PEOPLE_MIN, 320), (5, 450), (10, 600)];
 
-/// Who was hit, and whose accounts they are.
-fn members(stretch: &[Sighting<'_>]) -> (Vec<CampaignMember>, BTreeSet<AccountKey>) {
+/// Who was hit, in the order of their ids.
+fn members(stretch: &[&Sighting]) -> Vec<CampaignMember> {
     let mut members: BTreeMap<IdentityId, CampaignMember> = BTreeMap::new();
-    let mut accounts: BTreeSet<AccountKey> = BTreeSet::new();
-    for (draft, attempt) in stretch {
-        let is_in = attempt.result == AttemptResult::Approved;
-        let member = members.entry(draft.subject).or_insert(CampaignMember {
-            identity: draft.subject,
-            incident: draft.id,
-            is_in,
-        });
-        member.is_in |= is_in;
-        accounts.extend(draft.accounts.iter().cloned());
+    for sighting in stretch {
+        let member = members
+            .entry(sighting.subject)
+            .or_insert_with(|| CampaignMember {
+                identity: sighting.subject,
+                display_name: sighting.display_name.clone(),
+                accounts: sighting.accounts.clone(),
+                incident: None,
+                first_ms: sighting.attempt.time_ms,
+                attempts: 0,
+                is_in: false,
+            });
+        member.attempts += 1;
+        member.is_in |= sighting.is_in();
+        member.incident = member.incident.or(sighting.incident);
     }
-    (members.into_values().collect(), accounts)
+    members.into_values().collect()
 }
 
 /// How far it came, with whoever let it in.
-fn stages(stretch: &[Sighting<'_>], entered: &BTreeSet<IdentityId>) -> Vec<Stage> {
-    let first_ms = stretch.first().map(|(_, attempt)| attempt.time_ms);
-    let entries = stretch
-        .iter()
-        .filter(|(_, attempt)| attempt.result == AttemptResult::Approved);
-    let entered_ms = entries.map(|(_, attempt)| end_ms(attempt)).min();
-    let changed_ms = stretch
-        .iter()
-        .filter(|(draft, _)| entered.contains(&draft.subject))
-        .flat_map(|(draft, _)| &draft.stages)
-        .filter(|stage| stage.name == StageName::FactorChanged)
-        .map(|stage| stage.first_event_time_ms)
+fn stages(stretch: &[&Sighting]) -> Vec<Stage> {
+    let first_ms = stretch.first().map(|sighting| sighting.attempt.time_ms);
+    let entries = stretch.iter().filter(|sighting| sighting.is_in());
+    let entered_ms = entries.clone().map(|sighting| sighting.end_ms()).min();
+    let changed_ms = entries
+        .filter_map(|entry| entry.factor_changed_ms.filter(|ms| *ms >= entry.end_ms()))
         .min();
     let reached = [
         (StageName::Prompting, first_ms),
@@ -175,58 +254,62 @@ fn stages(stretch: &[Sighting<'_>], entered: &BTreeSet<IdentityId>) -> Vec<Stage
         .collect()
 }
 
-fn end_ms(attempt: &AttemptDraft) -> i64 {
-    attempt.result_time_ms.unwrap_or(attempt.time_ms)
+/// Each attempt says whose it is.
+fn attempts(stretch: &[&Sighting]) -> Vec<AttemptDraft> {
+    let of = |sighting: &&Sighting| AttemptDraft {
+        whose: Some(sighting.subject),
+        ..sighting.attempt.clone()
+    };
+    stretch.iter().take(LISTED_MAX).map(of).collect()
 }
 
-fn incident(source: IpAddr, since_ms: i64, stretch: &[Sighting<'_>]) -> Option<IncidentDraft> {
-    let (mut members, accounts) = members(stretch);
+fn incident(source: IpAddr, since_ms: i64, stretch: &[&Sighting]) -> Option<IncidentDraft> {
+    let mut members = members(stretch);
     let people = members.len();
-    let entered: BTreeSet<IdentityId> = members
-        .iter()
-        .filter(|member| member.is_in)
-        .map(|member| member.identity)
-        .collect();
+    let entered = members.iter().filter(|member| member.is_in).count();
+    let gaps = gaps(stretch, people);
     members.truncate(MEMBERS_MAX);
+    let accounts: BTreeSet<&AccountKey> = members.iter().flat_map(|m| &m.accounts).collect();
     let event_ids = events(stretch);
     let weight = WEIGHTS.iter().rev().find(|(from, _)| people >= *from)?.1;
     let belief = Weight(PRIOR.0 + weight);
-    let stages = stages(stretch, &entered);
+    let stages = stages(stretch);
     let furthest = stages.iter().map(|stage| stage.name).max();
     let severity = severity(Grounds {
         belief,
         stage: furthest,
-        is_privileged: false,
-        is_confirmed: !entered.is_empty(),
+        is_privileged: stretch.iter().any(|sighting| sighting.is_privileged),
+        is_confirmed: entered > 0,
         is_factor_changed_after: furthest >= Some(StageName::FactorChanged),
     });
-    let listed = stretch.iter().take(LISTED_MAX);
-    let tied = members.iter().take(LISTED_MAX);
+    let tied = members.iter().filter_map(|member| member.incident);
     Some(IncidentDraft {
         id: IncidentId::derive(&[b"campaign", event_ids.first()?.as_bytes()]),
-        title: title(source, people, entered.len()),
+        title: title(source, people, entered),
         severity,
         score: score(severity, belief),
         belief: BeliefBand::of(belief),
         log_odds: belief,
         weights_version: WeightsVersion::default().word().to_owned(),
         subject: campaign_subject(),
-        display_name: String::new(),
-        accounts: accounts.into_iter().collect(),
-        first_event_time_ms: stretch.first().map(|(_, attempt)| attempt.time_ms)?,
-        last_event_time_ms: stretch.iter().map(|(_, attempt)| end_ms(attempt)).max()?,
-        attempts: listed.map(|(_, attempt)| (*attempt).clone()).collect(),
-        coverage: crate::Coverage::default(),
+        display_name: source.to_string(),
+        accounts: accounts.into_iter().cloned().collect(),
+        first_event_time_ms: stretch.first().map(|sighting| sighting.attempt.time_ms)?,
+        last_event_time_ms: stretch.iter().map(|sighting| sighting.end_ms()).max()?,
+        attempts: attempts(stretch),
+        coverage: crate::coverage::coverage(
+            stretch.iter().map(|sighting| &sighting.attempt.provenance),
+            |id| id.to_string(),
+        ),
         stages,
-        evidence: vec![evidence(
-            weight,
-            (source, people, entered.len()),
-            &event_ids,
-        )],
+        evidence: vec![evidence(weight, (source, people, entered), &event_ids)],
         endpoints: Vec::new(),
-        gaps: Vec::new(),
-        recommended_actions: Vec::new(),
-        related: tied.map(|m| related(m.incident, "member")).collect(),
+        gaps,
+        recommended_actions: actions(source, entered),
+        related: tied
+            .take(LISTED_MAX)
+            .map(|id| related(id, "member"))
+            .collect(),
         event_ids,
         campaign: Some(Campaign {
             source,
@@ -235,6 +318,57 @@ fn incident(source: IpAddr, since_ms: i64, stretch: &[Sighting<'_>]) -> Option<I
             people,
         }),
     })
+}
+
+/// What is not known of the people, and what is not listed.
+fn gaps(stretch: &[&Sighting], people: usize) -> Vec<MissingData> {
+    let without: BTreeSet<IdentityId> = stretch
+        .iter()
+        .filter(|sighting| !sighting.has_endpoint)
+        .map(|sighting| sighting.subject)
+        .collect();
+    let mut missing = Vec::new();
+    if !without.is_empty() {
+        missing.push(format!(
+            "no linked endpoint for {} of {people} people: nothing is known of their own machines",
+            without.len()
+        ));
+    }
+    if people > MEMBERS_MAX {
+        missing.push(format!("{} people are not named", people - MEMBERS_MAX));
+    }
+    if stretch.len() > LISTED_MAX {
+        let over = stretch.len() - LISTED_MAX;
+        missing.push(format!("{over} attempts are not listed: only the first"));
+    }
+    let open = |what| MissingData {
+        what,
+        from_ms: None,
+        until_ms: None,
+    };
+    missing.into_iter().map(open).collect()
+}
+
+/// First things first.
+fn actions(source: IpAddr, entered: usize) -> Vec<RecommendedAction> {
+    let mut actions = Vec::new();
+    if entered > 0 {
+        actions.push(advice::step(
+            "contain_members",
+            "who let it in has an incident of their own, among the related ones: contain those first",
+        ));
+    }
+    actions.push(advice::step(
+        "block_source",
+        format!(
+            "refuse {source} at the provider before the password step; whoever did it can come back from another address"
+        ),
+    ));
+    actions.push(advice::step(
+        "new_password",
+        "the source knew the password of everybody it could prompt: set random ones and hand them over by another channel",
+    ));
+    actions
 }
 
 fn title(source: IpAddr, people: usize, entered: usize) -> String {
@@ -271,11 +405,11 @@ fn evidence(
 }
 
 /// The events of all attempts, in time order, each once.
-fn events(stretch: &[Sighting<'_>]) -> Vec<MfaEventId> {
+fn events(stretch: &[&Sighting]) -> Vec<MfaEventId> {
     let mut seen = BTreeSet::new();
     let ids = stretch
         .iter()
-        .flat_map(|(_, attempt)| attempt.event_ids.iter().copied());
+        .flat_map(|sighting| sighting.attempt.event_ids.iter().copied());
     ids.filter(|id| seen.insert(*id)).collect()
 }
 
@@ -286,29 +420,35 @@ fn related(id: IncidentId, relation: &str) -> RelatedIncident {
     }
 }
 
-/// Ties a person's incidents to the campaigns that they are part of. One that is nothing else, where nobody was let in
-/// and the person reported nothing, is at most low: the campaign tells it.
-pub fn absorb(drafts: &mut [IncidentDraft], campaigns: &[IncidentDraft]) {
+/// The campaign that each of these sightings is part of, by the id of its attempt.
+pub fn memberships<'s>(
+    campaigns: &[IncidentDraft],
+    sightings: impl IntoIterator<Item = &'s Sighting>,
+) -> BTreeMap<MfaEventId, IncidentId> {
+    let by_event: BTreeMap<MfaEventId, IncidentId> = campaigns
+        .iter()
+        .flat_map(|campaign| campaign.event_ids.iter().map(|event| (*event, campaign.id)))
+        .collect();
+    let of = |sighting: &'s Sighting| {
+        let attempt = sighting.attempt.id;
+        Some((attempt, *by_event.get(&attempt)?))
+    };
+    sightings.into_iter().filter_map(of).collect()
+}
+
+/// Ties a person's incidents to the campaigns that they are part of, given for each attempt that is part of one. An incident
+/// that is nothing else, where nobody was let in and the person reported nothing, is at most low: the campaign tells it.
+pub fn absorb(drafts: &mut [IncidentDraft], memberships: &BTreeMap<MfaEventId, IncidentId>) {
     for draft in drafts.iter_mut().filter(|draft| draft.campaign.is_none()) {
-        let own: BTreeSet<MfaEventId> = draft.attempts.iter().map(|attempt| attempt.id).collect();
-        let mut covered: BTreeSet<MfaEventId> = BTreeSet::new();
-        for campaign in campaigns {
-            let of_it = campaign
-                .event_ids
-                .iter()
-                .copied()
-                .filter(|id| own.contains(id));
-            let before = covered.len();
-            covered.extend(of_it);
-            let link = related(campaign.id, "campaign");
-            if covered.len() > before && !draft.related.contains(&link) {
+        let of = |attempt: &AttemptDraft| memberships.get(&attempt.id).copied();
+        let campaigns: BTreeSet<IncidentId> = draft.attempts.iter().filter_map(of).collect();
+        for campaign in &campaigns {
+            let link = related(*campaign, "campaign");
+            if !draft.related.contains(&link) {
                 draft.related.push(link);
             }
         }
-        let is_all = draft
-            .attempts
-            .iter()
-            .all(|attempt| covered.contains(&attempt.id));
+        let is_all = draft.attempts.iter().all(|attempt| of(attempt).is_some());
         let is_in = draft
             .stages
             .iter()
@@ -317,8 +457,8 @@ pub fn absorb(drafts: &mut [IncidentDraft], campaigns: &[IncidentDraft]) {
             .evidence
             .iter()
             .any(|piece| piece.family == Family::Reports);
-        if !covered.is_empty() && is_all && !is_in && !is_reported && draft.severity > Severity::Low
-        {
+        let is_told = !campaigns.is_empty() && is_all && !is_in && !is_reported;
+        if is_told && draft.severity > Severity::Low {
             draft.severity = Severity::Low;
             draft.score = score(Severity::Low, draft.log_odds);
         }

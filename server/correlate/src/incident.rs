@@ -6,21 +6,25 @@
 //! one person only, and two people found to be one keep their incidents' ids.
 
 use core::net::IpAddr;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tocsin_proto::id::{EndpointId, EventId, IdentityId, IncidentId, MfaEventId};
 
 use crate::advice::{RecommendedAction, advice};
 use crate::attempt::{Attempt, AttemptResult};
-use crate::campaign::Campaign;
+use crate::campaign::{Campaign, Sighting, sightings};
 use crate::case::Case;
 use crate::coverage::{Coverage, coverage};
 use crate::evidence::{self, Family, Piece, Weight};
-use crate::input::{AccountKey, Factor, Input, LinkedEndpoint, MfaEventKind, Provider, TimeSpan};
+use crate::input::{
+    AccountKey, Factor, Input, LinkedEndpoint, MfaEventKind, Person, Provider, TimeSpan,
+};
 use crate::provenance::{Judgements, Provenance};
 use crate::sentence;
 use crate::severity::{BeliefBand, Grounds, Severity, score, severity};
 use crate::stage::{Stage, StageName};
+use crate::timeline::Item;
 
 /// Attempts that one incident lists; where there are more, the first and the last. Keeps an incident
 /// within one message.
@@ -60,6 +64,9 @@ pub struct AttemptDraft {
     /// Neither place nor machine was usual for the person then.
     #[serde(default)]
     pub is_foreign: bool,
+    /// Whose it is, in an incident of many people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whose: Option<IdentityId>,
 }
 
 /// One piece of evidence of an incident.
@@ -221,9 +228,6 @@ pub(crate) fn draft(
     }
     let person = &context.input.identity;
     let event_ids = crate::case::event_ids(&case.items);
-    let mut accounts = person.accounts.clone();
-    accounts.sort();
-    accounts.dedup();
     Some(IncidentDraft {
         id: IncidentId::derive(&[b"person", event_ids.first()?.as_bytes()]),
         title: title(case, &stages),
@@ -234,7 +238,7 @@ pub(crate) fn draft(
         weights_version: context.input.weights.word().to_owned(),
         subject: person.id,
         display_name: person.display_name.clone(),
-        accounts,
+        accounts: sorted_accounts(person),
         first_event_time_ms: case.first_ms(),
         last_event_time_ms: case.last_ms(),
         attempts: attempts(case, context),
@@ -301,7 +305,50 @@ fn attempt_draft(
         provenance: context.judgements.provenance(attempt),
         event_ids: attempt.events.iter().map(|event| event.id).collect(),
         is_foreign,
+        whose: None,
     })
+}
+
+/// The attempts of a person that may be part of a campaign, each with the incident that holds it.
+pub(crate) fn sighted(
+    items: &[Item<'_>],
+    context: &Context<'_>,
+    incidents: &[IncidentDraft],
+    privileged: bool,
+) -> Vec<Sighting> {
+    let mut owners: BTreeMap<MfaEventId, &IncidentDraft> = BTreeMap::new();
+    for incident in incidents {
+        owners.extend(incident.event_ids.iter().map(|id| (*id, incident)));
+    }
+    let person = &context.input.identity;
+    let accounts = sorted_accounts(person);
+    let foreign = items.iter().filter(|item| item.is_foreign());
+    sightings(foreign.filter_map(|item| {
+        let attempt = attempt_draft((item.attempt()?, true), context)?;
+        let incident = owners.get(&attempt.id);
+        let changed = incident.and_then(|incident| {
+            let mut stages = incident.stages.iter();
+            stages.find(|stage| stage.name == StageName::FactorChanged)
+        });
+        Some(Sighting {
+            source: attempt.source_ip?,
+            subject: person.id,
+            display_name: person.display_name.clone(),
+            accounts: accounts.clone(),
+            is_privileged: privileged,
+            has_endpoint: !context.endpoints.is_empty(),
+            incident: incident.map(|incident| incident.id),
+            factor_changed_ms: changed.map(|stage| stage.first_event_time_ms),
+            attempt,
+        })
+    }))
+}
+
+fn sorted_accounts(person: &Person) -> Vec<AccountKey> {
+    let mut accounts = person.accounts.clone();
+    accounts.sort();
+    accounts.dedup();
+    accounts
 }
 
 fn evidence_draft(piece: Piece) -> EvidenceDraft {

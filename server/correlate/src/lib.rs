@@ -20,7 +20,7 @@
 //!
 //! It recomputes a person whole, so an incident can grow backwards, change severity, merge or vanish
 //! when late records come: the [`Outcome`] is *all* incidents of the person. [`successors`] tells which
-//! former incident is which. Attacks on many people at once are a second pure pass, over the incidents of
+//! former incident is which. Attacks on many people at once are a second pure pass, over the [`Sighting`]s of
 //! many people instead of their events: [`campaigns`], then [`absorb`].
 
 #![forbid(unsafe_code)]
@@ -65,7 +65,8 @@ pub use crate::advice::RecommendedAction;
 pub use crate::attempt::AttemptResult;
 pub use crate::baseline::Baseline;
 pub use crate::campaign::{
-    Campaign, CampaignMember, MEMBERS_MAX, PEOPLE_MIN, absorb, campaign_subject, campaigns,
+    Campaign, CampaignMember, MEMBERS_MAX, PEOPLE_MIN, Sighting, absorb, campaign_subject,
+    campaigns, memberships,
 };
 pub use crate::coverage::{Coverage, NEXT_STEPS_MAX, NextStep};
 pub use crate::directory::{
@@ -93,7 +94,7 @@ pub use crate::stage::{ATTACK_VERSION, Stage, StageName};
 use crate::attempt::{UNANSWERED_AFTER_MS, attempts};
 use crate::case::Case;
 use crate::episode::episodes;
-use crate::incident::{Context, draft, relate};
+use crate::incident::{Context, draft, relate, sighted};
 use crate::provenance::judge;
 use crate::timeline::{Item, timeline};
 
@@ -110,6 +111,9 @@ pub struct Outcome {
     /// How far provenance reaches, over all attempts that are judged.
     #[serde(default)]
     pub coverage: Coverage,
+    /// Attempts that may be part of a campaign, whether or not an incident holds them.
+    #[serde(default)]
+    pub sightings: Vec<Sighting>,
 }
 
 /// The incidents of one person. See the crate's documentation.
@@ -141,7 +145,9 @@ pub fn correlate(input: &Input) -> Outcome {
         .collect();
     relate(&mut incidents);
     let privileged = input.identity.privileged || admin_ms.is_some();
+    let sightings = sighted(&timeline.items, &context, &incidents, privileged);
     Outcome {
+        sightings,
         incidents,
         privileged,
         next_change_ms,

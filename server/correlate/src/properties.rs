@@ -188,22 +188,22 @@ proptest! {
         );
     }
 
-    /// Many people: any order of their incidents gives the same campaigns.
+    /// Many people: any order of their sightings gives the same campaigns.
     #[test]
     fn no_order_of_people_shows(
         people in prop::collection::vec(prop::collection::vec(event(), 1..30), 1..6),
     ) {
-        let drafts = |order: &[usize]| -> Vec<crate::IncidentDraft> {
+        let sightings = |order: &[usize]| -> Vec<crate::Sighting> {
             let of = |n: &usize| {
                 let mut input = input(people.get(*n).cloned().unwrap_or_default());
                 input.identity.id = tocsin_proto::id::IdentityId::derive(&[&n.to_be_bytes()]);
-                correlate(&input).incidents
+                correlate(&input).sightings
             };
             order.iter().flat_map(of).collect()
         };
         let order: Vec<usize> = (0..people.len()).collect();
         let reversed: Vec<usize> = order.iter().rev().copied().collect();
-        let text = |order| serde_json::to_string(&crate::campaigns(&drafts(order))).unwrap();
+        let text = |order| serde_json::to_string(&crate::campaigns(&sightings(order))).unwrap();
         prop_assert_eq!(text(&order), text(&reversed));
     }
 
@@ -233,6 +233,7 @@ fn nothing_comes_of_nothing() {
             privileged: false,
             next_change_ms: None,
             coverage: crate::Coverage::default(),
+            sightings: vec![],
         }
     );
 }

@@ -1,4 +1,4 @@
-//! What correlating a person anew does to the incidents that are stored of them. Pure.
+//! What correlating a person or a source anew does to the incidents that are stored of them. Pure.
 //!
 //! - The same drafts again change nothing.
 //! - An incident that has another id now, or is part of another one, goes on under the new id: what analysts said, notes
@@ -70,9 +70,18 @@ pub(crate) struct Summary {
     pub(crate) accounts: Vec<AccountKey>,
 }
 
-/// Compares what is stored of a person with all that follows from their events now.
+/// Whose incidents are planned.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    /// The person; of a campaign nobody.
+    pub(crate) identity: IdentityId,
+    /// The source that a campaign is about; empty for a person.
+    pub(crate) source: String,
+}
+
+/// Compares what is stored of a person, or about a source, with all that follows now.
 pub(crate) fn plan(
-    identity: IdentityId,
+    owner: &Owner,
     stored: &[Stored],
     drafts: &[IncidentDraft],
     now_ms: i64,
@@ -90,9 +99,9 @@ pub(crate) fn plan(
             })
             .collect();
         if before.is_empty() {
-            plan.open(identity, draft, now_ms)?;
+            plan.open(owner, draft, now_ms)?;
         } else {
-            plan.update(identity, draft, &before, now_ms)?;
+            plan.update(owner, draft, &before, now_ms)?;
         }
     }
     for stored in stored {
@@ -106,13 +115,14 @@ pub(crate) fn plan(
 impl Plan {
     fn open(
         &mut self,
-        identity: IdentityId,
+        owner: &Owner,
         draft: &IncidentDraft,
         now_ms: i64,
     ) -> Result<(), StoreError> {
         self.write.push(IncidentRow {
             id: draft.id,
-            identity,
+            identity: owner.identity,
+            source: owner.source.clone(),
             engine: engine_state(draft)?,
             analyst: AnalystState {
                 state: IncidentState::New.into(),
@@ -133,7 +143,7 @@ impl Plan {
     /// `before`: the stored ones that this draft is now.
     fn update(
         &mut self,
-        identity: IdentityId,
+        owner: &Owner,
         draft: &IncidentDraft,
         before: &[&Stored],
         now_ms: i64,
@@ -185,7 +195,8 @@ impl Plan {
         }
         self.write.push(IncidentRow {
             id: draft.id,
-            identity,
+            identity: owner.identity,
+            source: owner.source.clone(),
             engine,
             analyst,
             is_frozen: false,

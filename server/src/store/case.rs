@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! record -> mfa_event -> account -> identity -> incident
-//!                                      |  \-> link (local account on an endpoint)
-//!                                      \-> dirty: to be correlated (again)
+//!                                      |  |-> link (local account on an endpoint)
+//!                                      |  \-> sighting -> source -> incident of a campaign
+//!                                      \-> dirty: to be correlated (again), as a source is whose sightings changed
 //! ```
 //!
 //! What an event, an account's keys or an incident *means*, the engine does not know: it keeps their JSON and the
@@ -29,6 +30,9 @@ pub(crate) const ACTIVITIES_MAX: u32 = 1_000;
 
 /// Files with refused records that a feed remembers, so that the same one does not count twice; the oldest make room.
 pub(crate) const REFUSED_FILES_MAX: u32 = 10_000;
+
+/// Sightings of one source that are looked at: the newest.
+pub(crate) const SIGHTINGS_MAX: u32 = 20_000;
 
 /// Local accounts that are linked to one identity.
 pub(crate) const LINKS_MAX: u32 = 256;
@@ -245,6 +249,8 @@ pub(crate) struct IncidentRow {
     pub(crate) id: IncidentId,
     /// Whose.
     pub(crate) identity: IdentityId,
+    /// For an incident of a campaign: the source that it is about. Empty for a person's.
+    pub(crate) source: String,
     /// What the engine found.
     pub(crate) engine: EngineState,
     /// What analysts said.
@@ -279,16 +285,64 @@ pub(crate) struct NoteRow {
     pub(crate) text: String,
 }
 
-/// What correlating one person changes: all of it or nothing.
-#[derive(Debug, Clone)]
-pub(crate) struct CaseChange {
+/// An attempt of a person that may be part of a campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SightingRow {
     /// Whose.
     pub(crate) identity: IdentityId,
+    /// Which attempt, unique among the person's.
+    pub(crate) attempt: MfaEventId,
+    /// What sightings are grouped by.
+    pub(crate) source: String,
+    /// When.
+    pub(crate) time_ms: i64,
+    /// All of it, JSON.
+    pub(crate) content: Vec<u8>,
+    /// The campaign's incident that it is part of. Not written with a person's correlation.
+    pub(crate) campaign: Option<IncidentId>,
+}
+
+/// Of which campaign an attempt of a person is part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Membership {
+    /// Whose attempt.
+    pub(crate) identity: IdentityId,
+    /// Which attempt.
+    pub(crate) attempt: MfaEventId,
+    /// `None`: of none any more.
+    pub(crate) campaign: Option<IncidentId>,
+}
+
+/// What was correlated.
+#[derive(Debug, Clone)]
+pub(crate) enum Correlated {
+    /// A person.
+    Person {
+        /// Who.
+        identity: IdentityId,
+        /// About the person.
+        facts: IdentityFacts,
+        /// All sightings that follow from the person's stored events. A source of which any is new, gone or another one is
+        /// marked dirty; those of events that retention has removed stay.
+        sightings: Vec<SightingRow>,
+    },
+    /// Everybody's sightings of one source.
+    Source {
+        /// Which.
+        source: String,
+        /// Sightings whose campaign is another one now. Their people are marked dirty.
+        memberships: Vec<Membership>,
+    },
+}
+
+/// What correlating a person or a source changes: all of it or nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct CaseChange {
+    /// Whose or what about.
+    pub(crate) of: Correlated,
     /// The mark that was read before the input was: it goes, unless there is a newer one.
     pub(crate) mark: i64,
-    /// About the person.
-    pub(crate) facts: IdentityFacts,
-    /// Incidents of the person as they were read: id and version. More, fewer or other ones by now:
+    /// Incidents of the person or source as they were read: id and version. More, fewer or other ones by now:
     /// [`CaseError::Changed`].
     pub(crate) read: Vec<(IncidentId, i64)>,
     /// New and changed ones, whole; their version is set by the store.
@@ -339,7 +393,7 @@ pub(crate) struct IncidentQuery {
     pub(crate) states: Vec<i32>,
     /// Of this analyst.
     pub(crate) assignee: Option<String>,
-    /// About this person.
+    /// About this person, campaigns that they are part of included.
     pub(crate) identity: Option<IdentityId>,
     /// After this one: severity, last event, id.
     pub(crate) after: Option<(i32, i64, IncidentId)>,
@@ -423,7 +477,15 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
     async fn dirty(&self, limit: u32) -> Result<Vec<(IdentityId, i64)>, StoreError>;
     /// Incidents of a person, whole.
     async fn incidents_of(&self, identity: IdentityId) -> Result<Vec<IncidentRow>, StoreError>;
-    /// Writes what correlating some people changed: all of it or nothing.
+    /// At most `limit` dirty sources with their marks, the longest dirty first.
+    async fn dirty_sources(&self, limit: u32) -> Result<Vec<(String, i64)>, StoreError>;
+    /// Sightings of a source, oldest first; of more than [`SIGHTINGS_MAX`] the newest.
+    async fn sightings_from(&self, source: &str) -> Result<Vec<SightingRow>, StoreError>;
+    /// Campaigns' incidents about a source, whole.
+    async fn incidents_from(&self, source: &str) -> Result<Vec<IncidentRow>, StoreError>;
+    /// A person's sightings that are part of a campaign.
+    async fn memberships(&self, identity: IdentityId) -> Result<Vec<Membership>, StoreError>;
+    /// Writes what correlating some people or sources changed: all of it or nothing.
     async fn apply(&self, changes: &[CaseChange]) -> Result<(), CaseError>;
 
     /// A page of incidents, without their drafts.
@@ -458,4 +520,7 @@ pub(crate) trait CaseStore: std::fmt::Debug + Send + Sync {
     /// by then. Answers how many events it removed. Fails with [`CaseError::Changed`] where they are not those that the
     /// baseline was made from.
     async fn remove_mfa_events(&self, removal: &Removal) -> Result<u64, CaseError>;
+    /// Removes the sightings of sources of which no sighting has its events any more, and freezes the incidents about them.
+    /// Answers how many sightings it removed.
+    async fn remove_sightings(&self) -> Result<u64, StoreError>;
 }

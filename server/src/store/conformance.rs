@@ -22,6 +22,9 @@ pub(crate) mod case;
 #[path = "conformance/tests/listing.rs"]
 pub(crate) mod listing;
 
+#[path = "conformance/tests/campaign.rs"]
+pub(crate) mod campaign;
+
 #[path = "conformance/tests/people.rs"]
 pub(crate) mod people;
 

@@ -1,8 +1,13 @@
 //! Keeps incidents what follows from what is stored.
 //!
 //! ```text
-//! dirty people -> load their Input -> tocsin_correlate::correlate (blocking thread) -> plan -> apply, mark taken away
+//! dirty people  -> load their Input -> tocsin_correlate::correlate (blocking thread) -> absorb -> plan -> apply, mark taken away
+//! dirty sources -> load what everybody showed of each -> tocsin_correlate::campaigns -> plan -> apply, mark taken away
 //! ```
+//!
+//! A person's correlation makes the sources dirty at which something is seen otherwise than before; a source's makes
+//! those people dirty whose attempts are part of another campaign now, or of none. What is seen at a source does not depend
+//! on campaigns, so this ends: whoever was first, all are settled by the same.
 //!
 //! Woken by a signal and by a timer. A crash in between leaves the mark, and the work is done again: it gives the same
 //! result. One person is correlated at a time; a few people's results share a transaction. A person whose
@@ -12,23 +17,24 @@ mod facts;
 mod input;
 mod lineage;
 mod retain;
+mod source;
 mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tocsin_correlate::{Outcome, correlate};
-use tocsin_proto::id::{IdentityId, IncidentId};
+use tocsin_correlate::{Outcome, Sighting, absorb, correlate};
+use tocsin_proto::id::{IdentityId, IncidentId, MfaEventId};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::incident::{Effect, Plan, Stored, plan, tally};
+use crate::incident::{Effect, Owner, Plan, Stored, plan, tally};
 use crate::rpc::status::chain;
 use crate::session::Registry;
-use crate::store::case::{CaseChange, CaseError, IdentityFacts};
+use crate::store::case::{CaseChange, CaseError, Correlated, IdentityFacts, SightingRow};
 use crate::store::telemetry::TelemetryStore;
 use crate::store::{StateStore, StoreError};
 use crate::trace::Tracer;
@@ -86,8 +92,18 @@ impl Tally {
     }
 }
 
-/// One person's correlation, ready to be written.
+/// What is to be correlated (again).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    Person(IdentityId),
+    /// What everybody showed of this source.
+    Source(String),
+}
+
+/// What one correlation gave, ready to be written.
 struct Ready {
+    /// Whom it is about, for tallies.
+    people: BTreeSet<IdentityId>,
     change: CaseChange,
     effects: Vec<(IncidentId, Effect)>,
 }
@@ -189,17 +205,16 @@ impl Correlator {
         }
     }
 
-    /// Correlates until nobody is dirty but those whose correlation fails.
+    /// Correlates until nothing is dirty but what fails.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub(crate) async fn settle(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        let mut failed: BTreeSet<IdentityId> = BTreeSet::new();
+        let mut failed: BTreeSet<Dirty> = BTreeSet::new();
         loop {
             let limit = GROUP.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-            let mut dirty = self.state.dirty(limit).await?;
-            dirty.retain(|(id, _)| !failed.contains(id));
+            let dirty = self.dirty(limit, &failed).await?;
             if dirty.is_empty() {
                 return Ok(());
             }
@@ -207,42 +222,55 @@ impl Correlator {
         }
     }
 
-    /// Correlates a few people and writes their results together, or one by one where that fails.
+    /// People first: a source is looked at once all whom it may concern are.
+    async fn dirty(
+        &self,
+        limit: u32,
+        failed: &BTreeSet<Dirty>,
+    ) -> Result<Vec<(Dirty, i64)>, StoreError> {
+        let people = self.state.dirty(limit).await?.into_iter();
+        let people = people.map(|(id, mark)| (Dirty::Person(id), mark));
+        let mut dirty: Vec<_> = people.filter(|(what, _)| !failed.contains(what)).collect();
+        if dirty.is_empty() {
+            let sources = self.state.dirty_sources(limit).await?.into_iter();
+            let sources = sources.map(|(source, mark)| (Dirty::Source(source), mark));
+            dirty.extend(sources.filter(|(what, _)| !failed.contains(what)));
+        }
+        Ok(dirty)
+    }
+
+    /// Correlates a few people or sources and writes their results together, or one by one where that fails.
     async fn group(
         &self,
-        dirty: &[(IdentityId, i64)],
-        failed: &mut BTreeSet<IdentityId>,
+        dirty: &[(Dirty, i64)],
+        failed: &mut BTreeSet<Dirty>,
     ) -> Result<(), StoreError> {
         let mut ready = Vec::with_capacity(dirty.len());
-        for (id, mark) in dirty {
-            match self.prepare(*id, *mark).await {
-                Ok(one) => ready.push(one),
+        for (what, mark) in dirty {
+            match self.prepare(what, *mark).await {
+                Ok(one) => ready.push((what, one)),
                 // It became part of another person meanwhile, whose mark is newer.
                 Err(StoreError::NotFound { .. }) => {}
-                Err(error) => self.fail(*id, &error, failed),
+                Err(error) => fail(what, &error, failed),
             }
         }
-        let changes: Vec<CaseChange> = ready.iter().map(|one| one.change.clone()).collect();
+        let changes: Vec<CaseChange> = ready.iter().map(|(_, one)| one.change.clone()).collect();
         if self.state.apply(&changes).await.is_ok() {
-            for one in &ready {
+            for (_, one) in &ready {
                 self.done(one);
             }
             return Ok(());
         }
-        for one in ready {
-            let (id, mark) = (one.change.identity, one.change.mark);
-            match self.again(one).await {
+        for (what, one) in ready {
+            match self.again(what, one).await {
                 Ok(()) | Err(CaseError::Store(StoreError::NotFound { .. })) => {}
-                Err(error) => {
-                    tracing::error!(%id, mark, error = chain(&error), "a person was not correlated");
-                    failed.insert(id);
-                }
+                Err(error) => fail(what, &error, failed),
             }
         }
         Ok(())
     }
 
-    async fn again(&self, mut one: Ready) -> Result<(), CaseError> {
+    async fn again(&self, what: &Dirty, mut one: Ready) -> Result<(), CaseError> {
         let mut tries = 0;
         loop {
             match self.state.apply(std::slice::from_ref(&one.change)).await {
@@ -253,17 +281,19 @@ impl Correlator {
                 Err(CaseError::Changed) if tries < TRIES => tries += 1,
                 Err(error) => return Err(error),
             }
-            one = self.prepare(one.change.identity, one.change.mark).await?;
+            one = self.prepare(what, one.change.mark).await?;
         }
     }
 
-    fn fail(&self, id: IdentityId, error: &StoreError, failed: &mut BTreeSet<IdentityId>) {
-        tracing::error!(%id, error = chain(error), "a person was not correlated");
-        failed.insert(id);
+    async fn prepare(&self, what: &Dirty, mark: i64) -> Result<Ready, StoreError> {
+        match what {
+            Dirty::Person(id) => self.person(*id, mark).await,
+            Dirty::Source(source) => self.source(source, mark).await,
+        }
     }
 
     /// Loads and correlates one person.
-    async fn prepare(&self, id: IdentityId, mark: i64) -> Result<Ready, StoreError> {
+    async fn person(&self, id: IdentityId, mark: i64) -> Result<Ready, StoreError> {
         let row = self.state.identity(id).await?;
         let now_ms = now_ms();
         if Window::of(row.event_time_min_ms, row.event_time_max_ms).until_ms >= now_ms {
@@ -280,6 +310,10 @@ impl Correlator {
             row,
         )
         .await?;
+        let memberships = self.state.memberships(id).await?.into_iter();
+        let memberships: BTreeMap<MfaEventId, IncidentId> = memberships
+            .filter_map(|one| Some((one.attempt, one.campaign?)))
+            .collect();
         let rows = self.state.incidents_of(id).await?;
         let read = rows.iter().map(|row| (row.id, row.version)).collect();
         let telemetry_sha256 = loaded.telemetry_sha256;
@@ -287,8 +321,13 @@ impl Correlator {
             let stored: Result<Vec<Stored>, StoreError> =
                 rows.into_iter().map(Stored::new).collect();
             let input = loaded.input()?;
-            let outcome = correlate(&input);
-            let plan = plan(id, &stored?, &outcome.incidents, now_ms)?;
+            let mut outcome = correlate(&input);
+            absorb(&mut outcome.incidents, &memberships);
+            let owner = Owner {
+                identity: id,
+                source: String::new(),
+            };
+            let plan = plan(&owner, &stored?, &outcome.incidents, now_ms)?;
             Ok((input.identity.display_name, outcome, plan))
         };
         let done = tokio::task::spawn_blocking(work).await;
@@ -296,17 +335,21 @@ impl Correlator {
             what: "person's events (correlating them has failed)",
         }))?;
         Ok(Ready {
+            people: BTreeSet::from([id]),
             change: CaseChange {
-                identity: id,
-                mark,
-                facts: IdentityFacts {
-                    display_name,
-                    privileged: outcome.privileged,
-                    next_change_ms: outcome.next_change_ms,
-                    telemetry_sha256,
-                    // Numbers and texts are always JSON.
-                    coverage: serde_json::to_vec(&outcome.coverage).unwrap_or_default(),
+                of: Correlated::Person {
+                    identity: id,
+                    facts: IdentityFacts {
+                        display_name,
+                        privileged: outcome.privileged,
+                        next_change_ms: outcome.next_change_ms,
+                        telemetry_sha256,
+                        // Numbers and texts are always JSON.
+                        coverage: serde_json::to_vec(&outcome.coverage).unwrap_or_default(),
+                    },
+                    sightings: outcome.sightings.iter().map(sighting_row).collect(),
                 },
+                mark,
                 read,
                 write: plan.write,
                 remove: plan.remove,
@@ -327,7 +370,7 @@ impl Correlator {
                 .people
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            if people.contains(&one.change.identity) {
+            if !people.is_disjoint(&one.people) {
                 let mut effects = watching
                     .effects
                     .lock()
@@ -335,6 +378,27 @@ impl Correlator {
                 tally(&one.effects, &mut effects);
             }
         }
+    }
+}
+
+fn fail(what: &Dirty, error: &(dyn std::error::Error + 'static), failed: &mut BTreeSet<Dirty>) {
+    tracing::error!(
+        ?what,
+        error = chain(error),
+        "a person or source was not correlated"
+    );
+    failed.insert(what.clone());
+}
+
+fn sighting_row(sighting: &Sighting) -> SightingRow {
+    SightingRow {
+        identity: sighting.subject,
+        attempt: sighting.attempt.id,
+        source: sighting.source_key(),
+        time_ms: sighting.attempt.time_ms,
+        // Numbers and texts are always JSON.
+        content: serde_json::to_vec(sighting).unwrap_or_default(),
+        campaign: None,
     }
 }
 

@@ -83,7 +83,11 @@ fn apply(stored: Vec<Stored>, plan: &Plan) -> Vec<Stored> {
 }
 
 fn planned(stored: &[Stored], drafts: &[IncidentDraft]) -> Plan {
-    plan(identity(), stored, drafts, 99).unwrap()
+    let owner = Owner {
+        identity: identity(),
+        source: String::new(),
+    };
+    plan(&owner, stored, drafts, 99).unwrap()
 }
 
 #[test]

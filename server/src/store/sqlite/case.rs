@@ -8,7 +8,8 @@ use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::case::{
     ActivityRow, AnalystChange, CaseChange, CaseError, CaseStore, FeedRow, IdentityGroup,
-    IdentityRow, IncidentQuery, IncidentRow, LinkedIdentity, LinkedTo, MfaBatch, NoteRow, Removal,
+    IdentityRow, IncidentQuery, IncidentRow, LinkedIdentity, LinkedTo, Membership, MfaBatch,
+    NoteRow, Removal, SightingRow,
 };
 
 mod apply;
@@ -21,6 +22,7 @@ mod mfa;
 mod people;
 mod prefix;
 mod retain;
+mod sighting;
 
 pub(super) use link::{follow_links, mark_linked};
 
@@ -96,6 +98,22 @@ impl CaseStore for SqliteState {
         incident::of(&self.0.reader, identity).await
     }
 
+    async fn dirty_sources(&self, limit: u32) -> Result<Vec<(String, i64)>, StoreError> {
+        sighting::dirty_sources(&self.0.reader, limit).await
+    }
+
+    async fn sightings_from(&self, source: &str) -> Result<Vec<SightingRow>, StoreError> {
+        sighting::from(&self.0.reader, source).await
+    }
+
+    async fn incidents_from(&self, source: &str) -> Result<Vec<IncidentRow>, StoreError> {
+        incident::from(&self.0.reader, source).await
+    }
+
+    async fn memberships(&self, identity: IdentityId) -> Result<Vec<Membership>, StoreError> {
+        sighting::memberships(&self.0.reader, identity).await
+    }
+
     async fn apply(&self, changes: &[CaseChange]) -> Result<(), CaseError> {
         apply::apply(&self.0, changes).await
     }
@@ -143,6 +161,10 @@ impl CaseStore for SqliteState {
 
     async fn remove_mfa_events(&self, removal: &Removal) -> Result<u64, CaseError> {
         retain::remove(&self.0, removal).await
+    }
+
+    async fn remove_sightings(&self) -> Result<u64, StoreError> {
+        sighting::remove(&self.0).await
     }
 }
 

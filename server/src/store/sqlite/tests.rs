@@ -81,6 +81,16 @@ conform! {
 }
 
 conform! {
+    crate::store::conformance::campaign:
+    a_source_is_dirty_when_something_else_is_seen,
+    a_sources_mark_goes_only_with_what_is_at_least_as_new,
+    members_of_a_campaign_are_dirty_and_listed_with_it,
+    nobody_is_in_no_list_of_people,
+    sightings_follow_their_person,
+    sightings_outlive_the_first_members_events,
+}
+
+conform! {
     crate::store::conformance::people:
     an_account_is_one_persons,
     what_was_unlinked_is_not_imported_again,

@@ -40,6 +40,7 @@ impl Correlator {
                 .removable(received_before_ms, after, PAGE)
                 .await?;
             let Some((last, _)) = page.last() else {
+                self.state.remove_sightings().await?;
                 return Ok(removed);
             };
             after = Some(*last);

@@ -18,6 +18,7 @@ use crate::store::conformance;
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 
 mod bench;
+mod campaign;
 
 use bench::*;
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tocsin_correlate::{
     Baseline, BeliefBand, IncidentDraft, Input, LinkedEndpoint, MfaEvent, NamedNetwork, Outcome,
-    Person as Subject, ProvenanceVerdict, Provider, Severity, SignInDirectory, WeightsVersion,
-    absorb, baseline_before, campaigns, correlate, provenances,
+    Person as Subject, ProvenanceVerdict, Provider, Severity, Sighting, SignInDirectory,
+    WeightsVersion, absorb, baseline_before, campaigns, correlate, memberships, provenances,
 };
 use tocsin_proto::id::{IncidentId, MfaEventId};
 
@@ -133,12 +133,14 @@ impl Totals {
         self.seeds += 1;
         self.people = people;
         let mut drafts: Vec<IncidentDraft> = Vec::new();
+        let mut sightings: Vec<Sighting> = Vec::new();
         let mut seen: BTreeMap<IncidentId, i64> = BTreeMap::new();
         let mut rules: BTreeMap<&'static str, Vec<Finding>> = BTreeMap::new();
         let labels = Labels::new(&attacks);
         for (person, life) in company.people.iter().zip(&mut lives) {
             let outcome = self.person(&month, (person, life), &labels, (&mut seen, &mut rules));
             drafts.extend(outcome.incidents);
+            sightings.extend(outcome.sightings);
         }
         let covered: Vec<bool> = company
             .people
@@ -150,7 +152,7 @@ impl Totals {
                 || attack.is_acted_on
                 || attack.victims.iter().all(|n| covered[*n])
         };
-        let engine = self.settle(drafts, &labels, &seen);
+        let engine = self.settle((drafts, &sightings), &labels, &seen);
         self.engine.add(&engine, &attacks, certain);
         self.note_missed(seed, &engine, &attacks, certain);
         for (name, found) in rules {
@@ -241,12 +243,12 @@ impl Totals {
     /// The second pass, over all people; then what an analyst is shown.
     fn settle(
         &mut self,
-        mut drafts: Vec<IncidentDraft>,
+        (mut drafts, sightings): (Vec<IncidentDraft>, &[Sighting]),
         labels: &Labels,
         seen: &BTreeMap<IncidentId, i64>,
     ) -> Vec<Finding> {
-        let found = campaigns(&drafts);
-        absorb(&mut drafts, &found);
+        let found = campaigns(sightings);
+        absorb(&mut drafts, &memberships(&found, sightings));
         drafts.extend(found);
         self.take_bands(&drafts, labels);
         let mut findings = Vec::new();

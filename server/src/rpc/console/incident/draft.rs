@@ -1,8 +1,8 @@
 //! From stored incidents to what consoles are told. The only place that knows both.
 
 use tocsin_correlate::{
-    AccountKey, AttemptDraft, AttemptResult, BeliefBand, Confidence, EvidenceDraft, IncidentDraft,
-    Missing, MissingData, Provenance, ProvenanceVerdict, Stage,
+    AccountKey, AttemptDraft, AttemptResult, BeliefBand, Campaign, CampaignMember, Confidence,
+    EvidenceDraft, IncidentDraft, Missing, MissingData, Provenance, ProvenanceVerdict, Stage,
 };
 use tocsin_proto::console::v1 as wire;
 use tocsin_proto::id::{IncidentId, MfaEventId};
@@ -33,8 +33,11 @@ pub(super) fn summary(row: &IncidentRow) -> Result<wire::IncidentSummary, StoreE
         score: engine.score,
         state: analyst.state,
         subject: Some(wire::Subject {
-            kind: wire::SubjectKind::Person.into(),
-            identity: row.identity.to_string(),
+            kind: subject_kind(row).into(),
+            identity: match row.source.as_str() {
+                "" => row.identity.to_string(),
+                _ => String::new(),
+            },
             display_name: summary.display_name,
             accounts: accounts(&summary.accounts),
         }),
@@ -46,6 +49,13 @@ pub(super) fn summary(row: &IncidentRow) -> Result<wire::IncidentSummary, StoreE
         updated_time_ms: analyst.updated_time_ms,
         state_time_ms: analyst.state_time_ms,
     })
+}
+
+fn subject_kind(row: &IncidentRow) -> wire::SubjectKind {
+    match row.source.as_str() {
+        "" => wire::SubjectKind::Person,
+        _ => wire::SubjectKind::Campaign,
+    }
 }
 
 /// All of an incident.
@@ -104,7 +114,26 @@ pub(super) fn incident(
         related_incidents: related.collect(),
         notes: about.notes.into_iter().map(note).collect(),
         activity: about.activity.into_iter().map(activity).collect(),
+        campaign: draft.campaign.map(campaign),
     })
+}
+
+fn campaign(campaign: Campaign) -> wire::Campaign {
+    let member = |member: CampaignMember| wire::CampaignMember {
+        identity: member.identity.to_string(),
+        display_name: member.display_name,
+        accounts: accounts(&member.accounts),
+        incident: member.incident.map(|id| id.to_string()).unwrap_or_default(),
+        first_event_time_ms: member.first_ms,
+        attempts: u32::try_from(member.attempts).unwrap_or(u32::MAX),
+        let_in: member.is_in,
+    };
+    wire::Campaign {
+        source: campaign.source.to_string(),
+        since_time_ms: campaign.since_ms,
+        people: u32::try_from(campaign.people).unwrap_or(u32::MAX),
+        members: campaign.members.into_iter().map(member).collect(),
+    }
 }
 
 fn accounts(accounts: &[AccountKey]) -> Vec<wire::Account> {
@@ -143,6 +172,7 @@ fn attempt(draft: AttemptDraft) -> wire::Attempt {
         user_agent: draft.user_agent.unwrap_or_default(),
         result_time_ms: draft.result_time_ms.unwrap_or_default(),
         event_ids: ids(&draft.event_ids),
+        identity: draft.whose.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

@@ -24,7 +24,7 @@ fn account(name: &str) -> AccountRow {
     }
 }
 
-fn group(name: &str, former: &[IdentityId]) -> IdentityGroup {
+pub(super) fn group(name: &str, former: &[IdentityId]) -> IdentityGroup {
     IdentityGroup {
         id: identity(name),
         keys: vec![format!("address/{name}@example.com")],
@@ -71,6 +71,7 @@ pub(super) fn row(name: &str, of: &str, version: i64) -> IncidentRow {
     IncidentRow {
         id: incident(name),
         identity: identity(of),
+        source: String::new(),
         engine: EngineState {
             severity: 3,
             score: 40,
@@ -94,15 +95,18 @@ pub(super) fn row(name: &str, of: &str, version: i64) -> IncidentRow {
 
 pub(super) fn change(of: &str, mark: i64) -> CaseChange {
     CaseChange {
-        identity: identity(of),
-        mark,
-        facts: IdentityFacts {
-            display_name: format!("{of} the person"),
-            privileged: false,
-            next_change_ms: None,
-            telemetry_sha256: [1; 32],
-            coverage: b"{}".to_vec(),
+        of: Correlated::Person {
+            identity: identity(of),
+            facts: IdentityFacts {
+                display_name: format!("{of} the person"),
+                privileged: false,
+                next_change_ms: None,
+                telemetry_sha256: [1; 32],
+                coverage: b"{}".to_vec(),
+            },
+            sightings: Vec::new(),
         },
+        mark,
         read: Vec::new(),
         write: Vec::new(),
         remove: Vec::new(),
@@ -313,7 +317,9 @@ pub(crate) async fn whoever_waits_for_a_provider_is_marked_when_it_gets_there(en
     let store = filled(engine).await;
     for name in ["dana", "eli"] {
         let mut change = change(name, i64::MAX);
-        change.facts.next_change_ms = (name == "dana").then_some(10_000);
+        if let Correlated::Person { facts, .. } = &mut change.of {
+            facts.next_change_ms = (name == "dana").then_some(10_000);
+        }
         store.apply(&[change]).await.unwrap();
     }
     let eli = |number| {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
-use tocsin_proto::id::IncidentId;
+use tocsin_proto::id::{IdentityId, IncidentId};
 
-use super::{incident, incident_id};
+use super::{incident, incident_id, sighting};
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::case::{
-    ACTIVITIES_MAX, ActivityRow, AnalystChange, CaseChange, CaseError, IncidentRow, NOTES_MAX,
+    ACTIVITIES_MAX, ActivityRow, AnalystChange, CaseChange, CaseError, Correlated, IdentityFacts,
+    IncidentRow, NOTES_MAX,
 };
 use crate::store::sqlite::trust::audit;
 use crate::store::sqlite::{Database, engine};
@@ -39,7 +40,32 @@ async fn one(connection: &mut SqliteConnection, change: &CaseChange) -> Result<(
     for (id, activity) in &change.activity {
         add_activity(connection, *id, activity).await?;
     }
-    let facts = &change.facts;
+    match &change.of {
+        Correlated::Person {
+            identity,
+            facts,
+            sightings,
+        } => {
+            write_facts(connection, *identity, facts).await?;
+            sighting::write(connection, *identity, sightings).await?;
+            let clean = sqlx::query("DELETE FROM dirty WHERE identity = ? AND mark <= ?")
+                .bind(identity.as_bytes().as_slice())
+                .bind(change.mark);
+            execute(connection, clean).await?;
+        }
+        Correlated::Source {
+            source,
+            memberships,
+        } => sighting::settle(connection, (source, change.mark), memberships).await?,
+    }
+    Ok(())
+}
+
+async fn write_facts(
+    connection: &mut SqliteConnection,
+    identity: IdentityId,
+    facts: &IdentityFacts,
+) -> Result<(), CaseError> {
     let update = sqlx::query(
         "UPDATE identity SET display_name = ?, privileged = ?, next_change_ms = ?, telemetry_sha256 = ?, \
          coverage = ? WHERE id = ?",
@@ -50,28 +76,29 @@ async fn one(connection: &mut SqliteConnection, change: &CaseChange) -> Result<(
         .bind(facts.next_change_ms)
         .bind(facts.telemetry_sha256.as_slice())
         .bind(facts.coverage.as_slice())
-        .bind(change.identity.as_bytes().as_slice());
+        .bind(identity.as_bytes().as_slice());
     if execute(connection, update).await? != 1 {
         return Err(CaseError::Changed);
     }
-    let clean = sqlx::query("DELETE FROM dirty WHERE identity = ? AND mark <= ?")
-        .bind(change.identity.as_bytes().as_slice())
-        .bind(change.mark);
-    execute(connection, clean).await?;
     Ok(())
 }
 
-/// The person's incidents are still those that were read.
+/// The incidents of the person or source are still those that were read.
 async fn check_read(
     connection: &mut SqliteConnection,
     change: &CaseChange,
 ) -> Result<(), CaseError> {
-    let rows: Vec<(Vec<u8>, i64)> =
-        sqlx::query_as("SELECT id, version FROM incident WHERE identity = ?")
-            .bind(change.identity.as_bytes().as_slice())
-            .fetch_all(connection)
-            .await
-            .map_err(engine(ACTION))?;
+    let select = match &change.of {
+        Correlated::Person { identity, .. } => {
+            sqlx::query_as("SELECT id, version FROM incident WHERE identity = ?")
+                .bind(identity.as_bytes().to_vec())
+        }
+        Correlated::Source { source, .. } => {
+            sqlx::query_as("SELECT id, version FROM incident WHERE source = ? AND source != ''")
+                .bind(source.clone())
+        }
+    };
+    let rows: Vec<(Vec<u8>, i64)> = select.fetch_all(connection).await.map_err(engine(ACTION))?;
     let mut stored = BTreeMap::new();
     for (id, version) in rows {
         stored.insert(incident_id(&id)?, version);
@@ -99,12 +126,17 @@ async fn write(connection: &mut SqliteConnection, row: &IncidentRow) -> Result<(
         // Its first event went over to another person, who has not been correlated yet.
         return Err(CaseError::Changed);
     }
+    if !row.source.is_empty() {
+        let nobody = sqlx::query("INSERT OR IGNORE INTO identity (id, is_nobody) VALUES (?, 1)")
+            .bind(row.identity.as_bytes().as_slice());
+        execute(connection, nobody).await?;
+    }
     let (engine, analyst) = (&row.engine, &row.analyst);
     let insert = sqlx::query(
-        "INSERT INTO incident (id, identity, severity, score, first_event_time_ms, last_event_time_ms, summary, \
+        "INSERT INTO incident (id, identity, source, severity, score, first_event_time_ms, last_event_time_ms, summary, \
          draft, draft_sha256, state, verdict, assignee, opened_time_ms, updated_time_ms, state_time_ms, is_touched, \
-         is_frozen, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) \
-         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, score = excluded.score, \
+         is_frozen, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) \
+         ON CONFLICT (id) DO UPDATE SET source = excluded.source, severity = excluded.severity, score = excluded.score, \
          first_event_time_ms = excluded.first_event_time_ms, last_event_time_ms = excluded.last_event_time_ms, \
          summary = excluded.summary, draft = excluded.draft, draft_sha256 = excluded.draft_sha256, \
          state = excluded.state, verdict = excluded.verdict, assignee = excluded.assignee, \
@@ -115,6 +147,7 @@ async fn write(connection: &mut SqliteConnection, row: &IncidentRow) -> Result<(
     let insert = insert
         .bind(id)
         .bind(row.identity.as_bytes().as_slice())
+        .bind(&row.source)
         .bind(engine.severity)
         .bind(engine.score)
         .bind(engine.first_event_time_ms)

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Encode, FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, Type};
 use tocsin_proto::id::{EndpointId, IdentityId};
 
-use super::{id_bytes, identity_id, prefix};
+use super::{id_bytes, identity_id, prefix, sighting};
 use crate::store::StoreError;
 use crate::store::case::{AccountRow, CaseError, IdentityGroup, IdentityRow, LinkRow};
 use crate::store::sqlite::engine;
@@ -34,12 +34,13 @@ pub(super) async fn page(
     limit: u32,
 ) -> Result<Vec<IdentityRow>, StoreError> {
     let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
-    let rows = sqlx::query("SELECT * FROM identity WHERE id > ? ORDER BY id LIMIT ?")
-        .bind(after)
-        .bind(limit)
-        .fetch_all(reader)
-        .await
-        .map_err(engine(READ))?;
+    let rows =
+        sqlx::query("SELECT * FROM identity WHERE id > ? AND is_nobody = 0 ORDER BY id LIMIT ?")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(reader)
+            .await
+            .map_err(engine(READ))?;
     let mut page = Vec::with_capacity(rows.len());
     for row in &rows {
         page.push(whole(reader, row).await?);
@@ -306,6 +307,7 @@ async fn take_in(
     into: IdentityId,
     former: IdentityId,
 ) -> Result<(), StoreError> {
+    sighting::take_in(connection, into, former).await?;
     const STEPS: [&str; 14] = [
         "UPDATE identity_key SET identity = ?1 WHERE identity = ?2",
         "UPDATE account SET identity = ?1 WHERE identity = ?2",

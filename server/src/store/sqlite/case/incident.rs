@@ -38,13 +38,26 @@ pub(super) async fn of(
     rows.iter().map(incident).collect()
 }
 
+/// All about a source, whole.
+pub(super) async fn from(
+    reader: &SqlitePool,
+    source: &str,
+) -> Result<Vec<IncidentRow>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM incident WHERE source = ? AND source != '' ORDER BY id")
+        .bind(source)
+        .fetch_all(reader)
+        .await
+        .map_err(engine(READ))?;
+    rows.iter().map(incident).collect()
+}
+
 /// A page, without drafts.
 pub(super) async fn page(
     reader: &SqlitePool,
     query: &IncidentQuery,
 ) -> Result<Vec<IncidentRow>, StoreError> {
     let mut sql = QueryBuilder::<Sqlite>::new(
-        "SELECT id, identity, severity, score, first_event_time_ms, last_event_time_ms, summary, x'' AS draft, \
+        "SELECT id, identity, source, severity, score, first_event_time_ms, last_event_time_ms, summary, x'' AS draft, \
          draft_sha256, state, verdict, assignee, opened_time_ms, updated_time_ms, state_time_ms, is_touched, \
          is_frozen, version FROM incident WHERE severity >= ",
     );
@@ -61,8 +74,11 @@ pub(super) async fn page(
         sql.push(" AND assignee = ").push_bind(assignee.clone());
     }
     if let Some(identity) = query.identity {
-        sql.push(" AND identity = ")
-            .push_bind(identity.as_bytes().to_vec());
+        let id = identity.as_bytes().to_vec();
+        sql.push(" AND (identity = ").push_bind(id.clone());
+        sql.push(" OR id IN (SELECT campaign FROM sighting WHERE identity = ")
+            .push_bind(id);
+        sql.push(" AND campaign IS NOT NULL))");
     }
     if let Some((severity, last_ms, id)) = query.after {
         // Descending, descending, ascending: as the order below.
@@ -149,6 +165,7 @@ fn incident(row: &SqliteRow) -> Result<IncidentRow, StoreError> {
         Ok(IncidentRow {
             id,
             identity: IdentityId::from_bytes(identity),
+            source: row.try_get("source")?,
             engine: EngineState {
                 severity: row.try_get("severity")?,
                 score: row.try_get("score")?,

@@ -261,7 +261,7 @@ pub(super) async fn unlinked_identities(
     limit: u32,
 ) -> Result<Vec<IdentityId>, StoreError> {
     let rows: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT id FROM identity WHERE id > ? AND NOT EXISTS (SELECT 1 FROM link WHERE identity = id) \
+        "SELECT id FROM identity WHERE id > ? AND is_nobody = 0 AND NOT EXISTS (SELECT 1 FROM link WHERE identity = id) \
          ORDER BY id LIMIT ?",
     )
     .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))

@@ -20,7 +20,7 @@ pub(super) struct Named {
 /// Identities.
 pub(super) const IDENTITY: Named = Named {
     what: "identity",
-    query: "SELECT id FROM identity WHERE id BETWEEN ?1 AND ?2 \
+    query: "SELECT id FROM identity WHERE id BETWEEN ?1 AND ?2 AND is_nobody = 0 \
             UNION SELECT identity FROM identity_alias WHERE alias BETWEEN ?1 AND ?2 LIMIT 2",
 };
 
