@@ -15,6 +15,9 @@ use crate::text;
 /// Fewest columns of the screen beside it.
 const COLUMNS_BESIDE: u16 = 40;
 
+/// Columns of a hostname in the title: what is to be done stands behind it.
+const HOST_COLUMNS_MAX: usize = 24;
+
 /// Where the screen and the pane are drawn.
 pub(super) fn areas(state: &State, body: Rect) -> (Option<Rect>, Option<Rect>) {
     match &state.terminal {
@@ -28,8 +31,6 @@ pub(super) fn areas(state: &State, body: Rect) -> (Option<Rect>, Option<Rect>) {
             (Some(left), Some(right))
         }
         Some(pane) if pane.has_keys => (None, Some(body)),
-        // What the last of it was is not lost behind the screens.
-        Some(pane) if pane.watched.is_some() && !pane.is_alive() => (None, Some(body)),
         Some(_) => (Some(body), None),
     }
 }
@@ -47,12 +48,14 @@ pub(super) fn draw(state: &State, pane: &Pane, frame: &mut Frame, area: Rect) {
     let hint = match (&pane.phase, pane.asks, pane.has_keys) {
         (Phase::Opening, ..) => "opening".to_owned(),
         (Phase::Ending, ..) => "ending".to_owned(),
+        (Phase::Ended(how), _, true) => format!("ended, esc takes it away: {how}"),
         (Phase::Ended(how), ..) => format!("ended, K takes it away: {how}"),
         (Phase::Open, true, _) => "K again ends it and all that runs in it".to_owned(),
         (Phase::Open, false, true) => "ctrl-] back to the screens".to_owned(),
         (Phase::Open, false, false) => "ctrl-] into it, K ends it".to_owned(),
     };
-    let title = format!(" terminal at {}: {hint} ", pane.hostname);
+    let host = text::fit(&pane.hostname, HOST_COLUMNS_MAX);
+    let title = format!(" terminal at {host}: {hint} ");
     let block = framed(&title, state.theme.look(style), area);
     frame.render_widget(Clear, area);
     let mut cursor = Cursor::default();
@@ -100,7 +103,8 @@ fn draw_watched(
         (_, true) => format!("watched{size}; esc leaves it"),
         (_, false) => format!("watched{size}; K leaves it"),
     };
-    let title = format!(" {analyst} at {}: {hint} ", pane.hostname);
+    let host = text::fit(&pane.hostname, HOST_COLUMNS_MAX);
+    let title = format!(" {analyst} at {host}: {hint} ");
     frame.render_widget(Clear, area);
     frame.render_widget(framed(&title, state.theme.look(style), area), area);
     let mut cells = Buffer::empty(Rect::new(0, 0, columns, rows));

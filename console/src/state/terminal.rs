@@ -110,7 +110,7 @@ impl Pane {
 
     /// Whether keys go to the terminal in it.
     pub(crate) fn takes_keys(&self) -> bool {
-        self.has_keys && self.watched.is_none()
+        self.has_keys && self.watched.is_none() && self.is_alive()
     }
 
     /// The endpoint has opened it, or it is watched now.
@@ -186,10 +186,10 @@ impl State {
         self.terminal.as_ref().is_some_and(|pane| pane.has_keys)
     }
 
-    /// Whether a terminal that is watched stands over the screens.
+    /// Whether a terminal that is watched or has ended stands over the screens.
     pub(super) fn is_watching_above(&self) -> bool {
         let pane = self.terminal.as_ref();
-        pane.is_some_and(|pane| pane.has_keys && pane.watched.is_some())
+        pane.is_some_and(|pane| pane.has_keys && !pane.takes_keys())
     }
 
     /// Opens one, for a reason that has been typed.
@@ -235,7 +235,7 @@ impl State {
         vec![Action::WatchTerminal(id, terminal_id)]
     }
 
-    /// A key while a terminal is watched over the screens.
+    /// A key while a terminal that is watched or has ended stands over the screens.
     pub(super) fn key_of_watched(&mut self, key: Key) -> Vec<Action> {
         match self.keymap.find(Context::Everywhere, key) {
             Some(Cmd::Keys) => {
@@ -244,7 +244,11 @@ impl State {
             }
             Some(Cmd::EndTerminal | Cmd::Back | Cmd::Quit) => self.end_terminal(),
             _ => {
-                let said = "it is only watched: esc leaves it, ctrl-] shows the screens";
+                let is_alive = self.terminal.as_ref().is_some_and(Pane::is_alive);
+                let said = match is_alive {
+                    true => "it is only watched: esc leaves it, ctrl-] shows the screens",
+                    false => "it has ended: esc takes it away",
+                };
                 self.notice = Some((said.to_owned(), Style::Plain));
                 Vec::new()
             }
@@ -276,6 +280,8 @@ impl State {
         let Some(pane) = self.terminal.as_mut().filter(|pane| pane.id == id) else {
             return;
         };
+        let was_alive = pane.is_alive();
+        let is_above = pane.has_keys && self.size.0 < COLUMNS_OF_BOTH;
         match news {
             PaneNews::Opened(row) => pane.opened(&row),
             PaneNews::Output(bytes) => pane.printed(&bytes),
@@ -286,6 +292,16 @@ impl State {
             PaneNews::Size(columns, rows) => pane.take_size(columns, rows),
             PaneNews::Ended(row) => pane.ended(&row),
             PaneNews::Failed(why) => pane.failed(why),
+        }
+        if let Phase::Ended(how) = &pane.phase
+            && was_alive
+        {
+            // Over the screens it stays until it was read; beside or behind them it is told.
+            pane.has_keys = is_above;
+            if !is_above {
+                let said = format!("ended, K takes it away: {how}, at {}", pane.hostname);
+                self.notice = Some((crate::text::line(&said).into_owned(), Style::Medium));
+            }
         }
     }
 
@@ -316,6 +332,8 @@ impl State {
             }
             Some(pane) => {
                 pane.asks = true;
+                let said = "K again ends the terminal, and all that runs in it";
+                self.notice = Some((said.to_owned(), Style::High));
                 Vec::new()
             }
         }

@@ -110,6 +110,21 @@ async fn work(size: (u16, u16), variable: (&str, &str), is_coloured: bool) {
     screens.press("e", "endpoint evil").await;
     screens.press("\r", "Processes (").await;
     screens.press("[", "What speaks").await;
+    // A terminal there: what it prints is made safe, what is typed arrives, and it ends when it is asked to twice.
+    screens.press("t", "Why a terminal there").await;
+    screens.press("still there?\r", "ctrl-] back").await;
+    screens.press("uname -a", "uname -a").await;
+    screens.press("\x1d", "What speaks").await;
+    screens.press("8", "1 of 1 open terminals").await;
+    screens.press("[", "What speaks").await;
+    screens.press("K", "K again ends the terminal").await;
+    screens.press("K", "closed").await;
+    screens.press("K", "report").await;
+    // Somebody's terminal is watched, and left.
+    screens.press("8", "1 of 1 open terminals").await;
+    screens.press("\r", "killed").await;
+    screens.press("K", "enter watch").await;
+    screens.press("[", "What speaks").await;
     screens.press("s", "in progress").await;
     screens.press("j\r", "state set").await;
     screens.press("v", "true positive").await;
@@ -131,6 +146,8 @@ async fn work(size: (u16, u16), variable: (&str, &str), is_coloured: bool) {
     assert!(page.contains("<svg") && page.contains("17 prompts"));
     let calls = fake.calls();
     for call in [
+        "open_terminal",
+        "list_terminals",
         "set_incident_state",
         "set_incident_verdict",
         "add_incident_note",
