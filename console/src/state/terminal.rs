@@ -20,8 +20,8 @@ use crate::keymap::{Cmd, Context, Key};
 use crate::output::style::Style;
 use crate::text::stream::{Filter, Form};
 
-/// Lines above the screen that are kept.
-const SCROLLBACK_ROWS: usize = 1000;
+/// Lines above the screen that are kept: none, as none can be looked at; `less` at the endpoint is for that.
+const SCROLLBACK_ROWS: usize = 0;
 
 /// What programs at the endpoint take it for.
 const KIND: &str = "xterm-256color";

@@ -24,6 +24,13 @@ const STEP_BYTES: usize = 4 << 10;
 /// Largest number in a sequence: no terminal is larger, and a repetition of more is a flood.
 const NUMBER_MAX: u16 = 1000;
 
+/// Final bytes of sequences whose number is so many times the work: inserting, deleting, scrolling, erasing, repeating.
+const LABOURS: &str = "@LMPSTXb";
+
+/// How much of that work may be asked for at once, and no more than one for each byte that comes for longer than that: a
+/// few bytes are not to keep whoever draws busy for seconds. Programs that draw need far less.
+const LABOUR_MAX: u32 = 10_000;
+
 /// Parameters of one sequence of colours and looks.
 const LOOKS_MAX: usize = 32;
 
@@ -71,6 +78,8 @@ struct Writer {
     /// A return that was not written yet, in plain form.
     has_return: bool,
     is_alternate: bool,
+    /// Work that may still be asked for.
+    labour: u32,
 }
 
 impl Filter {
@@ -86,6 +95,7 @@ impl Filter {
                 marks: 0,
                 has_return: false,
                 is_alternate: false,
+                labour: LABOUR_MAX,
             },
         }
     }
@@ -94,6 +104,8 @@ impl Filter {
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         for step in bytes.chunks(STEP_BYTES) {
             self.writer.has_heard = false;
+            let more = u32::try_from(step.len()).unwrap_or(u32::MAX);
+            self.writer.labour = self.writer.labour.saturating_add(more).min(LABOUR_MAX);
             self.parser.advance(&mut self.writer, step);
             if self.writer.has_heard {
                 self.writer.silent_bytes = 0;
@@ -136,6 +148,19 @@ impl Writer {
     fn settle_return(&mut self) {
         if std::mem::take(&mut self.has_return) {
             self.put('\n');
+        }
+    }
+
+    /// One whose number is so many times the work, as far as there is some left.
+    fn write_labour(&mut self, params: &Params, last: char) {
+        let first = params.iter().next().and_then(|numbers| numbers.first());
+        let asked = u32::from(first.map_or(1, |number| (*number).clamp(1, NUMBER_MAX)));
+        let granted = asked.min(self.labour);
+        self.labour -= granted;
+        match (granted, granted == asked) {
+            (0, _) => {}
+            (_, true) => self.write_sequence(params, last),
+            (_, false) => self.write(&format!("\x1b[{granted}{last}")),
         }
     }
 
@@ -249,6 +274,7 @@ impl Perform for Writer {
         match (intermediates, last) {
             ([], 'm') => self.write_looks(params),
             ([], 'h' | 'l') if params.iter().eq([&[4]]) => self.write(&format!("\x1b[4{last}")),
+            ([], last) if LABOURS.contains(last) => self.write_labour(params, last),
             ([], last) if FINALS.contains(last) => self.write_sequence(params, last),
             ([b'?'], 'h' | 'l') => self.write_modes(params, last),
             _ => {}
@@ -354,6 +380,20 @@ mod tests {
             written += filter.pass(&flood).len();
         }
         assert!(written > 3 << 20, "begun anew, it is text: {written}");
+    }
+
+    #[test]
+    fn a_few_bytes_cannot_ask_for_much_work() {
+        for last in LABOURS.chars() {
+            let flood = format!("\x1b[1000{last}").repeat(20_000);
+            let bytes = u32::try_from(flood.len()).unwrap();
+            let out = pass(Form::Screen, &flood);
+            let numbers = out.split('\x1b').filter_map(|one| one.strip_prefix('['));
+            let numbers = numbers.map(|one| one[..one.len() - 1].parse::<u32>().unwrap());
+            let asked: u32 = numbers.sum();
+            assert!(asked <= LABOUR_MAX + bytes, "{asked} for {bytes} bytes");
+            assert!(asked >= LABOUR_MAX);
+        }
     }
 
     #[test]
