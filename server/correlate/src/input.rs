@@ -453,9 +453,12 @@ pub enum WeightsVersion {
     #[serde(rename = "2026-11.2")]
     V2026_11_2,
     /// Tuned on generated months: docs/detection.md.
-    #[default]
     #[serde(rename = "2026-11.3")]
     V2026_11_3,
+    /// With prompts that come by a timer.
+    #[default]
+    #[serde(rename = "2026-11.4")]
+    V2026_11_4,
 }
 
 impl WeightsVersion {
@@ -465,6 +468,7 @@ impl WeightsVersion {
             Self::V2026_11_1 => "2026-11.1",
             Self::V2026_11_2 => "2026-11.2",
             Self::V2026_11_3 => "2026-11.3",
+            Self::V2026_11_4 => "2026-11.4",
         }
     }
 }

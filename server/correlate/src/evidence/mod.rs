@@ -16,6 +16,7 @@ mod approval_after_prompts;
 mod approval_unusual_place;
 mod client_loop;
 mod factor_change;
+mod fixed_intervals;
 mod help_desk_reset;
 mod locked_at_prompt;
 mod mixed_factors;
@@ -57,6 +58,7 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &approval_unusual_place::ApprovalUnusualPlace,
     &client_loop::ClientLoop,
     &factor_change::FactorChange,
+    &fixed_intervals::FixedIntervals,
     &help_desk_reset::HelpDeskReset,
     &locked_at_prompt::LockedAtPrompt,
     &mixed_factors::MixedFactors,
