@@ -202,12 +202,10 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
             "enter open  / narrow  o order  v severity  c closed  w W views  m b mark  ? keys"
         }
         Place::Incident(_) => {
-            "tab pane  +/- zoom  a s v n work on it  t terminal  x report  e go to  f events  ? keys"
+            "tab pane  +/- zoom  a s v n work  t terminal  x report  e go to  ? keys"
         }
         Place::Endpoints => "enter open  / narrow  f events  ? keys",
-        Place::Endpoint(_) => {
-            "/ narrow  p parent  t terminal  f events with a value  y copy  esc back  ? keys"
-        }
+        Place::Endpoint(_) => "/ narrow  p parent  t terminal  f events  y copy  esc back  ? keys",
         Place::Identities => "enter open  / narrow  u not mapped, or all  f events  ? keys",
         Place::Identity(_) => "e endpoints, incidents  f events  y copy  esc back  ? keys",
         Place::Events => "/ search  t follow  f find with a value  enter endpoint  y copy  ? keys",
@@ -215,6 +213,12 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
         Place::Audit => "V verify  / narrow  y copy  ? keys",
         Place::Terminals => "enter watch  x end it  e its endpoint, incident  / narrow  ? keys",
         Place::Help => "esc back  q leave",
+    };
+    let hint = match &state.terminal {
+        Some(pane) if pane.takes_keys() => {
+            "every key goes to the terminal but ctrl-]: back to the screens"
+        }
+        _ => hint,
     };
     // It names the keys that nobody has changed.
     let is_theirs = state.keymap != Keymap::default();
