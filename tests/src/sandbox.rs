@@ -6,12 +6,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::machine::Machine;
 use crate::network::Namespace;
 use crate::process::log_end;
+
+/// How often, and with which pause, it is tried to remove a folder whose programs are being killed.
+const REMOVAL_TRIES: u32 = 40;
+/// See [`REMOVAL_TRIES`].
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// A temporary folder with the state and the logs of programs.
 #[derive(Debug)]
@@ -40,8 +46,15 @@ impl Sandbox {
     /// Removes every sandbox of this program: for one that was told to end and drops nothing.
     pub fn remove_all() {
         for folder in std::mem::take(&mut *folders()) {
-            // Nothing is left to do about one that cannot be removed.
-            let _removed = fs::remove_dir_all(folder);
+            // Programs that are being killed may still write: then it is not empty at the first try.
+            for _try in 0..REMOVAL_TRIES {
+                match fs::remove_dir_all(&folder) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        std::thread::sleep(REMOVAL_PAUSE);
+                    }
+                    _ => break,
+                }
+            }
         }
     }
 
