@@ -172,27 +172,25 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     })
 }
 
-/// How a public address is known.
+/// How a public address is known. What confirmed sign-ins teach is worked out from the sign-ins each time, by
+/// `tocsin-correlate`, and not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Source {
     /// The server saw the endpoint come from it.
     Peer,
     /// The configuration says so of where the server saw it come from.
     SiteMap,
-    /// A sign-in that was shown to be the endpoint's came from it.
-    SignIn,
 }
 
 impl Source {
     /// Every source.
-    pub(crate) const ALL: [Self; 3] = [Self::Peer, Self::SiteMap, Self::SignIn];
+    pub(crate) const ALL: [Self; 2] = [Self::Peer, Self::SiteMap];
 
     /// Its word.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Peer => "peer",
             Self::SiteMap => "site_map",
-            Self::SignIn => "sign_in",
         }
     }
 }
@@ -264,24 +262,6 @@ impl NetworkConfig {
             }],
             (None, None) => Vec::new(),
         }
-    }
-
-    /// What a sign-in from an address says about the endpoint that it was shown to be of; `None`: nothing, as the address
-    /// may be anybody's.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for provenance, which comes later")
-    )]
-    pub(crate) fn learned(&self, address: IpAddr) -> Option<PublicAddress> {
-        let address = address.to_canonical();
-        let mut tunnels = self.tunnels.iter();
-        let is_tunnel = tunnels.any(|tunnel| narrowest(&tunnel.egress, address).is_some());
-        (is_public(address) && !is_tunnel).then(|| PublicAddress {
-            network: Network::of(address),
-            source: Source::SignIn,
-            site: String::new(),
-            shared: self.is_of_a_site(address),
-        })
     }
 
     fn is_of_a_site(&self, address: IpAddr) -> bool {
@@ -451,9 +431,6 @@ mod tests {
         );
         assert!(public("10.1.2.9").is_empty(), "a tunnel inside of the site");
         assert!(public("198.51.100.1").is_empty());
-        assert_eq!(config().learned(ip("198.51.100.1")), None);
-        let learned = config().learned(ip("203.0.113.8")).unwrap();
-        assert!(learned.shared && learned.source == Source::SignIn);
         assert_eq!(
             public("198.51.100.17"),
             office,

@@ -1,12 +1,16 @@
 //! Where sign-ins came from, as real agents see them: one machine, several people, each with another reason.
 //!
 //! Everything happens once, on one timeline, as most of it takes its time: sensors have to run before a window, and a
-//! connection has to be over before another. What a test cannot make on any machine (a locked screen, a suspended
-//! machine, an hour-old connection, a clock that is off) is tested from recorded facts in `tocsin-correlate`, and from
-//! events to facts in the server. A connection that was there before the agent stands for the hour-old one.
+//! connection has to be over before another. A connection that was there before the agent stands for the hour-old one.
+//! Machines that are something else than up and well are in `provenance/machines.rs`. A suspended machine is tested from
+//! recorded facts in `tocsin-correlate`, and from events to facts in the server.
+
+mod clock;
+mod machines;
+mod tool;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,18 +43,25 @@ struct Cast {
 
 impl Cast {
     /// Each with weeks of ordinary sign-ins and an attack a while ago, so that there is an incident to look into.
-    fn new() -> Self {
-        let mut log = Log::new(Engine::Identity, "provenance");
-        let end_ms = now_ms() - 10 * 60_000;
-        let people: Vec<Person> = ["dana", "eli", "fay", "gil", "hal"]
-            .iter()
-            .map(|name| Person::new(&format!("{name}@example.com"), name))
-            .collect();
-        for person in &people {
-            log.history(person, &Origin::office(7), 28, end_ms);
-            log.fatigue(person, &Origin::hoster(66), end_ms);
+    fn new(names: &[&str]) -> Self {
+        let mut cast = Self {
+            log: Log::new(Engine::Identity, "provenance"),
+            people: Vec::new(),
+        };
+        for name in names {
+            cast.add(name, now_ms() - 10 * 60_000);
         }
-        Self { log, people }
+        cast
+    }
+
+    /// Somebody whose attack ends at a time.
+    fn add(&mut self, name: &str, attack_end_ms: i64) {
+        let person = Person::new(&format!("{name}@example.com"), name);
+        let until_ms = attack_end_ms.min(now_ms() - 10 * 60_000);
+        self.log.history(&person, &Origin::office(7), 28, until_ms);
+        self.log
+            .fatigue(&person, &Origin::hoster(66), attack_end_ms);
+        self.people.push(person);
     }
 
     fn of(&self, name: &str) -> Result<Person> {
@@ -59,8 +70,17 @@ impl Cast {
     }
 
     fn denies(&mut self, name: &str, origin: &Origin, time_ms: i64) -> Result<()> {
+        self.signs_in((name, origin), time_ms, Answer::Denied)
+    }
+
+    fn signs_in(
+        &mut self,
+        (name, origin): (&str, &Origin),
+        time_ms: i64,
+        answer: Answer,
+    ) -> Result<()> {
         let person = self.of(name)?;
-        self.log.sign_in(&person, origin, time_ms, Answer::Denied);
+        self.log.sign_in(&person, origin, time_ms, answer);
         Ok(())
     }
 
@@ -139,10 +159,10 @@ fn wait_until(time_ms: i64) {
 }
 
 /// A program that is called as a remote-support tool is.
-fn remote_support(sandbox: &Sandbox) -> Result<Child> {
+fn remote_support(sandbox: &Sandbox, place: Place<'_>) -> Result<Child> {
     let program = sandbox.path().join("anydesk");
     std::fs::copy("/bin/bash", &program)?;
-    let mut command = Command::new(&program);
+    let mut command = place.command(&program);
     command.args(["-c", "read -r line"]).stdin(Stdio::piped());
     command.spawn().context("start it")
 }
@@ -164,7 +184,7 @@ fn a_sign_in_is_here_elsewhere_or_unknown_by_what_a_real_machine_shows() {
         let server = Server::start_with(sandbox, setup)?;
         let console = server.admin();
         let browser = Browser::new(sandbox)?;
-        let mut cast = Cast::new();
+        let mut cast = Cast::new(&["dana", "eli", "fay", "gil", "hal"]);
 
         let old = browser.visit(&service, Some(GIL))?;
         let mut agent = Agent::start(sandbox, Place::Here, &server)?;
@@ -186,7 +206,7 @@ fn a_sign_in_is_here_elsewhere_or_unknown_by_what_a_real_machine_shows() {
         old.end();
 
         // Then prompts from somewhere else, while a remote-support tool runs and no browser does.
-        let mut tool = remote_support(sandbox)?;
+        let mut tool = remote_support(sandbox, Place::Here)?;
         let elsewhere_ms = begin_ms + 48_000;
         for name in ["dana", "fay", "hal"] {
             cast.denies(name, &Origin::hoster(66), elsewhere_ms)?;
@@ -203,7 +223,7 @@ fn a_sign_in_is_here_elsewhere_or_unknown_by_what_a_real_machine_shows() {
         cast.told(&console, ("gil", here_ms), lacks("already_open"))?;
         cast.told(&console, ("hal", elsewhere_ms), lacks("no_control"))?;
         cast.told(&console, ("fay", elsewhere_ms), lacks("no_endpoint"))?;
-        is_evidence(&console, &dana.login)?;
+        tool_evidence(&console, &dana.login)?;
         tool.kill()?;
         tool.wait()?;
 
@@ -228,16 +248,42 @@ fn open_to_all(folder: &Path) -> Result<()> {
     )?)
 }
 
-/// The tool is evidence in the person's incident.
-fn is_evidence(console: &Console<'_>, login: &str) -> Result<()> {
+/// What the evidence of a remote-support tool in the person's incidents says.
+fn tool_evidence(console: &Console<'_>, login: &str) -> Result<String> {
     for incident in console.rows(&["incidents", "list"])? {
         if incident["subject"].to_string().contains(login) {
             let incident = console.json(&["incidents", "show", text(&incident, "id")?])?;
             let mut evidence = incident["evidence"].as_array().into_iter().flatten();
-            if evidence.any(|one| one["kind"] == "remote_support_tool") {
-                return Ok(());
+            if let Some(one) = evidence.find(|one| one["kind"] == "remote_support_tool") {
+                return Ok(text(one, "summary")?.to_owned());
             }
         }
     }
     anyhow::bail!("no evidence of a remote-support tool")
+}
+
+/// A reason of a provenance that has these words in it.
+fn reason(provenance: &Value, words: &str) -> Result<String> {
+    let mut reasons = provenance["reasons"].as_array().into_iter().flatten();
+    let found = reasons.find_map(|one| one.as_str().filter(|reason| reason.contains(words)));
+    let found = found.with_context(|| format!("a reason with \"{words}\": {provenance}"))?;
+    Ok(found.to_owned())
+}
+
+/// That somebody who reads the person's incidents in a terminal finds a reason there.
+fn is_shown(console: &Console<'_>, login: &str, reason: &str) -> Result<()> {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown = String::new();
+    for incident in console.rows(&["incidents", "list"])? {
+        if incident["subject"].to_string().contains(login) {
+            let done = console.run(&["incidents", "show", text(&incident, "id")?])?;
+            done.succeeded(&["incidents", "show"])?;
+            shown.push_str(&done.out_text());
+        }
+    }
+    ensure!(
+        words(&shown).contains(&words(reason)),
+        "\"{reason}\" is not in\n{shown}"
+    );
+    Ok(())
 }

@@ -27,6 +27,7 @@ pub struct Agent<'a> {
     place: Place<'a>,
     state: PathBuf,
     log: PathBuf,
+    variables: Vec<(&'static str, String)>,
     process: Option<Process>,
 }
 
@@ -42,6 +43,7 @@ impl<'a> Agent<'a> {
             place,
             log: sandbox.fresh("agent.log"),
             state,
+            variables: Vec::new(),
             process: None,
         })
     }
@@ -55,6 +57,11 @@ impl<'a> Agent<'a> {
         agent.enroll(server, &server.token(1)?)?;
         agent.run()?;
         Ok(agent)
+    }
+
+    /// What `run` finds in its environment from now on, beside what the test has.
+    pub fn set_variable(&mut self, name: &'static str, value: String) {
+        self.variables.push((name, value));
     }
 
     /// `enroll`.
@@ -87,6 +94,7 @@ impl<'a> Agent<'a> {
         let mut command = self.place.command(&Programs::get()?.agent());
         command.args(["run", "--state"]).arg(&self.state);
         command.args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("tocsin-agent", &mut command, &self.log)?);
         Ok(())
     }
@@ -141,6 +149,7 @@ impl<'a> Agent<'a> {
             place: self.place,
             log: sandbox.fresh("agent.log"),
             state,
+            variables: Vec::new(),
             process: None,
         })
     }

@@ -8,6 +8,7 @@
 //! Machine            accounts, homes, logs and devices of its own (root only)
 //! Network            network namespaces with a cable each (root only)
 //! endpoint, rpc      a simulated endpoint, and analysts' calls, over the real protocol
+//! desk               a stand-in for logind: somebody's session, and its lock (root only)
 //! figures, meter     what benchmarks print, and what programs use
 //! okta               records in the shapes of Okta's System Log
 //! sign_in            a browser that speaks with a stand-in for a provider's sign-in service
@@ -20,6 +21,7 @@
 
 pub mod agent;
 pub mod console;
+pub mod desk;
 pub mod endpoint;
 pub mod figures;
 pub mod machine;

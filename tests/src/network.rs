@@ -9,12 +9,14 @@
 //! It needs root and iproute2 and touches nothing of the machine's own network. Names carry the pid of the
 //! test, so several can run at once, and what a killed test left behind is removed by the next one.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
 
 const PREFIX: &str = "tocsin-test-";
 
@@ -111,6 +113,24 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
         command
+    }
+
+    /// Runs `work` on a thread that is inside. What it opens stays inside.
+    ///
+    /// # Errors
+    /// Where the thread cannot enter, and what `work` reports.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let path = Path::new("/run/netns").join(&self.name);
+        let namespace = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        std::thread::scope(|scope| {
+            let moved = scope.spawn(|| {
+                setns(&namespace, CloneFlags::CLONE_NEWNET).context("enter the namespace")?;
+                work()
+            });
+            moved
+                .join()
+                .unwrap_or_else(|_| bail!("the thread in the namespace panicked"))
+        })
     }
 
     /// Pulls the cable: what is sent is lost, and nobody is told.

@@ -1,6 +1,6 @@
 //! Sign-ins as an endpoint sees them: a browser of a person that speaks with a provider's service.
 //!
-//! The service is a stand-in on loopback that takes connections and says nothing, named to the server by its address
+//! The service is a stand-in on loopback, or in a namespace, that takes connections and says nothing, named to the server by its address
 //! ([`Service::config`]), as an operator would name one that belongs to a provider alone. The browser is a real process
 //! with a real connection, whose program is called `firefox`. Where a machine goes out to the Internet no test can
 //! find out, so the server is told by a site that loopback is an office's.
@@ -13,7 +13,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::sandbox::Sandbox;
+use crate::network::Namespace;
+use crate::sandbox::{Place, Sandbox};
 
 /// Ports that no kernel gives away by itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -36,6 +37,16 @@ impl Service {
         Ok(Self {
             listener: listener.context("find a free port")?,
         })
+    }
+
+    /// One that listens in a namespace, on this port of it.
+    ///
+    /// # Errors
+    /// Where the port is taken.
+    pub fn start_in(namespace: &Namespace, port: u16) -> Result<Self> {
+        let address = SocketAddr::new(namespace.address(), port);
+        let listener = namespace.enter(|| Ok(TcpListener::bind(address)?))?;
+        Ok(Self { listener })
     }
 
     /// Where it listens.
@@ -97,21 +108,36 @@ impl Browser {
     /// # Errors
     /// Where it cannot be started, or does not connect.
     pub fn visit(&self, service: &Service, uid: Option<u32>) -> Result<Visit> {
+        let mut command = Command::new(&self.program);
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        Self::connect(service, command)
+    }
+
+    /// [`Browser::visit`] by an account of a machine that is a namespace: `ip` and `setpriv` become the browser.
+    ///
+    /// # Errors
+    /// As [`Browser::visit`].
+    pub fn visit_from(&self, place: Place<'_>, service: &Service, uid: u32) -> Result<Visit> {
+        let mut command = place.command(Path::new("setpriv"));
+        command.args([format!("--reuid={uid}"), format!("--regid={uid}")]);
+        command.arg("--clear-groups").arg(&self.program);
+        Self::connect(service, command)
+    }
+
+    fn connect(service: &Service, mut command: Command) -> Result<Visit> {
         let address = service.address()?;
         let script = format!(
             "exec 3<>/dev/tcp/{}/{}; read -r line <&3",
             address.ip(),
             address.port()
         );
-        let mut command = Command::new(&self.program);
         command
             .args(["-c", &script])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        if let Some(uid) = uid {
-            command.uid(uid).gid(uid);
-        }
         let browser = command.spawn().context("start a browser")?;
         let (peer, _) = service.listener.accept()?;
         Ok(Visit {

@@ -364,13 +364,6 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
         from_time_ms: i64,
         until_time_ms: i64,
     ) -> Result<Vec<PublicAddressRow>, StoreError>;
-    /// Adds what was learned in another way than by a session, as from sign-ins; rows that touch one of the same address
-    /// and source make that one longer.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for provenance, which comes later")
-    )]
-    async fn add_public_addresses(&self, rows: &[PublicAddressRow]) -> Result<(), StoreError>;
     /// How far an endpoint's clock stood from the server's within the interval, in order; at most [`CLOCK_SKEWS_MAX`].
     async fn clock_skew(
         &self,

@@ -118,7 +118,6 @@ conform! {
     crate::store::conformance::trust:
     an_address_holds_as_long_as_it_is_seen,
     an_address_of_several_at_one_time_is_shared,
-    what_sign_ins_tell_is_kept_apart,
     addresses_and_skews_are_bounded_and_go,
     a_clock_is_known_by_intervals,
 }

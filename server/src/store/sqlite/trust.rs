@@ -150,10 +150,6 @@ impl TrustStore for SqliteState {
         public_address::between(&self.0.reader, id, (from_time_ms, until_time_ms)).await
     }
 
-    async fn add_public_addresses(&self, rows: &[PublicAddressRow]) -> Result<(), StoreError> {
-        public_address::add(&self.0, rows).await
-    }
-
     async fn clock_skew(
         &self,
         id: EndpointId,

@@ -216,8 +216,10 @@ impl Running<'_> {
             self.scanned_ms = now_ms;
             self.scan(now_ms)?
         };
+        // Notices that were lost may be as old as the look before this one.
+        let heard = self.hear_notices()?;
         self.last_ms = now_ms;
-        Ok(changed | self.hear_notices()?)
+        Ok(changed | heard)
     }
 
     /// Takes a scan; true where connections came or went.

@@ -126,41 +126,6 @@ pub(crate) async fn an_address_of_several_at_one_time_is_shared(engine: &dyn Eng
     assert!(addresses(store.as_ref(), 2).await[0].3);
 }
 
-/// What sign-ins tell stands beside what the server saw, and is one row where it touches.
-pub(crate) async fn what_sign_ins_tell_is_kept_apart(engine: &dyn Engine) {
-    let store = enrolled(engine).await;
-    store
-        .write_presence(&[seen(1, "203.0.113.7", (0, MINUTE))])
-        .await
-        .unwrap();
-    let learned = |time_ms| PublicAddressRow {
-        endpoint: endpoint(1),
-        address: address("203.0.113.7", Source::SignIn),
-        from_ms: time_ms,
-        until_ms: time_ms,
-    };
-    let rows = [
-        learned(MINUTE),
-        learned(3 * MINUTE),
-        learned(3 * MINUTE),
-        learned(MINUTE),
-    ];
-    store.add_public_addresses(&rows).await.unwrap();
-    let rows = store
-        .public_addresses(endpoint(1), 0, i64::MAX)
-        .await
-        .unwrap();
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| (row.address.source, row.from_ms, row.until_ms))
-        .collect();
-    let expected = [
-        (Source::Peer, 0, MINUTE),
-        (Source::SignIn, MINUTE, 3 * MINUTE),
-    ];
-    assert_eq!(rows, expected);
-}
-
 /// Of one endpoint only so many are kept, the newest; old ones go with old presence.
 pub(crate) async fn addresses_and_skews_are_bounded_and_go(engine: &dyn Engine) {
     let store = enrolled(engine).await;

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 use tocsin_proto::id::EndpointId;
 
-use super::super::{Database, engine};
+use super::super::engine;
 use crate::network::{Network, PublicAddress, Source};
 use crate::store::StoreError;
 use crate::store::trust::{PUBLIC_ADDRESS_JOIN_MS, PUBLIC_ADDRESSES_MAX, PublicAddressRow};
@@ -16,15 +16,6 @@ const READ: &str = "read public addresses";
 const DAMAGED: StoreError = StoreError::Damaged {
     what: "public address",
 };
-
-/// Writes rows in one transaction.
-pub(super) async fn add(database: &Database, rows: &[PublicAddressRow]) -> Result<(), StoreError> {
-    let mut transaction = database.begin().await?;
-    for row in rows {
-        add_one(&mut transaction, row).await?;
-    }
-    transaction.commit().await.map_err(engine(WRITE))
-}
 
 /// Makes the newest row of the same address that touches it longer, or adds one; the oldest make room.
 pub(super) async fn add_one(

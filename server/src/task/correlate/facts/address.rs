@@ -39,7 +39,6 @@ pub(super) fn addresses(
             source: match row.address.source {
                 Source::Peer => AddressSource::SeenByServer,
                 Source::SiteMap => AddressSource::SiteMap,
-                Source::SignIn => AddressSource::ConfirmedSignIn,
             },
             sharing: if row.address.shared {
                 Sharing::Shared
