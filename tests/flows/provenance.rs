@@ -124,7 +124,9 @@ impl Cast {
         let what = format!("it is known where {name}'s sign-in came from");
         let found = eventually(&what, TOLD_LIMIT, || {
             for incident in console.rows(&["incidents", "list"])? {
-                if !incident["subject"].to_string().contains(&login) {
+                // A campaign has the attempts of all of its people.
+                let is_person = incident["subject"]["kind"] == "person";
+                if !is_person || !incident["subject"].to_string().contains(&login) {
                     continue;
                 }
                 let incident = console.json(&["incidents", "show", text(&incident, "id")?])?;
