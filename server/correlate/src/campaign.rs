@@ -280,6 +280,7 @@ fn incident(source: IpAddr, since_ms: i64, stretch: &[&Sighting]) -> Option<Inci
         stage: furthest,
         is_privileged: stretch.iter().any(|sighting| sighting.is_privileged),
         is_confirmed: entered > 0,
+        is_strangers: false,
         is_factor_changed_after: furthest >= Some(StageName::FactorChanged),
     });
     let tied = members.iter().filter_map(|member| member.incident);

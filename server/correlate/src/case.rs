@@ -8,7 +8,7 @@ use crate::attempt::{Attempt, AttemptResult};
 use crate::baseline::{DAY_MS, HOUR_MS, Standing, same_device};
 use crate::episode::Episode;
 use crate::input::{MfaEventKind, Origin, TimeSpan};
-use crate::provenance::{Judged, Judgements};
+use crate::provenance::{Confidence, Judged, Judgements, ProvenanceVerdict, Sight};
 use crate::stage::{Stage, StageName};
 use crate::timeline::Item;
 
@@ -133,6 +133,38 @@ impl<'t, 'a> Case<'t, 'a> {
         let mut judged = self.judged();
         judged.retain(|(item, _)| item.is_refusal() || (item.is_odd() && !item.is_mobile()));
         judged
+    }
+
+    /// Attempts while a session of the person was in use at another address, and where: the suspects, and sign-ins on
+    /// phones from a country in which the person never was.
+    pub(crate) fn while_in_use_elsewhere(&self) -> Vec<(&'t Item<'a>, &'t Sight)> {
+        let mut judged = self.judged();
+        judged.retain(|(item, _)| {
+            item.is_refusal() || (item.is_odd() && (!item.is_mobile() || item.is_new_country))
+        });
+        let active =
+            |(item, judged): (&'t Item<'a>, &'t Judged)| Some((item, judged.in_use_elsewhere()?));
+        judged.into_iter().filter_map(active).collect()
+    }
+
+    /// A sign-in from where neither place nor machine is the person's, or from a new country, while their endpoints, which
+    /// would have shown it, did not; or from an unusual place, not on a machine of theirs, while they were at work at another address.
+    pub(crate) fn has_strangers_sign_in(&self) -> bool {
+        let is_shown = |(item, judged): &(&Item<'a>, &Judged)| {
+            item.is_sign_in()
+                && item.place == Standing::Unusual
+                && item.device != Standing::Usual
+                && (item.is_foreign() || item.is_new_country)
+                && judged.provenance.verdict == ProvenanceVerdict::Elsewhere
+                && judged.provenance.confidence >= Confidence::Medium
+        };
+        let is_apart = |(item, _): &(&Item<'a>, &Sight)| {
+            item.is_sign_in()
+                && item.place == Standing::Unusual
+                && item.device != Standing::Usual
+                && (!item.is_mobile() || item.is_new_country)
+        };
+        self.suspects().iter().any(is_shown) || self.while_in_use_elsewhere().iter().any(is_apart)
     }
 
     /// Whether the person said that a prompt or an activity was not theirs.

@@ -219,6 +219,7 @@ pub(crate) fn draft(
                 .is_some(),
         is_confirmed: !case.confirmed.is_empty(),
         is_factor_changed_after: case.change_after_approval().is_some(),
+        is_strangers: case.has_strangers_sign_in(),
     };
     let severity = severity(grounds);
     let belief = BeliefBand::of(log_odds);

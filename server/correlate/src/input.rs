@@ -456,9 +456,12 @@ pub enum WeightsVersion {
     #[serde(rename = "2026-11.3")]
     V2026_11_3,
     /// With prompts that come by a timer.
-    #[default]
     #[serde(rename = "2026-11.4")]
     V2026_11_4,
+    /// Whether the person was at work elsewhere, or away; what somebody on their machine leaves.
+    #[default]
+    #[serde(rename = "2026-11.5")]
+    V2026_11_5,
 }
 
 impl WeightsVersion {
@@ -469,6 +472,7 @@ impl WeightsVersion {
             Self::V2026_11_2 => "2026-11.2",
             Self::V2026_11_3 => "2026-11.3",
             Self::V2026_11_4 => "2026-11.4",
+            Self::V2026_11_5 => "2026-11.5",
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                prompting or less   a sign-in   changed, moved or further
-//! unlikely            info              info             info
+//! below 1 in 10       info              info             info
+//! unlikely            low               low              low
 //! possible            low               low              medium
 //! likely              medium            high             high
 //! very likely         high              high             critical
@@ -10,6 +11,7 @@
 //! privileged account, belief 3 in 10 or more       one step up
 //! approval after hostile prompts                  at least high
 //! a factor change after that                      critical
+//! a sign-in that the person's endpoints speak against   at least medium
 //! ```
 //!
 //! Belief is shown as a band, never as a probability: the weights are too coarse for two digits.
@@ -60,7 +62,7 @@ impl Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BeliefBand {
-    /// About 1 in 10 or less.
+    /// About 1 in 4 or less.
     Unlikely,
     /// Up to even.
     Possible,
@@ -74,8 +76,8 @@ impl BeliefBand {
     /// The band of a belief.
     pub(crate) fn of(belief: Weight) -> Self {
         match belief.0 {
-            i32::MIN..-220 => Self::Unlikely,
-            -220..0 => Self::Possible,
+            i32::MIN..-95 => Self::Unlikely,
+            -95..0 => Self::Possible,
             0..250 => Self::Likely,
             _ => Self::VeryLikely,
         }
@@ -103,10 +105,15 @@ pub(crate) struct Grounds {
     pub is_confirmed: bool,
     /// And a factor change followed.
     pub is_factor_changed_after: bool,
+    /// A sign-in that the person's own endpoints speak against.
+    pub is_strangers: bool,
 }
 
 /// Log-odds from which on a privileged account counts for more: about 3 in 10.
 const RAISED_FROM: Weight = Weight(-90);
+
+/// Log-odds from which on it is worth a look when there is time: about 1 in 10.
+const LOW_FROM: Weight = Weight(-220);
 
 /// The severity on these grounds.
 pub(crate) fn severity(grounds: Grounds) -> Severity {
@@ -115,8 +122,8 @@ pub(crate) fn severity(grounds: Grounds) -> Severity {
     let is_in = grounds.stage >= Some(StageName::Approved);
     let is_further = grounds.stage >= Some(StageName::FactorChanged);
     let by_table = match (band, is_in, is_further) {
-        (Unlikely, _, _) => Severity::Info,
-        (Possible, _, false) => Severity::Low,
+        (Unlikely, _, _) if grounds.belief < LOW_FROM => Severity::Info,
+        (Unlikely, _, _) | (Possible, _, false) => Severity::Low,
         (Possible, _, true) | (Likely, false, false) => Severity::Medium,
         (Likely, _, _) | (VeryLikely, _, false) => Severity::High,
         (VeryLikely, _, true) => Severity::Critical,
@@ -129,6 +136,7 @@ pub(crate) fn severity(grounds: Grounds) -> Severity {
     let floor = match (grounds.is_confirmed, grounds.is_factor_changed_after) {
         (true, true) => Severity::Critical,
         (true, false) => Severity::High,
+        (false, _) if grounds.is_strangers => Severity::Medium,
         (false, _) => Severity::Info,
     };
     by_privilege.max(floor)
@@ -159,6 +167,7 @@ mod tests {
             is_privileged: false,
             is_confirmed: false,
             is_factor_changed_after: false,
+            is_strangers: false,
         }
     }
 
@@ -167,7 +176,8 @@ mod tests {
         use Severity::{Critical, High, Info, Low, Medium};
         for (belief, expect) in [
             (-250, [Info, Info, Info]),
-            (-100, [Low, Low, Medium]),
+            (-100, [Low, Low, Low]),
+            (-90, [Low, Low, Medium]),
             (100, [Medium, High, High]),
             (300, [High, High, Critical]),
         ] {
@@ -207,6 +217,15 @@ mod tests {
             [of(-250), of(-80), of(100), of(300)].map(Severity::word),
             ["info", "medium", "high", "critical"]
         );
+    }
+
+    #[test]
+    fn a_sign_in_that_the_persons_endpoints_speak_against_is_at_least_medium() {
+        let strangers = Grounds {
+            is_strangers: true,
+            ..grounds(-200, StageName::Approved)
+        };
+        assert_eq!(severity(strangers), Severity::Medium);
     }
 
     #[test]

@@ -131,6 +131,12 @@ impl Story {
         self.from(machine(place, "attacker", "Windows", "CHROME"))
     }
 
+    /// The attacker with a client that calls itself a phone.
+    pub(crate) fn attacker_on_phone(self) -> Self {
+        let place = place("203.0.113.66", 64_666, "RO", "Bucharest");
+        self.from(machine(place, "phone", "Android", "MOBILE"))
+    }
+
     /// Neither home nor the attacker's first address.
     pub(crate) fn elsewhere(self) -> Self {
         let place = place("198.51.100.200", 64_777, "NL", "Amsterdam");

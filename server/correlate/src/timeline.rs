@@ -398,6 +398,13 @@ fn taints(origin: &Origin) -> impl Iterator<Item = String> {
 /// Closes refusals that an ordinary retry explains: same place, same machine, both usual, soon after,
 /// not many, not at an hour or by a client that no person has.
 fn close_retried(items: &mut [Item<'_>]) {
+    let enrolled_ms: Vec<i64> = items
+        .iter()
+        .filter(|item| {
+            item.is_kind(MfaEventKind::FactorEnrolled) || item.is_kind(MfaEventKind::DeviceEnrolled)
+        })
+        .map(|item| item.time_ms)
+        .collect();
     for at in 0..items.len() {
         let (before, rest) = items.split_at_mut(at);
         let Some(success) = rest
@@ -421,11 +428,21 @@ fn close_retried(items: &mut [Item<'_>]) {
             .filter(|item| is_retried(item))
             .collect();
         let at_odd_hour = retried.iter().any(|item| item.hour == Standing::Unusual);
-        let denied = retried.iter().filter(|item| {
-            item.attempt()
-                .is_some_and(|a| a.result == AttemptResult::Denied)
-        });
-        let is_changed = denied.count() >= DENIED_MIN && is_changed_soon(rest, success.end_ms());
+        let denied_ms: Vec<i64> = retried
+            .iter()
+            .filter(|item| {
+                item.attempt()
+                    .is_some_and(|a| a.result == AttemptResult::Denied)
+            })
+            .map(|item| item.time_ms)
+            .collect();
+        // Also where the person's own sign-in is the later one.
+        let until_ms = success.end_ms().saturating_add(CHANGED_SOON_MS);
+        let is_changed = denied_ms.len() >= DENIED_MIN
+            && denied_ms.iter().min().is_some_and(|from_ms| {
+                let at = enrolled_ms.partition_point(|ms| ms < from_ms);
+                enrolled_ms.get(at).is_some_and(|ms| *ms <= until_ms)
+            });
         if retried.len() > RETRIED_MAX
             || (at_odd_hour && retried.len() >= SOME_AN_HOUR)
             || is_changed
@@ -436,15 +453,6 @@ fn close_retried(items: &mut [Item<'_>]) {
             item.is_closed = true;
         }
     }
-}
-
-/// Whether a way of signing in is added soon after a success.
-fn is_changed_soon(rest: &[Item<'_>], success_ms: i64) -> bool {
-    rest.iter()
-        .take_while(|item| item.time_ms - success_ms <= CHANGED_SOON_MS)
-        .any(|item| {
-            item.is_kind(MfaEventKind::FactorEnrolled) || item.is_kind(MfaEventKind::DeviceEnrolled)
-        })
 }
 
 /// The second pass: counts refusals in sliding windows and marks the hostile ones.

@@ -5,7 +5,7 @@ use crate::attempt::AttemptResult;
 use crate::baseline::Standing;
 use crate::case::{Case, event_ids};
 use crate::sentence;
-use crate::timeline::Item;
+use crate::timeline::{CHANGED_SOON_MS, Item};
 
 /// See the file.
 pub(super) struct ClientLoop;
@@ -30,6 +30,14 @@ impl Evidence for ClientLoop {
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
         let is_own = |item: &&Item<'_>| item.is_own_client();
         if case.refusals.len() < COUNT_MIN || !case.refusals.iter().all(is_own) {
+            return None;
+        }
+        // Who enrols a factor next was no program.
+        let last_ms = case.refusals.last()?.time_ms;
+        let is_next = |item: &&Item<'_>| {
+            !item.is_by_other() && (0..=CHANGED_SOON_MS).contains(&(item.time_ms - last_ms))
+        };
+        if case.factor_changes.iter().any(|item| is_next(&item)) {
             return None;
         }
         let is_silent = |item: &&&Item<'_>| {

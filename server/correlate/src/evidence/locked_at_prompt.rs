@@ -2,7 +2,6 @@
 
 use super::{Evidence, Family, Finding, Spec, Weight};
 use crate::case::{Case, event_ids};
-use crate::provenance::{Presence, Traffic};
 use crate::timeline::Item;
 
 /// See the file.
@@ -26,19 +25,7 @@ impl Evidence for LockedAtPrompt {
         let items: Vec<&Item<'_>> = case
             .suspects()
             .into_iter()
-            .filter(|(_, judged)| {
-                let is_out = judged
-                    .sights
-                    .iter()
-                    .all(|sight| match sight.facts.presence {
-                        Presence::Down => true,
-                        Presence::Away => {
-                            sight.facts.traffic == Traffic::None && sight.facts.is_watched()
-                        }
-                        Presence::InUse | Presence::Unknown => false,
-                    });
-                !judged.sights.is_empty() && is_out
-            })
+            .filter(|(item, judged)| item.is_refusal() && judged.is_away())
             .map(|(item, _)| item)
             .collect();
         if items.is_empty() {

@@ -19,7 +19,9 @@ const SPEC: Spec = Spec {
     base_rate: "nearly every reset that was asked for is followed by it within the day",
 };
 
-const WEIGHT: Weight = Weight(-200);
+const WEIGHT: Weight = Weight(-320);
+/// Prompts refused from which on the sign-in at home may be whoever prompted.
+const REFUSED_MAX: usize = 2;
 
 impl Evidence for OwnerReturned {
     fn spec(&self) -> &'static Spec {
@@ -32,7 +34,10 @@ impl Evidence for OwnerReturned {
         let is_earlier = |item: &&Item<'_>| {
             item.time_ms < reset.time_ms && item.place == Standing::Unusual && item.is_sign_in()
         };
-        if !case.hostile.is_empty() || case.items.iter().any(is_earlier) {
+        if !case.hostile.is_empty()
+            || case.refusals.len() > REFUSED_MAX
+            || case.items.iter().any(is_earlier)
+        {
             return None;
         }
         let returns: Vec<_> = case

@@ -2,7 +2,6 @@
 
 use super::{Evidence, Family, Finding, Spec, Weight};
 use crate::case::{Case, event_ids};
-use crate::provenance::{Address, Presence, Traffic};
 use crate::timeline::Item;
 
 /// See the file.
@@ -15,7 +14,9 @@ const SPEC: Spec = Spec {
     base_rate: "whenever somebody signs in on a phone over a carrier while working",
 };
 
-const WEIGHT: Weight = Weight(70);
+/// From another country, or from a place and machine that are both not the person's: not a phone in their hand.
+const STRANGE: Weight = Weight(160);
+const PLAIN: Weight = Weight(70);
 
 impl Evidence for PersonActiveElsewhere {
     fn spec(&self) -> &'static Spec {
@@ -25,20 +26,19 @@ impl Evidence for PersonActiveElsewhere {
     fn look(&self, case: &Case<'_, '_>) -> Option<Finding> {
         let mut items: Vec<&Item<'_>> = Vec::new();
         let mut hostname = None;
-        for (item, judged) in case.suspects() {
-            let active = judged.sights.iter().find(|sight| {
-                sight.facts.presence == Presence::InUse
-                    && sight.facts.address == Address::Different
-                    && sight.facts.traffic == Traffic::None
-            });
-            if let Some(sight) = active {
-                items.push(item);
-                hostname.get_or_insert(&sight.hostname);
-            }
+        for (item, sight) in case.while_in_use_elsewhere() {
+            items.push(item);
+            hostname.get_or_insert(&sight.hostname);
         }
         let hostname = hostname?;
+        let is_strange =
+            |item: &&Item<'_>| item.is_new_country || (item.is_foreign() && !item.is_mobile());
         Some(Finding {
-            weight: WEIGHT,
+            weight: if items.iter().any(is_strange) {
+                STRANGE
+            } else {
+                PLAIN
+            },
             summary: format!(
                 "a session of this person on {hostname} was unlocked and in use while the prompt came from another address"
             ),
@@ -70,7 +70,7 @@ mod tests {
         let story = || at_noon().attacker().prompt().denied();
         assert_eq!(
             of(story(), SessionLock::Unlocked, SessionUse::Busy),
-            WEIGHT.0
+            STRANGE.0
         );
         assert_eq!(of(story(), SessionLock::Unlocked, SessionUse::Idle), 0);
         assert_eq!(of(story(), SessionLock::Locked, SessionUse::Busy), 0);
@@ -85,6 +85,14 @@ mod tests {
                 SessionUse::Busy
             ),
             0
+        );
+    }
+    #[test]
+    fn a_phone_in_a_country_where_this_person_never_was_is_no_phone_in_their_hand() {
+        let story = at_noon().attacker_on_phone();
+        assert_eq!(
+            of(story.sign_in(), SessionLock::Unlocked, SessionUse::Busy),
+            STRANGE.0
         );
     }
 }

@@ -18,6 +18,10 @@ const SPEC: Spec = Spec {
     base_rate: "as often as people sign in from phones and machines that are not enrolled; the confidence is capped by that",
 };
 
+/// Where all that came from elsewhere succeeded while nobody was at the person's endpoints: who is away from their machine
+/// may use another, as on leave.
+const AWAY: Weight = Weight(60);
+
 /// By confidence.
 fn weight(confidence: Confidence) -> Weight {
     Weight(match confidence {
@@ -43,8 +47,12 @@ impl Evidence for ProvenanceElsewhere {
             .iter()
             .max_by_key(|(_, j)| j.provenance.confidence)?;
         let items: Vec<&Item<'_>> = elsewhere.iter().map(|(item, _)| *item).collect();
+        let is_away = elsewhere
+            .iter()
+            .all(|(item, judged)| item.is_approval() && judged.is_away());
+        let weight = weight(best.provenance.confidence);
         Some(Finding {
-            weight: weight(best.provenance.confidence),
+            weight: if is_away { weight.min(AWAY) } else { weight },
             summary: format!(
                 "{} of {} came from none of this person's endpoints ({} confidence): {}",
                 items.len(),

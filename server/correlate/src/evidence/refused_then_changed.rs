@@ -15,11 +15,14 @@ pub(super) struct RefusedThenChanged;
 const SPEC: Spec = Spec {
     kind: "refused_then_changed",
     family: Family::Consequences,
-    why: "a person who wants to enrol a factor does not deny the prompts for it first",
+    why: "a person who wants to enrol a factor does not deny the prompts for it first, and somebody on their machine is at \
+          their usual place",
     base_rate: "3 of 1000 prompts are denied by mistake and a phone lasts three years: both within an hour is chance",
 };
 
-const WEIGHT: Weight = Weight(250);
+const WEIGHT: Weight = Weight(450);
+/// Prompts refused or ignored from which on it does not matter whether anybody said no.
+const IGNORED_MIN: usize = 5;
 
 impl Evidence for RefusedThenChanged {
     fn spec(&self) -> &'static Spec {
@@ -34,25 +37,28 @@ impl Evidence for RefusedThenChanged {
             item.is_kind(MfaEventKind::FactorEnrolled) || item.is_kind(MfaEventKind::DeviceEnrolled)
         };
         let change = case.items.iter().copied().find(|item| is_enrolled(item))?;
-        let is_denied = |item: &Item<'_>| {
+        let is_denied = |item: &&Item<'_>| {
             let result = item.attempt().map(|attempt| attempt.result);
             result == Some(AttemptResult::Denied)
         };
-        let mut items: Vec<&Item<'_>> = case
-            .refusals
-            .iter()
-            .copied()
-            .filter(|item| is_denied(item))
+        let refused = case.refusals.iter().copied();
+        let mut items: Vec<&Item<'_>> = refused
             .filter(|item| (0..=CHANGED_SOON_MS).contains(&(change.time_ms - item.time_ms)))
             .collect();
-        if items.len() < DENIED_MIN {
+        let denied = items.iter().copied().filter(is_denied).count();
+        let what = if denied >= DENIED_MIN {
+            items.retain(is_denied);
+            "denied"
+        } else if items.len() >= IGNORED_MIN {
+            "refused or ignored"
+        } else {
             return None;
-        }
-        let denied = sentence::count(items.len(), "prompt");
+        };
+        let prompts = sentence::count(items.len(), "prompt");
         items.push(change);
         Some(Finding {
             weight: WEIGHT,
-            summary: format!("{denied} denied, and within the hour a factor was enrolled"),
+            summary: format!("{prompts} {what}, and within the hour a factor was enrolled"),
             event_ids: event_ids(&items),
         })
     }
@@ -73,8 +79,11 @@ mod tests {
     fn denied_and_then_a_factor_from_the_own_machine() {
         let story = denied(3).prompt().approved().after_minutes(4);
         let story = story.event(MfaEventKind::FactorEnrolled);
-        assert_eq!(weigh(&RefusedThenChanged, story.clone()), 250);
-        assert_eq!(story.severities(), [crate::Severity::Medium]);
+        assert_eq!(weigh(&RefusedThenChanged, story.clone()), WEIGHT.0);
+        assert_eq!(story.severities(), [crate::Severity::High]);
+        // The person's own sign-in soon after explains none of it.
+        let later = story.after_minutes(10).sign_in();
+        assert_eq!(weigh(&RefusedThenChanged, later), WEIGHT.0);
     }
 
     #[test]

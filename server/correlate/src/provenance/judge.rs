@@ -10,8 +10,8 @@ use tocsin_proto::id::MfaEventId;
 use super::machine;
 use super::reason::{self, Detail};
 use super::table::{
-    self, Address, Binding, Clock, Control, Facts, Frequency, Habit, Likeness, Reading, Route,
-    Traffic,
+    self, Address, Binding, Clock, Control, Facts, Frequency, Habit, Likeness, Presence, Reading,
+    Route, Traffic,
 };
 use super::traffic::{Flows, Match, NEW_MS, Target};
 use super::window::{Anchor, Skew, anchor, skew};
@@ -49,6 +49,29 @@ pub(crate) struct Judged {
     pub sights: Vec<Sight>,
     /// Why `here` speaks for nothing harmless, where it does not.
     pub no_credit: Option<String>,
+}
+
+impl Judged {
+    /// Nobody can have used any of the person's endpoints: all were off, asleep or left, and showed no traffic.
+    pub(crate) fn is_away(&self) -> bool {
+        let is_left = |sight: &Sight| match sight.facts.presence {
+            Presence::Down => true,
+            Presence::Away => sight.facts.traffic == Traffic::None && sight.facts.is_watched(),
+            Presence::InUse | Presence::Unknown => false,
+        };
+        !self.sights.is_empty() && self.sights.iter().all(is_left)
+    }
+
+    /// An endpoint on which a session of the person was in use at another address, without traffic that can be this
+    /// attempt's.
+    pub(crate) fn in_use_elsewhere(&self) -> Option<&Sight> {
+        self.sights.iter().find(|sight| {
+            sight.facts.presence == Presence::InUse
+                && sight.facts.address == Address::Different
+                && (sight.facts.traffic != Traffic::Named
+                    || sight.facts.likeness == Likeness::Contradicts)
+        })
+    }
 }
 
 /// The provenance of a person's attempts.

@@ -25,9 +25,9 @@ mod window;
 use serde::{Deserialize, Serialize};
 use tocsin_proto::id::{EndpointId, EventId};
 
+pub(crate) use judge::Sight;
 pub use judge::{ENDPOINTS_MAX, JUDGED_MAX};
 pub(crate) use judge::{Judged, Judgements, Machine, judge};
-pub(crate) use table::{Address, Presence, Traffic};
 
 /// Where the sign-in's traffic was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -45,6 +45,8 @@ pub(crate) struct Totals {
     /// Whether baselines are measured.
     pub measures_baselines: bool,
     pub engine: Score,
+    /// The same where only incidents of this severity and above are looked at.
+    pub above: BTreeMap<Severity, Score>,
     pub rules: BTreeMap<&'static str, Score>,
     /// By band of belief: incidents, and of these attacks.
     pub bands: BTreeMap<BeliefBand, (usize, usize)>,
@@ -153,8 +155,15 @@ impl Totals {
                 || attack.victims.iter().all(|n| covered[*n])
         };
         let engine = self.settle((drafts, &sightings), &labels, &seen);
-        self.engine.add(&engine, &attacks, certain);
-        self.note_missed(seed, &engine, &attacks, certain);
+        let all: Vec<Finding> = engine.iter().map(|(_, found)| found.clone()).collect();
+        self.engine.add(&all, &attacks, certain);
+        for least in [Severity::High, Severity::Critical] {
+            let above = engine.iter().filter(|(severity, _)| *severity >= least);
+            let above: Vec<Finding> = above.map(|(_, found)| found.clone()).collect();
+            let score = self.above.entry(least).or_default();
+            score.add(&above, &attacks, certain);
+        }
+        self.note_missed(seed, &all, &attacks, certain);
         for (name, found) in rules {
             self.rules
                 .entry(name)
@@ -246,7 +255,7 @@ impl Totals {
         (mut drafts, sightings): (Vec<IncidentDraft>, &[Sighting]),
         labels: &Labels,
         seen: &BTreeMap<IncidentId, i64>,
-    ) -> Vec<Finding> {
+    ) -> Vec<(Severity, Finding)> {
         let found = campaigns(sightings);
         absorb(&mut drafts, &memberships(&found, sightings));
         drafts.extend(found);
@@ -264,10 +273,11 @@ impl Totals {
             }
             let since_ms = draft.campaign.as_ref().map(|campaign| campaign.since_ms);
             let seen_ms = since_ms.or_else(|| seen.get(&draft.id).copied());
-            findings.push(Finding {
+            let finding = Finding {
                 time_ms: seen_ms.unwrap_or(draft.last_event_time_ms),
                 events: draft.event_ids.clone(),
-            });
+            };
+            findings.push((draft.severity, finding));
         }
         findings
     }

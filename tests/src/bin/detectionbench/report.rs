@@ -1,6 +1,7 @@
 //! What is printed: a table for people, JSON for programs.
 
 use serde_json::{Value, json};
+use tocsin_correlate::Severity;
 
 use crate::month::Totals;
 use crate::score::{Score, Share, to_f64};
@@ -86,7 +87,12 @@ fn detectors(totals: &Totals) -> Vec<String> {
         ),
     ];
     let rules = totals.rules.iter().map(|(name, score)| (*name, score));
-    for (name, score) in std::iter::once((OWN, &totals.engine)).chain(rules) {
+    let above = totals.above.iter().map(|(severity, score)| match severity {
+        Severity::Critical => ("tocsin, critical", score),
+        _ => ("tocsin, high and above", score),
+    });
+    let own = std::iter::once((OWN, &totals.engine)).chain(above);
+    for (name, score) in own.chain(rules) {
         lines.push(format!(
             "{name:<54} {} {} {:>9.2} {:>7} {:>7}",
             share(score.precision()),
@@ -169,7 +175,13 @@ pub(crate) fn object(totals: &Totals) -> Value {
         .iter()
         .map(|(band, counts)| (band.word().to_owned(), pair(*counts)))
         .collect();
+    let above: serde_json::Map<String, Value> = totals
+        .above
+        .iter()
+        .map(|(severity, score)| (severity.word().to_owned(), score_json(score, totals)))
+        .collect();
     json!({
+        "above": above,
         "months": totals.seeds,
         "people": totals.people,
         "records": totals.events,
