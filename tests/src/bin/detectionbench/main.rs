@@ -16,6 +16,7 @@
 mod attack;
 mod endpoint;
 mod life;
+mod merge;
 mod month;
 mod random;
 mod record;
@@ -29,8 +30,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-
-use crate::month::Totals;
 
 /// How it prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,6 +50,9 @@ struct Options {
     /// Tells so many false incidents, one by one, instead.
     #[arg(long, default_value_t = 0)]
     explain: usize,
+    /// Threads that months are spread over; for --cost use one.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// Tells what the engine costs instead: time an event, on this machine.
     #[arg(long)]
     cost: bool,
@@ -87,13 +89,12 @@ fn run(options: &Options) -> Result<()> {
         options.people >= 100,
         "at least 100 people, so that there are enough to attack"
     );
-    let mut totals = Totals {
-        measures_baselines: options.cost,
-        ..Totals::default()
-    };
-    for seed in seeds(&options.seeds)? {
-        totals.run(seed, options.people);
-    }
+    let totals = merge::run(
+        seeds(&options.seeds)?,
+        options.people,
+        options.jobs,
+        options.cost,
+    );
     let text = match options.output {
         _ if options.cost => report::cost(&totals),
         _ if options.explain > 0 => report::explained(&totals, options.explain),

@@ -78,6 +78,22 @@ impl Score {
         }
     }
 
+    /// Takes the counts of other months too.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.right += other.right;
+        self.wrong += other.wrong;
+        self.tests += other.tests;
+        for (scenario, (all, found)) in other.scenarios {
+            let own = self.scenarios.entry(scenario).or_default();
+            *own = (own.0 + all, own.1 + found);
+        }
+        self.certain = (
+            self.certain.0 + other.certain.0,
+            self.certain.1 + other.certain.1,
+        );
+        self.minutes.extend(other.minutes);
+    }
+
     /// Attacks, and of these found.
     pub(crate) fn attacks(&self) -> (usize, usize) {
         self.scenarios
