@@ -61,6 +61,9 @@ pub const IMPORT_CHUNK_BYTES: usize = 256 << 10;
 /// Problems that an import names one by one; the rest are counted.
 pub const IMPORT_PROBLEMS_MAX: usize = 1000;
 
+/// Kinds of records that an import names one by one; the rest are counted together.
+pub const IMPORT_KINDS_MAX: usize = 200;
+
 /// Bytes of a mapping file; a mapping of every field and a hundred kinds has a tenth of it.
 pub const MAPPING_BYTES_MAX: usize = 64 << 10;
 

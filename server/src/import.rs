@@ -8,6 +8,7 @@
 //! Every record is counted once: imported, repeated, unused or malformed. What was committed stays where an import is
 //! broken off; the same file again repeats it and goes on.
 
+mod kinds;
 pub(crate) mod people;
 mod read;
 mod run;

@@ -8,7 +8,9 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use tocsin_proto::console::v1::{Feed, ImportFeedResponse, ImportHeader, ImportSummary};
+use tocsin_proto::console::v1::{
+    Feed, ImportFeedResponse, ImportHeader, ImportKind, ImportSummary,
+};
 use tocsin_proto::limits::{MAPPING_BYTES_MAX, TEXT_BYTES_MAX};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -41,6 +43,9 @@ pub(crate) enum Feeds {
         /// With generic: the file that says where a record's values stand.
         #[arg(long, value_name = "FILE")]
         mapping: Option<PathBuf>,
+        /// Store nothing: only tell what the records are, and why some are refused.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -69,6 +74,7 @@ impl Feeds {
                 file,
                 provider,
                 mapping,
+                dry_run,
             } => {
                 let source = Source::open(&file).await?;
                 let header = ImportHeader {
@@ -78,6 +84,7 @@ impl Feeds {
                         Some(path) => read_mapping(&path).await?,
                         None => Vec::new(),
                     },
+                    dry_run,
                 };
                 import(connect().await?, source, header).await
             }
@@ -103,7 +110,7 @@ async fn import(
     source: Source,
     header: ImportHeader,
 ) -> Result<Exit, Failure> {
-    let name = source.name.clone();
+    let (name, is_dry) = (source.name.clone(), header.dry_run);
     let mut progress = Progress::new(source.bytes);
     let (sender, receiver) = import_channel();
     let call = receive(&session.client, header, receiver, &mut progress);
@@ -120,9 +127,9 @@ async fn import(
     if unnamed > 0 {
         crate::say(&format!("and {unnamed} more malformed\n"));
     }
-    session
-        .out
-        .object(&summary, |summary, page| describe(&name, summary, page))?;
+    session.out.object(&summary, |summary, page| {
+        describe(&name, summary, page, is_dry);
+    })?;
     Ok(match summary.malformed {
         0 => Exit::Done,
         _ => Exit::Partly,
@@ -198,14 +205,20 @@ fn progress_line(answer: &ImportFeedResponse, bytes: Option<u64>) -> String {
     }
 }
 
-fn describe(name: &str, summary: &ImportSummary, page: &mut Page) {
+const KINDS: &[Column] = &[
+    Column::number("RECORDS"),
+    Column::whole("OUTCOME"),
+    Column::text("KIND OR REASON", 20),
+];
+
+fn describe(name: &str, summary: &ImportSummary, page: &mut Page, is_dry: bool) {
     let read = match summary.records {
         0 => format!("{name}: no records"),
         records => format!("{name}: {} read", super::count(records, "record")),
     };
     page.paragraph(&read, Style::Heading);
     for (label, n) in [
-        ("Imported", summary.imported),
+        (if is_dry { "Usable" } else { "Imported" }, summary.imported),
         ("Repeated", summary.repeated),
         ("Unused", summary.unused),
     ] {
@@ -219,11 +232,27 @@ fn describe(name: &str, summary: &ImportSummary, page: &mut Page) {
     if summary.blank_lines > 0 {
         page.field("Blank lines", &summary.blank_lines.to_string());
     }
-    let incidents = format!(
-        "{} opened, {} updated",
-        summary.incidents_opened, summary.incidents_updated
-    );
-    page.field("Incidents", &incidents);
+    if is_dry {
+        page.field("Stored", "nothing: a dry run");
+    } else {
+        let incidents = format!(
+            "{} opened, {} updated",
+            summary.incidents_opened, summary.incidents_updated
+        );
+        page.field("Incidents", &incidents);
+    }
+    if is_dry && !summary.kinds.is_empty() {
+        page.section("Kinds");
+        page.table(KINDS, summary.kinds.iter().map(kind_row).collect());
+    }
+}
+
+fn kind_row(kind: &ImportKind) -> Vec<Cell> {
+    vec![
+        kind.records.to_string().into(),
+        kind.outcome.as_str().into(),
+        kind.what.as_str().into(),
+    ]
 }
 
 impl Row for Feed {

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tocsin_proto::console::v1::{IdentitiesImported, ImportProblem, ImportSummary};
+use tocsin_proto::console::v1::{IdentitiesImported, ImportKind, ImportProblem, ImportSummary};
 use tonic::Code;
 
 use crate::fake::story::HOSTILE;
@@ -144,4 +144,31 @@ async fn a_file_of_people_is_sent_whole_and_its_bad_rows_are_named() {
     let missing = fake.run(&["identities", "import", "/nowhere.csv"]).await;
     assert_eq!(missing.code, 1, "{missing:?}");
     assert_eq!(fake.calls().len(), 1, "nothing was asked");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_kinds_and_reasons() {
+    let kind = |outcome: &str, what: &str, records| ImportKind {
+        outcome: outcome.to_owned(),
+        what: what.to_owned(),
+        records,
+    };
+    let fake = Fake::start_with(Script {
+        summary: ImportSummary {
+            records: 4,
+            imported: 2,
+            unused: 1,
+            kinds: vec![kind("used", "denied", 2), kind("unused", HOSTILE, 1)],
+            ..ImportSummary::default()
+        },
+        ..Script::default()
+    })
+    .await;
+    let arguments = ["feeds", "import", "-", "--provider", "okta", "--dry-run"];
+    let done = fake.run_with_input(&arguments, b"[]").await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("nothing: a dry run"), "{done:?}");
+    assert!(done.out.contains("denied"), "{done:?}");
+    assert_harmless(&done.out);
+    assert!(fake.calls().remove(0).contains("dry_run: true"));
 }

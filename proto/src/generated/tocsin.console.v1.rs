@@ -694,6 +694,9 @@ pub struct ImportHeader {
     /// A mapping file (TOML, at most 64 KiB): provider "generic" needs one, no other takes one.
     #[prost(bytes = "vec", tag = "3")]
     pub mapping: ::prost::alloc::vec::Vec<u8>,
+    /// Reads and counts, stores nothing.
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
 }
 /// Progress while it runs; the last message has `summary`.
 #[derive(serde::Serialize)]
@@ -731,6 +734,22 @@ pub struct ImportSummary {
     pub incidents_opened: u64,
     #[prost(uint64, tag = "9")]
     pub incidents_updated: u64,
+    /// What the records were, most frequent first: every record is in one row; the last row may be of the rest.
+    #[prost(message, repeated, tag = "10")]
+    pub kinds: ::prost::alloc::vec::Vec<ImportKind>,
+}
+/// Records of a file that are alike.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportKind {
+    /// "used", "unused", "malformed".
+    #[prost(string, tag = "1")]
+    pub outcome: ::prost::alloc::string::String,
+    /// used: the MFA events made of it; unused: the provider's kind; malformed: the reason.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub records: u64,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

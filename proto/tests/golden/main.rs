@@ -531,6 +531,7 @@ fn an_import_header_with_a_mapping_is_what_it_was() {
             provider: "generic".into(),
             file_name: "log.json".into(),
             mapping: b"provider = \"generic\"\n".to_vec(),
+            dry_run: false,
         },
     );
 }

@@ -6,6 +6,7 @@ use tocsin_proto::console::v1::{ImportProblem, ImportSummary};
 use tocsin_proto::limits::IMPORT_PROBLEMS_MAX;
 
 use super::Record;
+use super::kinds::{self, Kinds, Outcome};
 use crate::feed::split::{Piece, Splitter};
 use crate::feed::{Format, Parsed};
 
@@ -34,8 +35,10 @@ pub(super) struct Reader {
     pub(super) record_bytes: usize,
     /// Bytes taken.
     pub(super) bytes_read: u64,
-    /// All but `imported`, `repeated` and the incidents.
+    /// All but `imported`, `repeated`, `kinds` and the incidents.
     pub(super) summary: ImportSummary,
+    /// What the records were.
+    pub(super) kinds: Kinds,
 }
 
 impl Reader {
@@ -50,6 +53,7 @@ impl Reader {
             record_bytes: 0,
             bytes_read: 0,
             summary: ImportSummary::default(),
+            kinds: Kinds::default(),
         }
     }
 
@@ -90,7 +94,10 @@ impl Reader {
             Piece::Problem { line, reason } => return self.problem(line, &reason),
         };
         match self.format.parse(&bytes) {
-            Ok(Parsed::Unused(_kind)) => self.summary.unused += 1,
+            Ok(Parsed::Unused(kind)) => {
+                self.kinds.count(Outcome::Unused, &kind);
+                self.summary.unused += 1;
+            }
             Ok(Parsed::Events(events, _)) if events.iter().any(is_nobodys) => {
                 self.problem(line, "names no account");
             }
@@ -98,6 +105,7 @@ impl Reader {
                 self.problem(line, "is dated more than a day after this server's time");
             }
             Ok(Parsed::Events(events, raw)) => {
+                self.kinds.count(Outcome::Used, &kinds::of(&events));
                 self.record_bytes += raw.len() * events.len();
                 self.records.push(Record {
                     events,
@@ -110,6 +118,7 @@ impl Reader {
 
     fn problem(&mut self, line: u64, reason: &str) {
         self.summary.malformed += 1;
+        self.kinds.count(Outcome::Malformed, reason);
         if self.summary.problems.len() < IMPORT_PROBLEMS_MAX {
             let mut end = reason.len().min(REASON_BYTES_MAX);
             while !reason.is_char_boundary(end) {

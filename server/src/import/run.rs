@@ -29,14 +29,17 @@ pub(crate) struct Import {
     reader: Option<Reader>,
     imported: u64,
     repeated: u64,
+    /// Only reads and counts.
+    is_dry: bool,
 }
 
 impl Import {
-    /// Of a file of this provider.
+    /// Of a file of this provider; `is_dry` only reads and counts.
     pub(crate) fn new(
         state: Arc<dyn StateStore>,
         correlator: Arc<Correlator>,
         format: Format,
+        is_dry: bool,
     ) -> Self {
         Self {
             tally: correlator.tally(),
@@ -46,6 +49,7 @@ impl Import {
             format,
             imported: 0,
             repeated: 0,
+            is_dry,
         }
     }
 
@@ -81,8 +85,13 @@ impl Import {
             })
         });
         self.store(refused).await?;
-        self.correlator.settle().await?;
-        let summary = self.reader.take().map(|reader| reader.summary);
+        if !self.is_dry {
+            self.correlator.settle().await?;
+        }
+        let summary = self.reader.take().map(|reader| ImportSummary {
+            kinds: reader.kinds.rows(),
+            ..reader.summary
+        });
         let (incidents_opened, incidents_updated) = self.tally.counts();
         Ok(ImportSummary {
             imported: self.imported,
@@ -118,6 +127,10 @@ impl Import {
             return Ok(());
         };
         let mut records = reader.take().into_iter().peekable();
+        if self.is_dry {
+            self.imported += records.len() as u64;
+            return Ok(());
+        }
         while records.peek().is_some() || refused.is_some() {
             let part: Vec<Record> = records.by_ref().take(RECORDS_MAX).collect();
             let is_last = records.peek().is_none();

@@ -92,6 +92,7 @@ async fn import_in(
         provider: provider.into(),
         file_name: "log.json".into(),
         mapping: Vec::new(),
+        dry_run: false,
     });
     let chunks = file
         .chunks(piece)

@@ -81,6 +81,7 @@ pub(super) async fn import(
         Arc::clone(&context.state),
         Arc::clone(&context.correlator),
         format,
+        header.dry_run,
     );
     tokio::spawn(run(Arc::clone(context), import, pieces, replies));
     Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
