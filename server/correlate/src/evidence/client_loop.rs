@@ -37,7 +37,7 @@ impl Evidence for ClientLoop {
         let is_next = |item: &&Item<'_>| {
             !item.is_by_other() && (0..=CHANGED_SOON_MS).contains(&(item.time_ms - last_ms))
         };
-        if case.factor_changes.iter().any(|item| is_next(&item)) {
+        if case.factor_changes.iter().any(is_next) {
             return None;
         }
         let is_silent = |item: &&&Item<'_>| {
