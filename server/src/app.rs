@@ -28,6 +28,7 @@ use crate::ca::Authority;
 use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::Config;
 use crate::data_dir::{self, DataDir, DataDirError};
+use crate::geo::{Geo, GeoError};
 use crate::ingest::Ingest;
 use crate::listener::{Acceptor, Connection, Connections, tls_config};
 use crate::revocation::Revocations;
@@ -77,6 +78,9 @@ pub(crate) enum RunError {
     /// Certificates.
     #[error("prepare certificates")]
     Certificate(#[from] CertificateError),
+    /// A file that tells where addresses lie.
+    #[error("look up addresses")]
+    Geo(#[from] GeoError),
     /// A database.
     #[error("open the databases")]
     Store(#[from] StoreError),
@@ -129,6 +133,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     let authority = Arc::new(certificate::open_authority(data)?);
     let certificates = Certificates::open(data, config.clone(), authority.clone())?;
     let tls = tls_config(authority.certificate(), certificates.identity(), &config)?;
+    let geo = Arc::new(Geo::open(&config.geo)?);
     let stores = Stores::open(data).await?;
     stores.state.end_presence().await?;
 
@@ -160,6 +165,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     let parts = Parts {
         tracer: config.tracer(),
         config,
+        geo,
         authority,
         connections: connections.clone(),
         state: stores.state.clone(),
@@ -193,6 +199,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
 /// What the context is made of.
 struct Parts {
     config: Arc<Config>,
+    geo: Arc<Geo>,
     tracer: Tracer,
     authority: Arc<Authority>,
     connections: Arc<Connections>,
@@ -248,6 +255,7 @@ impl Parts {
         let audit = Audit::new(self.state.clone());
         let context = Context {
             config,
+            geo: self.geo,
             auth: Auth::new(self.state.clone(), audit.clone()),
             audit,
             state: self.state,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_correlate::remote_tool::CatalogueError;
 use tocsin_correlate::{NamedNetwork, SignInDirectory};
 
+use crate::geo::FILES_MAX;
 use crate::network::{
     NAME_BYTES_MAX, NETWORKS_MAX, Network, NetworkConfig, PLACES_MAX, Site, Tunnel,
 };
@@ -139,6 +140,7 @@ section! {
 section! {
     /// `[network]`
     RawNetwork {
+        geo: Vec<String>,
         site: Vec<RawSite>,
         tunnel: Vec<RawTunnel>,
     }
@@ -178,6 +180,8 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionConfig,
     /// What is known about addresses.
     pub(crate) network: NetworkConfig,
+    /// Files by which network and country of an address are looked up.
+    pub(crate) geo: Vec<PathBuf>,
     /// Where sign-ins go, beside what Tocsin knows.
     pub(crate) sign_in: SignInDirectory,
     /// What is known of remote-support tools, beside what Tocsin knows.
@@ -275,6 +279,7 @@ impl Config {
             session: raw.session.mean()?,
             retention: raw.retention.mean()?,
             network: raw.network.mean()?,
+            geo: geo(&raw.network.geo, path)?,
             sign_in: raw.sign_in.mean()?,
             remote_tool: raw.remote_tool.mean(path)?,
         })
@@ -370,6 +375,19 @@ impl RawNetwork {
             tunnels: self.tunnel.iter().map(tunnel).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Paths; `beside` is the configuration's own file, from where they count.
+fn geo(said: &[String], beside: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    if said.len() > FILES_MAX || said.iter().any(String::is_empty) {
+        return Err(ConfigError::Value {
+            key: "network.geo",
+            value: said.join(", "),
+            expected: "a list of at most 4 files",
+        });
+    }
+    let path = |name: &String| beside.with_file_name(name);
+    Ok(said.iter().map(path).collect())
 }
 
 fn place_name(key: &'static str, name: &str) -> Result<String, ConfigError> {

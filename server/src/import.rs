@@ -1,7 +1,8 @@
 //! Records of an identity provider in: read from a file's bytes, resolved to people, stored, correlated.
 //!
 //! ```text
-//! pieces of the file -> split, parse (blocking thread) -> RECORDS_MAX at a time: people, one transaction
+//! pieces of the file -> split, parse (blocking thread) -> RECORDS_MAX at a time: network and country that the
+//!                       provider left out, people, one transaction
 //!                    -> at the end: correlate -> summary
 //! ```
 //!
@@ -14,6 +15,7 @@ mod read;
 mod run;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tocsin_correlate::{MfaEvent, Provider};
@@ -21,6 +23,7 @@ use tocsin_proto::id::IdentityId;
 
 pub(crate) use run::Import;
 
+use crate::geo::{Geo, Lookup};
 use crate::store::case::{AccountRow, CaseError, MfaBatch, NewMfaEvent, RefusedRecords};
 use crate::store::{StateStore, StoreError};
 
@@ -58,6 +61,8 @@ pub(crate) struct Portion {
     pub(crate) provider: Provider,
     /// Each names an account.
     pub(crate) records: Vec<Record>,
+    /// By what network and country are looked up where the records do not say.
+    pub(crate) geo: Arc<Geo>,
     /// With the last portion of a file: what of it could not be read.
     pub(crate) refused: Option<RefusedRecords>,
     /// Now.
@@ -81,7 +86,7 @@ pub(crate) async fn add(
         .collect();
     let counts: Vec<usize> = records.iter().map(|record| record.events.len()).collect();
     let keys = people::keys(&accounts);
-    let packed = tokio::task::spawn_blocking(move || pack(records)).await;
+    let packed = tokio::task::spawn_blocking(move || pack(records, &portion.geo.current())).await;
     let events = packed.unwrap_or(Err(StoreError::Damaged { what: "record" }))?;
     let mut batch = MfaBatch {
         provider: portion.provider.word().to_owned(),
@@ -125,20 +130,28 @@ fn records_with_news(counts: &[usize], new: &[bool]) -> u64 {
     imported
 }
 
-/// Records as they are stored: an event a row, each with the whole record.
-fn pack(records: Vec<Record>) -> Result<Vec<NewMfaEvent>, StoreError> {
+/// Records as they are stored: an event a row, each with the whole record, and with what the provider left out of where
+/// it came from.
+fn pack(records: Vec<Record>, lookup: &Lookup) -> Result<Vec<NewMfaEvent>, StoreError> {
     let damaged = || StoreError::Damaged { what: "record" };
     let mut packer = zstd::bulk::Compressor::new(LEVEL).map_err(|_| damaged())?;
     let mut packed = Vec::with_capacity(records.len());
-    for record in &records {
+    let json = |event: &MfaEvent| serde_json::to_vec(event).map_err(|_| damaged());
+    for record in records {
         let raw = packer.compress(&record.raw).map_err(|_| damaged())?;
         let raw_sha256 = Sha256::digest(&record.raw).into();
-        for event in &record.events {
+        for mut event in record.events {
+            let mut stored = json(&event)?;
+            let mut said = None;
+            if lookup.fill(&mut event.origin) {
+                said = Some(std::mem::replace(&mut stored, json(&event)?));
+            }
             packed.push(NewMfaEvent {
                 id: event.id,
                 account: people::row(&event.account),
                 event_time_ms: event.time_ms,
-                event: serde_json::to_vec(event).map_err(|_| damaged())?,
+                event: stored,
+                said,
                 raw: raw.clone(),
                 raw_sha256,
             });
@@ -148,13 +161,4 @@ fn pack(records: Vec<Record>) -> Result<Vec<NewMfaEvent>, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::records_with_news;
-
-    #[test]
-    fn a_record_is_imported_once_any_of_its_events_is_new() {
-        let new = [true, false, false, false, true, false];
-        assert_eq!(records_with_news(&[1, 2, 3], &new), 2);
-        assert_eq!(records_with_news(&[], &[]), 0);
-    }
-}
+mod tests;

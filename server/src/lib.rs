@@ -19,6 +19,7 @@ pub mod command;
 mod config;
 mod data_dir;
 mod feed;
+mod geo;
 mod import;
 mod incident;
 mod ingest;

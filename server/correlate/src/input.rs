@@ -200,7 +200,7 @@ impl Factor {
     }
 }
 
-/// Where an address lies, as the provider says.
+/// Where an address lies, as the provider says; the country by the operator's file where it does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// ISO 3166 alpha-2, or the provider's name where no code is known for it.
@@ -223,7 +223,7 @@ pub struct Origin {
     /// Where that address lies.
     #[serde(default)]
     pub place: Place,
-    /// Autonomous system it belongs to.
+    /// Autonomous system it belongs to, by the operator's file where the provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asn: Option<u32>,
     /// Who runs that system.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{CommandError, DataArgs, answer, tell};
 use crate::config::{self, Config};
 use crate::data_dir::DataDir;
+use crate::geo::Geo;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -34,7 +35,7 @@ pub(super) fn config(command: &ConfigCommand) -> Result<(), CommandError> {
         },
         ConfigCommand::Check(args) => {
             let data = DataDir::open(&args.data)?;
-            Config::load(&data.config())?;
+            Geo::open(&Config::load(&data.config())?.geo)?;
             tell(&format!("{} is in order", data.config().display()));
             Ok(())
         }

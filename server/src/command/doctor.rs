@@ -1,6 +1,8 @@
 //! `doctor`: what may be wrong with a data directory, and what to do about it. It changes nothing but
 //! what any start of this version would: databases of an older version are brought up to date.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::{CommandError, DataArgs, answer};
@@ -10,6 +12,7 @@ use crate::certificate::open_authority;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::data_dir::{self, DataDir, DataDirError};
+use crate::geo;
 use crate::rpc::status::chain;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
@@ -18,6 +21,11 @@ use crate::store::trust::TrustStore;
 /// Bytes that should be free, and that must be.
 const FREE_WANTED_BYTES: u64 = 5 << 30;
 const FREE_NEEDED_BYTES: u64 = 512 << 20;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Days after which a file that tells where addresses lie is old.
+const GEO_DAYS_MAX: i64 = 60;
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -71,6 +79,9 @@ pub(super) async fn doctor(args: DoctorArgs) -> Result<(), CommandError> {
             Err(error) => Bad(chain(error)),
         },
     )?;
+    for path in config.iter().flat_map(|config| &config.geo) {
+        report.say("network.geo", geo_file(path, now_ms()))?;
+    }
     report.say("CA", authority(&data))?;
     report.say("server certificate", server_certificate(&data))?;
     report.say("disk", disk(&data))?;
@@ -90,6 +101,33 @@ pub(super) async fn doctor(args: DoctorArgs) -> Result<(), CommandError> {
         bad => Err(CommandError::NotInOrder(format!(
             "{bad} of these are not in order"
         ))),
+    }
+}
+
+/// A file of `network.geo`.
+fn geo_file(path: &Path, now_ms: i64) -> Finding {
+    let facts = match geo::facts(path) {
+        Ok(facts) => facts,
+        Err(error) => return Bad(chain(&error)),
+    };
+    let tells = match (facts.tells_asn, facts.tells_country) {
+        (true, true) => "ASN and country",
+        (true, false) => "ASN",
+        _ => "country",
+    };
+    let built = tocsin_proto::json::format_time_ms(facts.build_time_ms);
+    let days = now_ms.saturating_sub(facts.build_time_ms).max(0) / DAY_MS;
+    let text = format!(
+        "{}: {}, tells {tells}, built {}, {days} days old",
+        path.display(),
+        facts.kind,
+        built.as_deref().unwrap_or("at no known time")
+    );
+    match days > GEO_DAYS_MAX {
+        true => Doubt(format!(
+            "{text}: addresses have moved since, get a newer one"
+        )),
+        false => Good(text),
     }
 }
 
@@ -241,4 +279,38 @@ async fn telemetry(data: &DataDir, full: bool) -> Finding {
     };
     telemetry.close().await;
     finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::tests::{BUILT, Files};
+
+    #[test]
+    fn an_old_file_of_places_is_told_with_its_age() {
+        let files = Files::new();
+        let path = files.path("asn.mmdb");
+        let built_ms = i64::try_from(BUILT).unwrap() * 1000;
+        let say = |days: i64| geo_file(&path, built_ms + days * DAY_MS);
+        let Good(text) = say(60) else {
+            panic!("60 days are not old")
+        };
+        assert!(
+            text.contains("asn.mmdb: Test[2J-ASN, tells ASN, built 2026-03-12T"),
+            "{text}"
+        );
+        assert!(text.ends_with("60 days old"), "{text}");
+        let Doubt(text) = say(61) else {
+            panic!("61 days are old")
+        };
+        assert!(text.ends_with("get a newer one"), "{text}");
+        let Good(text) = say(-1) else {
+            panic!("a clock that is behind")
+        };
+        assert!(text.ends_with(" 0 days old"), "{text}");
+        let Bad(text) = geo_file(&files.path("none.mmdb"), built_ms) else {
+            panic!("there is none")
+        };
+        assert!(text.contains("none.mmdb of network.geo"), "{text}");
+    }
 }

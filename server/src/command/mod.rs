@@ -17,6 +17,7 @@ use crate::ca::CaError;
 use crate::certificate::CertificateError;
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
+use crate::geo::GeoError;
 use crate::rpc::status::chain;
 use crate::store::StoreError;
 
@@ -91,6 +92,8 @@ enum CommandError {
     Data(#[from] DataDirError),
     #[error("use the configuration")]
     Config(#[from] ConfigError),
+    #[error("look up addresses")]
+    Geo(#[from] GeoError),
     #[error("use the state")]
     Store(#[from] StoreError),
     #[error("make a certificate")]
@@ -128,7 +131,8 @@ impl CommandError {
         let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Unsupported(_) | Self::Config(_) => Exit::Configuration,
+            Self::Unsupported(_) | Self::Config(_) | Self::Geo(_) => Exit::Configuration,
+            Self::Run(RunError::Geo(_)) => Exit::Configuration,
             Self::Data(error) | Self::Run(RunError::Data(error)) => match error {
                 DataDirError::NotEmpty { .. } | DataDirError::NotInitialized { .. } => {
                     Exit::Configuration

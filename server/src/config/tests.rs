@@ -56,6 +56,11 @@ fn mistakes_are_named() {
     check("[limit]\nconnections = 0", "limit.connections");
     check("[limit]\nconnections = -1", "connections");
     check("[retention]\nmfa_events_age = \"89d\"", "at least 90d");
+    check("[network]\ngeo = [\"\"]", "at most 4 files");
+    check(
+        "[network]\ngeo = [\"1\", \"2\", \"3\", \"4\", \"5\"]",
+        "network.geo",
+    );
     check("[retention]\nevents_size = \"20GB\"", "20GiB");
 }
 
@@ -137,4 +142,12 @@ fn durations_have_a_number_and_a_unit() {
     ] {
         check(bad, None);
     }
+}
+
+#[test]
+fn files_of_places_stand_beside_the_configuration_or_where_they_are_said_to() {
+    let text = "[network]\ngeo = [\"asn.mmdb\", \"/usr/share/country.mmdb\"]";
+    let config = Config::parse(text, Path::new("/var/lib/tocsin/config.toml")).unwrap();
+    let paths = ["/var/lib/tocsin/asn.mmdb", "/usr/share/country.mmdb"];
+    assert_eq!(config.geo, paths.map(PathBuf::from));
 }

@@ -8,6 +8,7 @@ use super::read::Reader;
 use super::{Portion, Record, add};
 use crate::clock::now_ms;
 use crate::feed::Format;
+use crate::geo::Geo;
 use crate::store::case::RefusedRecords;
 use crate::store::{StateStore, StoreError};
 use crate::task::correlate::{Correlator, Tally};
@@ -25,6 +26,7 @@ pub(crate) struct Import {
     correlator: Arc<Correlator>,
     tally: Arc<Tally>,
     format: Format,
+    geo: Arc<Geo>,
     /// `None` while a blocking thread has it.
     reader: Option<Reader>,
     imported: u64,
@@ -40,6 +42,7 @@ impl Import {
         correlator: Arc<Correlator>,
         format: Format,
         is_dry: bool,
+        geo: Arc<Geo>,
     ) -> Self {
         Self {
             tally: correlator.tally(),
@@ -47,6 +50,7 @@ impl Import {
             correlator,
             reader: Some(Reader::new(format.clone(), now_ms())),
             format,
+            geo,
             imported: 0,
             repeated: 0,
             is_dry,
@@ -137,6 +141,7 @@ impl Import {
             let portion = Portion {
                 provider: self.format.provider(),
                 records: part,
+                geo: Arc::clone(&self.geo),
                 refused: refused.take_if(|_| is_last),
                 receive_time_ms: now_ms(),
             };

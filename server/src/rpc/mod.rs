@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::audit::Audit;
 use crate::ca::Authority;
 use crate::config::Config;
+use crate::geo::Geo;
 use crate::ingest::Ingest;
 use crate::revocation::Revocations;
 use crate::session::Registry;
@@ -39,6 +40,8 @@ pub(crate) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 pub(crate) struct Context {
     /// What the operator says.
     pub(crate) config: Arc<Config>,
+    /// Looks up where addresses lie.
+    pub(crate) geo: Arc<Geo>,
     /// Who may.
     pub(crate) auth: auth::Auth,
     /// Recorded before it happens.

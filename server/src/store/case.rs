@@ -101,8 +101,11 @@ pub(crate) struct NewMfaEvent {
     pub(crate) account: AccountRow,
     /// By the provider's clock.
     pub(crate) event_time_ms: i64,
-    /// Normalized, JSON.
+    /// Normalized, JSON, with what was looked up.
     pub(crate) event: Vec<u8>,
+    /// The same as the provider said it, where anything was looked up: which of two forms of a record is the fuller is
+    /// told by it alone.
+    pub(crate) said: Option<Vec<u8>>,
     /// As the provider wrote it, packed.
     pub(crate) raw: Vec<u8>,
     /// SHA-256 of it before it was packed.

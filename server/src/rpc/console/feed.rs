@@ -82,6 +82,7 @@ pub(super) async fn import(
         Arc::clone(&context.correlator),
         format,
         header.dry_run,
+        Arc::clone(&context.geo),
     );
     tokio::spawn(run(Arc::clone(context), import, pieces, replies));
     Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))

@@ -62,6 +62,7 @@ conform! {
     crate::store::conformance::case:
     a_record_is_stored_and_counted_once,
     the_fuller_form_of_a_record_stays,
+    what_was_looked_up_makes_no_record_fuller,
     refused_records_of_a_file_count_once,
     people_who_turn_out_to_be_one_become_one,
     what_was_resolved_from_older_people_is_refused,

@@ -41,6 +41,7 @@ fn event(name: &str, number: u32) -> NewMfaEvent {
         account: account(name),
         event_time_ms: i64::from(number) * 1_000,
         event: format!("event {number}").into_bytes(),
+        said: None,
         raw_sha256: Sha256::digest(&raw).into(),
         raw,
     }
@@ -223,6 +224,41 @@ pub(crate) async fn the_fuller_form_of_a_record_stays(engine: &dyn Engine) {
     assert_eq!(newest, [fuller.event]);
     let feed = store.feeds().await.unwrap().remove(0);
     assert_eq!((feed.mfa_events, feed.malformed), (3, 0));
+}
+
+/// What was looked up for a record makes it no fuller: what came first stays, until the provider itself says more.
+pub(crate) async fn what_was_looked_up_makes_no_record_fuller(engine: &dyn Engine) {
+    let store = filled(engine).await;
+    let mark = mark_of(store.as_ref(), "dana").await;
+    store.apply(&[change("dana", mark)]).await.unwrap();
+    let form = |said: &str, looked_up: &str| {
+        let mut form = event("dana", 2);
+        form.event = format!("{said}{looked_up}").into_bytes();
+        form.said = (!looked_up.is_empty()).then(|| said.as_bytes().to_vec());
+        form
+    };
+    let newest = async |form: NewMfaEvent| {
+        let group = group("dana", &[identity("dana")]);
+        let new = store.add_mfa_events(&batch(vec![form], vec![group])).await;
+        assert_eq!(new.unwrap(), [false]);
+        let mut events = store.mfa_events(identity("dana"), 1).await.unwrap();
+        String::from_utf8(events.remove(0)).unwrap()
+    };
+    let stored = newest(form("event 2", ", AS64500")).await;
+    assert_eq!(stored, "event 2", "it was stored without a file");
+    assert!(!dirty(store.as_ref()).await.contains(&identity("dana")));
+    let fuller = newest(form("event 2 by push", ", AS64500")).await;
+    assert_eq!(fuller, "event 2 by push, AS64500");
+    for (said, looked_up) in [
+        ("event 2 by push", ", AS64501 of a longer name"),
+        ("event 2 by push", ""),
+        ("event 2", ", AS64500 of a name that is longer than that"),
+        ("event 2 by pull", ", AS64500"),
+    ] {
+        assert_eq!(newest(form(said, looked_up)).await, fuller, "{said}");
+    }
+    let fullest = newest(form("event 2 by push in Porto", "")).await;
+    assert_eq!(fullest, "event 2 by push in Porto");
 }
 
 /// What a file holds of refused records counts once, however often it comes.

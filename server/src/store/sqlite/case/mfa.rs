@@ -198,8 +198,8 @@ async fn insert(
     place: &Place,
 ) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
-        "INSERT INTO mfa_event (id, account_no, feed_no, event_time_ms, receive_time_ms, event, raw, raw_sha256) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO mfa_event (id, account_no, feed_no, event_time_ms, receive_time_ms, event, raw, raw_sha256, said) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     )
     .bind(event.id.as_bytes().as_slice())
     .bind(place.account_no)
@@ -209,6 +209,7 @@ async fn insert(
     .bind(event.event.as_slice())
     .bind(event.raw.as_slice())
     .bind(event.raw_sha256.as_slice())
+    .bind(event.said.as_deref())
     .execute(connection)
     .await
     .map_err(engine(ADD))?;
@@ -216,15 +217,17 @@ async fn insert(
 }
 
 /// Takes a record's other form where it says more: providers write one record in several shapes, and in whatever
-/// order they come the fullest stays. Answers whether it did.
+/// order they come the fullest stays. What was looked up says nothing about that: the same record with other files is
+/// no other form, and keeps what was looked up first. Answers whether it did.
 async fn replace(
     connection: &mut SqliteConnection,
     event: &NewMfaEvent,
     owner: IdentityId,
 ) -> Result<bool, StoreError> {
     let replaced = sqlx::query(
-        "UPDATE mfa_event SET event = ?1, raw = ?2, raw_sha256 = ?3, event_time_ms = ?4 \
-         WHERE id = ?5 AND (length(event) < length(?1) OR (length(event) = length(?1) AND event < ?1)) \
+        "UPDATE mfa_event SET event = ?1, raw = ?2, raw_sha256 = ?3, event_time_ms = ?4, said = ?7 \
+         WHERE id = ?5 AND (length(coalesce(said, event)) < length(?8) \
+         OR (length(coalesce(said, event)) = length(?8) AND coalesce(said, event) < ?8)) \
          AND account_no IN (SELECT no FROM account WHERE identity = ?6)",
     )
     .bind(event.event.as_slice())
@@ -233,6 +236,8 @@ async fn replace(
     .bind(event.event_time_ms)
     .bind(event.id.as_bytes().as_slice())
     .bind(owner.as_bytes().as_slice())
+    .bind(event.said.as_deref())
+    .bind(event.said.as_ref().unwrap_or(&event.event).as_slice())
     .execute(connection)
     .await
     .map_err(engine(ADD))?;

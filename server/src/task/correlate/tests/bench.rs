@@ -56,6 +56,7 @@ impl Bench {
             let portion = Portion {
                 provider: Provider::Okta,
                 records: part.iter().map(record).collect(),
+                geo: Arc::default(),
                 refused: None,
                 receive_time_ms: 1,
             };
