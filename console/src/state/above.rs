@@ -336,6 +336,12 @@ impl State {
             Purpose::Terminal(endpoint, incident) if !text.is_empty() => {
                 return self.open_terminal(endpoint, incident, text);
             }
+            Purpose::Terminal(..) => {
+                let said = "no terminal without a reason: the audit log keeps it";
+                self.notice = Some((said.to_owned(), Style::Medium));
+                self.popup = Some(Popup::Typing(typing));
+                return Vec::new();
+            }
             Purpose::Events => match EventFilter::parse(&text) {
                 Ok(filter) => return self.find_events(filter),
                 Err(problem) => {
@@ -348,9 +354,7 @@ impl State {
                     return Vec::new();
                 }
             },
-            Purpose::Filter | Purpose::View | Purpose::Note(_) | Purpose::Terminal(..) => {
-                return Vec::new();
-            }
+            Purpose::Filter | Purpose::View | Purpose::Note(_) => return Vec::new(),
         };
         vec![Action::Change(Change { incident, what })]
     }

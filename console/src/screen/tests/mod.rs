@@ -148,6 +148,14 @@ fn what_stands_above_a_screen_looks_as_it_should() {
 }
 
 #[test]
+fn a_terminal_without_a_reason_is_asked_for_it_again() {
+    let state = at(&Story::plain(), (80, 24), Theme::None, "3\nt \n");
+    let text = rows(&draw_on(&state)).join("\n");
+    assert!(text.contains("Why a terminal there"), "{text}");
+    assert!(text.contains("no terminal without a reason"), "{text}");
+}
+
+#[test]
 fn a_server_without_anything_is_told_what_to_do_next() {
     for (name, keys) in [
         ("overview-empty", ""),
