@@ -106,17 +106,20 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
         frame,
         areas.axis,
     );
-    frame.render_widget(Paragraph::new(names(state, areas.names.width)), areas.names);
+    let mut seen = String::new();
     let rows = match page.pane() {
         Pane::Attempts => Some(attempts(incident, state, frame, areas.pane)),
         Pane::Timeline => Some(incident_axis::draw_story(state, frame, areas.pane)),
         pane => {
             let lines = incident_lines::of(pane, incident, state, areas.pane.width.into());
             let scroll = u16::try_from(page.scroll()).unwrap_or(u16::MAX);
+            seen = part(lines.len(), page.scroll(), areas.pane.height.into());
             frame.render_widget(Paragraph::new(lines).scroll((scroll, 0)), areas.pane);
             None
         }
     };
+    let names = names(state, &seen, areas.names.width);
+    frame.render_widget(Paragraph::new(names), areas.names);
     let (second, third) = match page.pane() {
         Pane::Evidence => (Pane::Missing, Pane::Next),
         Pane::Next => (Pane::Evidence, Pane::Missing),
@@ -157,7 +160,16 @@ fn beside(pane: Pane, incident: &Incident, state: &State, frame: &mut Frame, are
     frame.render_widget(Paragraph::new(lines), inside);
 }
 
-fn names(state: &State, width: u16) -> Line<'static> {
+/// Which lines of a pane are seen, where not all are: `1-9 of 57`.
+fn part(lines: usize, scroll: usize, height: usize) -> String {
+    let last = lines.min(scroll.saturating_add(height));
+    match lines > height {
+        true => format!("{}-{last} of {lines}", scroll.saturating_add(1)),
+        false => String::new(),
+    }
+}
+
+fn names(state: &State, seen: &str, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     for pane in Pane::ALL {
         let (name, look) = match pane == state.incident.pane() {
@@ -172,6 +184,10 @@ fn names(state: &State, width: u16) -> Line<'static> {
         };
         spans.push(span(&name, look));
         spans.push(Span::raw(" "));
+    }
+    if !seen.is_empty() {
+        spans.push(span(seen, state.theme.look(Style::Medium)));
+        spans.push(Span::raw("  "));
     }
     if state.incident.axis().is_zoomed() {
         spans.push(span("zoomed: 0 shows all", state.theme.look(Style::Medium)));

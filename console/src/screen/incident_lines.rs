@@ -88,7 +88,18 @@ impl Lines<'_> {
         let (speaks, against) = (families(speaks), families(against));
         let all = speaks.iter().chain(&against);
         let most = all.map(|(_, pieces)| sum(pieces).abs()).fold(0.0, f64::max);
-        let mut lines = vec![self.title("What speaks for an attack (log-odds)")];
+        let said = match against.is_empty() {
+            true => "against it: nothing known".to_owned(),
+            false => {
+                let weight: f64 = against.iter().map(|(_, pieces)| sum(pieces)).sum();
+                format!("against it: {weight:+.1}, below")
+            }
+        };
+        let title = "What speaks for an attack (log-odds)";
+        let mut lines = match text::width(title) + text::width(&said) + 2 <= self.columns {
+            true => vec![self.title(&format!("{title}; {said}"))],
+            false => vec![self.title(title)],
+        };
         self.families(&speaks, most, &mut lines);
         lines.push(self.title("What speaks against it"));
         self.families(&against, most, &mut lines);

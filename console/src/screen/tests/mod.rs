@@ -148,6 +148,21 @@ fn what_stands_above_a_screen_looks_as_it_should() {
 }
 
 #[test]
+fn what_speaks_against_is_said_before_one_scrolls_and_how_far_one_is_too() {
+    let text = |keys| {
+        let state = at(&Story::plain(), (80, 24), Theme::None, keys);
+        rows(&draw_on(&state)).join("\n")
+    };
+    let evidence = text("2\n\t\t");
+    assert!(evidence.contains("; against it: -0.5, below"), "{evidence}");
+    assert!(evidence.contains("  1-11 of 16"), "{evidence}");
+    let scrolled = text("2\n\t\tjj");
+    assert!(scrolled.contains("  3-13 of 16"), "{scrolled}");
+    let missing = text("2\n\t\t\t");
+    assert!(!missing.contains(" of 1"), "{missing}");
+}
+
+#[test]
 fn a_terminal_without_a_reason_is_asked_for_it_again() {
     let state = at(&Story::plain(), (80, 24), Theme::None, "3\nt \n");
     let text = rows(&draw_on(&state)).join("\n");
