@@ -140,6 +140,24 @@ pub(crate) enum Cmd {
     CursorEnd,
 }
 
+impl Cmd {
+    /// Whether a key that counts everywhere does something, and does not only move.
+    fn is_action(self) -> bool {
+        matches!(
+            self,
+            Self::Quit
+                | Self::Help
+                | Self::Find
+                | Self::Copy
+                | Self::Zone
+                | Self::Refresh
+                | Self::Theme
+                | Self::Keys
+                | Self::EndTerminal
+        )
+    }
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Binding {
@@ -176,7 +194,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
         Everywhere,
         &[Char(':'), Ctrl('p')],
         Cmd::Palette,
-        "go to a screen, incident or endpoint by name",
+        "find by name: screens, actions, incidents, endpoints",
     ),
     row(
         Everywhere,
@@ -504,6 +522,16 @@ impl Keymap {
             .rows()
             .filter(move |(row, _)| counts(row.context, here));
         rows.flat_map(|(row, keys)| keys.iter().map(|key| (*key, row.cmd)))
+    }
+
+    /// What can be done there by name, with the names of the keys: neither moves nor screens, which have names
+    /// of their own.
+    pub(crate) fn actions(&self, here: Context) -> Vec<(&'static Binding, String)> {
+        let rows = self.rows().filter(|(row, _)| match row.context {
+            Context::Everywhere => row.cmd.is_action(),
+            context => context == here,
+        });
+        rows.map(|(row, keys)| (row, names(keys))).collect()
     }
 
     /// The rows of the table and their keys.

@@ -280,6 +280,7 @@ impl State {
                 changes.into_iter().map(Action::Change).collect()
             }
             Pick::Go(place) => self.go(place),
+            Pick::Do(cmd) => self.command(cmd),
             Pick::Find(filter) => self.find_events(*filter),
             Pick::Export(form) => {
                 let id = crate::command::short(&self.incident.id);
@@ -388,6 +389,7 @@ impl State {
 
     /// After each change of the line that is being typed.
     pub(super) fn has_typed(&mut self) {
+        let here = self.place().context();
         match &mut self.popup {
             Some(Popup::Typing(typing)) if typing.purpose == Purpose::Filter => {
                 let filter = typing.input.text();
@@ -422,7 +424,17 @@ impl State {
                     name: ["view ", &kept.name, "", ""],
                     to: To::View(&kept.name),
                 });
-                let screens = screens.chain(views);
+                // What actions say is long: letters strewn over it would hide the names that are meant.
+                let typed = palette.input.text().to_lowercase();
+                let is_meant =
+                    |said: &str| typed.split_whitespace().all(|word| said.contains(word));
+                let mut actions = self.keymap.actions(here);
+                actions.retain(|(row, _)| is_meant(&row.help.to_lowercase()));
+                let actions = actions.iter().map(|(row, keys)| Named {
+                    name: ["do: ", row.help, "  ", keys],
+                    to: To::Action(row.cmd),
+                });
+                let screens = screens.chain(views).chain(actions);
                 palette.find(screens.chain(incidents).chain(endpoints).chain(identities));
             }
             _ => {}

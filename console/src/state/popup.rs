@@ -78,6 +78,8 @@ pub(crate) enum Pick {
     Bulk(Vec<Change>),
     /// Goes somewhere.
     Go(Place),
+    /// Does what a key of the screen does.
+    Do(Cmd),
     /// Shows these events.
     Find(Box<EventFilter>),
     /// Copies this text.
@@ -210,6 +212,8 @@ pub(crate) enum To<'a> {
     Screen(Place),
     /// To the view with this name.
     View(&'a str),
+    /// To what a key does here.
+    Action(Cmd),
     /// To the screen of the one with this id.
     Of(fn(String) -> Place, &'a str),
 }
@@ -230,6 +234,7 @@ impl Palette {
                 let pick = match named.to {
                     To::Screen(place) => Pick::Go(place),
                     To::View(name) => Pick::View(name.to_owned()),
+                    To::Action(cmd) => Pick::Do(cmd),
                     To::Of(place, id) => Pick::Go(place(id.to_owned())),
                 };
                 (named.name.concat(), pick)

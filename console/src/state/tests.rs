@@ -180,6 +180,27 @@ fn the_palette_goes_anywhere() {
 }
 
 #[test]
+fn the_palette_does_what_the_keys_of_the_screen_do() {
+    let mut state = up();
+    press(&mut state, ":next theme");
+    let Some(Popup::Palette(palette)) = &state.popup else {
+        panic!("{:?}", state.popup);
+    };
+    assert_eq!(palette.found[0].0, "do: next theme  T");
+    let before = state.theme;
+    press(&mut state, "\n");
+    assert_eq!(state.theme, before.next());
+    press(&mut state, ":its verdict\n");
+    assert!(state.popup.is_none(), "there is none to judge here");
+    open(&mut state);
+    press(&mut state, ":its verdict\n");
+    let Some(Popup::Choice(choice)) = &state.popup else {
+        panic!("{:?}", state.popup);
+    };
+    assert_eq!(choice.title, "Verdict");
+}
+
+#[test]
 fn what_is_known_stays_when_the_connection_breaks() {
     let mut state = up();
     open(&mut state);
