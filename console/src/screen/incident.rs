@@ -38,10 +38,10 @@ const COLUMNS: &[Column] = &[
     column("RESULT", 10, 14),
     column("AFTER", 5, 10).optional(4),
     column("FROM", 12, 40),
-    column("APPLICATION", 8, 24).optional(3),
-    column("FACTOR", 5, 12).optional(5),
-    column("PROVIDER", 5, 12).optional(6),
-    column("PROVENANCE", 17, 40),
+    column("APPLICATION", 11, 24).optional(5),
+    column("FACTOR", 6, 12).optional(3),
+    column("PROVIDER", 8, 12).optional(6),
+    column("PROVENANCE", 19, 40),
 ];
 
 struct Areas {

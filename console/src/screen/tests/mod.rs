@@ -163,6 +163,20 @@ fn what_speaks_against_is_said_before_one_scrolls_and_how_far_one_is_too() {
 }
 
 #[test]
+fn no_name_of_a_column_of_attempts_is_cut() {
+    for size in SIZES {
+        let text = rows(&draw_on(&at(&Story::plain(), size, Theme::None, "2\n")));
+        let names = text.iter().find(|row| row.starts_with("  TIME")).unwrap();
+        let names = names.split('┌').next().unwrap();
+        assert!(
+            names.contains("PROVENANCE") && names.contains("FACTOR"),
+            "{names}"
+        );
+        assert!(!names.contains('…'), "{names}");
+    }
+}
+
+#[test]
 fn a_terminal_without_a_reason_is_asked_for_it_again() {
     let state = at(&Story::plain(), (80, 24), Theme::None, "3\nt \n");
     let text = rows(&draw_on(&state)).join("\n");
