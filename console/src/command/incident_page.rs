@@ -72,7 +72,7 @@ fn head(incident: &Incident, page: &mut Page) {
     page.field_styled("Severity", &said, severity.into());
     let band = super::word::<BeliefBand>(incident.belief);
     if !band.is_empty() {
-        let said = format!("{band} an attack (weights {})", incident.weights_version);
+        let said = format!("an attack is {band} (weights {})", incident.weights_version);
         page.field("Belief", &said);
     }
     let verdict = super::word::<Verdict>(incident.verdict);
@@ -157,7 +157,7 @@ fn who(incident: &Incident) -> String {
     if let Some(campaign) = &incident.campaign {
         let since = time::second(campaign.since_time_ms);
         return format!(
-            "campaign: {} against {} people, one since {since} UTC",
+            "campaign: {} against {} people, enough to be a campaign since {since} UTC",
             campaign.source, campaign.people
         );
     }
@@ -343,7 +343,7 @@ fn stages(stages: &[Stage], page: &mut Page) {
 fn missing(incident: &Incident, page: &mut Page) {
     page.section("What is missing or late");
     if incident.gaps.is_empty() && incident.freshness.is_empty() {
-        page.item("-", "nothing known");
+        page.item("-", "nothing is known to be missing");
     }
     for gap in &incident.gaps {
         let (from, until) = (

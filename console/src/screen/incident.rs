@@ -212,7 +212,7 @@ fn head(incident: &Incident, state: &State, columns: usize) -> Vec<Line<'static>
     let band = word::<BeliefBand>(incident.belief);
     let band = match band.as_str() {
         "" => "not known how likely an attack".to_owned(),
-        band => format!("{band} an attack"),
+        band => format!("an attack is {band}"),
     };
     let verdict = word::<Verdict>(incident.verdict);
     let verdict = if verdict.is_empty() {

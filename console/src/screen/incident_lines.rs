@@ -159,7 +159,7 @@ impl Lines<'_> {
     fn missing(&self, incident: &Incident) -> Vec<Line<'static>> {
         let mut lines = vec![self.title("What is missing or late")];
         if incident.gaps.is_empty() {
-            lines.extend(self.item("  ", "nothing known", Style::Faint));
+            lines.extend(self.item("  ", "nothing is known to be missing", Style::Faint));
         }
         for gap in &incident.gaps {
             let time = match (gap.from_time_ms, gap.until_time_ms) {

@@ -17,7 +17,7 @@ async fn the_page_of_an_incident_answers_in_order() {
         "17 prompts in 40 minutes, one approved",
         "(evil\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\\u{200b}\\r\\n)",
         "critical, score 91",
-        "very likely an attack",
+        "an attack is very likely",
         "new, no verdict, unassigned",
         "Dana Example: okta dana@example.com",
         "2026-11-24 02:10:00 to 2026-11-24 02:50:00 UTC (40 min)",
