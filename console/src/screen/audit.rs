@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use tocsin_proto::console::v1::AuditRow;
 
-use super::listing::{Listing, NONE_AS_ASKED};
+use super::listing::{Listing, NONE_AS_ASKED, rows_of};
 use super::{freshness, heading};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::widget::span;
-use crate::widget::table::{Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, column};
 
 const COLUMNS: &[Column] = &[
     column("NUMBER", 6, 10),
@@ -37,12 +37,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
             0 => "",
             _ => NONE_AS_ASKED,
         },
-        table: Table {
-            columns: COLUMNS,
-            rows: list.len(),
-            selected: list.at(),
-            theme: state.theme,
-        },
+        table: rows_of(list, COLUMNS, state),
     };
     listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }

@@ -4,11 +4,11 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use tocsin_proto::console::v1::Feed;
 
-use super::listing::{Listing, NONE_AS_ASKED};
+use super::listing::{Listing, NONE_AS_ASKED, rows_of};
 use super::{ago, freshness, heading};
 use crate::output::style::Style;
 use crate::state::State;
-use crate::widget::table::{Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, column};
 
 const COLUMNS: &[Column] = &[
     column("PROVIDER", 8, 20),
@@ -35,12 +35,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
             }
             _ => NONE_AS_ASKED,
         },
-        table: Table {
-            columns: COLUMNS,
-            rows: list.len(),
-            selected: list.at(),
-            theme: state.theme,
-        },
+        table: rows_of(list, COLUMNS, state),
     };
     listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }

@@ -7,14 +7,14 @@ use ratatui::widgets::Paragraph;
 use tocsin_proto::console::v1::{Identity, IncidentState, Unmapped};
 
 use super::incidents::severity_word;
-use super::listing::{Listing, NONE_AS_ASKED};
+use super::listing::{Listing, NONE_AS_ASKED, rows_of};
 use super::{at, freshness, heading};
 use crate::command::identities::{told, user};
 use crate::command::{short, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::people::name;
-use crate::widget::table::{Cell, Column, Rows, Table, column};
+use crate::widget::table::{Cell, Column, Rows, column};
 use crate::widget::{span, wrapped};
 
 /// Columns for the names of facts.
@@ -52,12 +52,7 @@ fn draw_unmapped(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows> {
             }
             _ => NONE_AS_ASKED,
         },
-        table: Table {
-            columns: UNMAPPED,
-            rows: list.len(),
-            selected: list.at(),
-            theme: state.theme,
-        },
+        table: rows_of(list, UNMAPPED, state),
     };
     listing.draw(frame, area, |at| {
         list.row(at).map(|one| unmapped_cells(one, state))
@@ -99,12 +94,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
             }
             _ => NONE_AS_ASKED,
         },
-        table: Table {
-            columns: COLUMNS,
-            rows: list.len(),
-            selected: list.at(),
-            theme: state.theme,
-        },
+        table: rows_of(list, COLUMNS, state),
     };
     listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }

@@ -5,10 +5,26 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use crate::widget::table::{self, Cell, Rows, Table};
+use crate::state::State;
+use crate::state::list::{List, Listed};
+use crate::widget::table::{self, Cell, Column, Rows, Table};
 
 /// Said where there are rows, but none that was asked for.
 pub(super) const NONE_AS_ASKED: &str = "None is as asked: / for other words.";
+
+/// The rows of a list that are as asked.
+pub(super) fn rows_of<'a, T: Listed>(
+    list: &List<T>,
+    columns: &'a [Column],
+    state: &'a State,
+) -> Table<'a> {
+    Table {
+        columns,
+        rows: list.len(),
+        selected: list.at(),
+        theme: state.theme,
+    }
+}
 
 /// A list.
 pub(super) struct Listing<'a> {

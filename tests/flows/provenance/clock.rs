@@ -41,26 +41,24 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 
 /// A clock that can be set.
 struct Clock {
-    library: PathBuf,
+    shim: PathBuf,
     seconds: PathBuf,
 }
 
 impl Clock {
     fn new(sandbox: &Sandbox) -> Result<Self> {
         let source = sandbox.file("clock.c", LIBRARY)?;
-        let library = sandbox.fresh("clock.so");
+        let shim = sandbox.fresh("clock.so");
         let mut command = std::process::Command::new("cc");
-        command
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&library);
+        command.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim);
         server::run(command.arg(&source))?;
         let seconds = sandbox.file("clock", format!("-{BEHIND_S}"))?;
-        Ok(Self { library, seconds })
+        Ok(Self { shim, seconds })
     }
 
     /// What an agent has to be told that is to go by it.
     fn tell(&self, agent: &mut Agent<'_>) {
-        agent.set_variable("LD_PRELOAD", self.library.display().to_string());
+        agent.set_variable("LD_PRELOAD", self.shim.display().to_string());
         agent.set_variable("TOCSIN_TEST_CLOCK", self.seconds.display().to_string());
     }
 
@@ -85,12 +83,7 @@ fn a_clock_that_is_off_is_reckoned_with_and_one_that_is_set_meanwhile_is_named()
         let place = Place::Inside(&machine);
         let service = Service::start_in(&at_provider, 443)?;
         let config = machines::config(&service)?;
-        let setup = Setup {
-            place: Place::Inside(&at_server),
-            config: &config,
-            ..Setup::default()
-        };
-        let server = Server::start_with(sandbox, setup)?;
+        let server = machines::server(sandbox, &at_server, &config)?;
         let console = server.admin();
         let browser = Browser::new(sandbox)?;
         let mut cast = Cast::new(&["dana", "eli"]);

@@ -82,6 +82,20 @@ pub(super) fn config(service: &Service) -> Result<String> {
     ))
 }
 
+/// A server that is told so, in a namespace of its own.
+pub(super) fn server<'a>(
+    sandbox: &Sandbox,
+    namespace: &'a Namespace,
+    config: &'a str,
+) -> Result<Server<'a>> {
+    let setup = Setup {
+        place: Place::Inside(namespace),
+        config,
+        ..Setup::default()
+    };
+    Server::start_with(sandbox, setup)
+}
+
 #[test]
 fn where_a_sign_in_came_from_is_known_of_machines_that_could_have_shown_it() {
     if !is_root_or_skips("machines in network namespaces")
@@ -97,12 +111,7 @@ fn where_a_sign_in_came_from_is_known_of_machines_that_could_have_shown_it() {
         let (stopped, paused) = (network.namespace()?, network.namespace()?);
         let service = Service::start_in(&at_provider, 443)?;
         let config = config(&service)?;
-        let setup = Setup {
-            place: Place::Inside(&at_server),
-            config: &config,
-            ..Setup::default()
-        };
-        let server = Server::start_with(sandbox, setup)?;
+        let server = server(sandbox, &at_server, &config)?;
         let scene = Scene {
             sandbox,
             console: server.admin(),

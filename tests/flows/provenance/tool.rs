@@ -23,12 +23,7 @@ fn a_remote_support_tool_takes_the_credit_and_is_evidence_in_both_orders() {
         let place = Place::Inside(&machine);
         let service = Service::start_in(&at_provider, 443)?;
         let config = machines::config(&service)?;
-        let setup = Setup {
-            place: Place::Inside(&at_server),
-            config: &config,
-            ..Setup::default()
-        };
-        let server = Server::start_with(sandbox, setup)?;
+        let server = machines::server(sandbox, &at_server, &config)?;
         let console = server.admin();
         let browser = Browser::new(sandbox)?;
         let mut agent = Agent::start(sandbox, place, &server)?;
