@@ -57,6 +57,8 @@ mod scenarios;
 mod scene;
 #[cfg(test)]
 mod story;
+#[cfg(test)]
+mod traps;
 
 use serde::{Deserialize, Serialize};
 use tocsin_proto::id::MfaEventId;

@@ -33,10 +33,15 @@ pub(super) fn parse(mut record: Value, raw: &[u8]) -> Result<Parsed<'_>, RecordE
         .map(|change| change.0)
         .or_else(|| kind(&code))
     else {
-        return Ok(Parsed::Unused(code));
+        return Ok(Parsed::Unused(unused(code, &log)));
     };
+    // What was typed, and nobody checked.
+    let is_typed = matches!(
+        kind,
+        Kind::PrimaryFailed | Kind::RiskReported | Kind::AccountLocked | Kind::PolicyDenied
+    );
     let secret = text(&log, &["user_name"])
-        .filter(|_| kind == Kind::PrimaryFailed)
+        .filter(|_| is_typed)
         .and_then(|name| typed(&name));
     if let Some(secret) = &secret {
         redact(&mut record, secret);
@@ -74,6 +79,14 @@ pub(super) fn parse(mut record: Value, raw: &[u8]) -> Result<Parsed<'_>, RecordE
     event.detail = text(&log, &["description"]);
     let kept = kept(&record, raw, secret.is_some());
     Ok(Parsed::Events(vec![event], kept))
+}
+
+/// What is not used. All calls of the Management API have one code: the remark says which it was.
+fn unused(code: String, log: &Value) -> String {
+    match text(log, &["description"]).filter(|_| code == "sapi") {
+        Some(remark) => format!("{code}: {remark}"),
+        None => code,
+    }
 }
 
 /// The kind of a code; `None` where it is not used.

@@ -87,8 +87,14 @@ pub(super) fn parse<'a>(record: Value, raw: &'a [u8]) -> Result<Parsed<'a>, Reco
     if shape.text(&["activityDisplayName"]).is_some() || shape.field(&["initiatedBy"]).is_some() {
         return audit::parse(shape, raw);
     }
+    // A security alert has a status too, which is a word.
+    let has_code = || {
+        shape
+            .nested(&["status"])
+            .is_some_and(|status| status.is_object())
+    };
     let is_sign_in = shape.field(&["createdDateTime"]).is_some()
-        && (shape.field(&["userPrincipalName"]).is_some() || shape.field(&["status"]).is_some());
+        && (shape.field(&["userPrincipalName"]).is_some() || has_code());
     let is_named = category
         .as_deref()
         .is_some_and(|name| name.contains("SignInLogs"));
@@ -99,12 +105,28 @@ pub(super) fn parse<'a>(record: Value, raw: &'a [u8]) -> Result<Parsed<'a>, Reco
             None => sign_in::parse(shape, raw, false),
         };
     }
-    match category.or_else(|| shape.text(&["operationName"])) {
+    match category
+        .or_else(|| shape.text(&["operationName"]))
+        .or_else(|| of_another_log(&record))
+    {
         Some(other) => Ok(Parsed::Unused(other)),
         None => Err(RecordError::Missing {
             field: "createdDateTime",
         }),
     }
+}
+
+/// What a record of Microsoft's other logs is: the unified audit log, and alerts.
+fn of_another_log(record: &Value) -> Option<String> {
+    let is_unified =
+        field(record, &["RecordType"]).is_some() && field(record, &["CreationTime"]).is_some();
+    if is_unified {
+        let operation = text(record, &["Operation"]).unwrap_or_default();
+        return Some(format!("unified audit log: {operation}"));
+    }
+    field(record, &["serviceSource"])?;
+    let what = text(record, &["category"]).or_else(|| text(record, &["title"]));
+    Some(format!("alert: {}", what.unwrap_or_default()))
 }
 
 #[cfg(test)]

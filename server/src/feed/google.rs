@@ -1,4 +1,4 @@
-//! Google Workspace's Reports API: activities of the applications `login`, `user_accounts`, `token` and `admin`.
+//! Google Workspace's Reports API: activities of the applications `login`, `user_accounts`, `token`, `saml` and `admin`.
 //!
 //! An activity has one time, actor and address, and one event or more, each with a name and parameters. An export
 //! may be flattened: one event, with `name` and `parameters` beside `actor`. Google does not log that a prompt was
@@ -8,7 +8,7 @@
 use serde_json::Value;
 use tocsin_correlate::{
     AccountKey, Actor, Factor, MfaEvent, MfaEventKind as Kind, Provider, Risk, fold_login,
-    identity_keys,
+    identity_keys, is_address,
 };
 
 use super::address::address;
@@ -33,6 +33,7 @@ pub(super) fn parse<'a>(record: &Value, raw: &'a [u8]) -> Result<Parsed<'a>, Rec
     let mut unused = None;
     for (number, part) in parts.iter().enumerate() {
         let name = text(part, &["name"]).ok_or(RecordError::Missing { field: "name" })?;
+        let name = name.trim().to_owned();
         let Some((kind, factor)) = kind(&application, &name, part) else {
             unused.get_or_insert_with(|| format!("{application} {name}"));
             continue;
@@ -75,6 +76,11 @@ fn one(
         .filter(|affected| affected.login != actor.login);
     let is_by_other = affected.is_some() && !identity_keys(&actor).is_empty();
     let account = affected.unwrap_or_else(|| actor.clone());
+    if kind == Kind::PrimaryFailed && !is_address(&account.login) && account.provider_id.is_empty()
+    {
+        // What was typed as user name and is no account here: it may be a password.
+        return Ok(None);
+    }
     if identity_keys(&account).is_empty() {
         return Ok(None);
     }
@@ -99,7 +105,9 @@ fn one(
         login: actor.login,
     });
     event.factor = factor;
-    event.application = parameter(part, "app_name").or_else(|| parameter(part, "login_type"));
+    event.application = parameter(part, "app_name")
+        .or_else(|| parameter(part, "application_name"))
+        .or_else(|| parameter(part, "login_type"));
     event.risk = flagged(part, "is_suspicious").then_some(Risk::High);
     event.detail = parameter(part, "login_failure_type")
         .or_else(|| parameter(part, "login_challenge_status"))
@@ -163,7 +171,7 @@ fn kind(application: &str, name: &str, part: &Value) -> Option<(Kind, Option<Fac
         }
         ("user_accounts", "recovery_phone_edit" | "recovery_email_edit") => Kind::FactorUpdated,
         ("user_accounts" | "login", "password_edit") => Kind::PasswordChanged,
-        ("token", "authorize") => Kind::AppAccess,
+        ("token", "authorize") | ("saml", "login_success") => Kind::AppAccess,
         ("admin", "CHANGE_PASSWORD") => Kind::PasswordReset,
         ("admin", "TURN_OFF_2_STEP_VERIFICATION") => Kind::FactorReset,
         ("admin", "REVOKE_SECURITY_KEY") => Kind::FactorRemoved,

@@ -21,6 +21,8 @@ mod onelogin;
 mod secret;
 pub(crate) mod split;
 mod time;
+#[cfg(test)]
+mod traps;
 mod value;
 
 use std::borrow::Cow;
