@@ -1,8 +1,8 @@
 //! The loop of the screens: receive events, update the state, perform actions, draw.
 //!
-//! Nothing is drawn and nothing runs while nothing happens: what is asked again every
-//! [`REFRESH_EVERY`] is the only timer, and that of a spinner lives as long as the spinner. The terminal is
-//! given back as it was on every way out: the end, an error, a panic, a signal.
+//! Nothing is drawn and nothing runs while nothing happens: the server tells what has changed, and the only timers are
+//! of a spinner, which lives as long as the spinner, of what has changed and is not asked for yet, and of the next age
+//! on the screen that grows. The terminal is given back as it was on every way out: the end, an error, a panic, a signal.
 
 use std::io::{self, IsTerminal as _, Stdout, Write as _};
 use std::path::Path;
@@ -40,11 +40,8 @@ use crate::state::State;
 use crate::theme::Theme;
 use crate::typed;
 
-/// How often the server is asked again for what it does not tell by itself.
-const REFRESH_EVERY: Duration = Duration::from_secs(15);
-
-/// How often what is followed is asked for.
-const TAIL_EVERY: Duration = Duration::from_secs(2);
+/// The longest that is waited for a time: the clock may be set meanwhile.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// How long a picture of a spinner stands.
 const BEAT_EVERY: Duration = Duration::from_millis(120);
@@ -96,6 +93,12 @@ fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// When it is this time; now where it has been or is none.
+fn instant(time_ms: Option<i64>) -> Instant {
+    let wait = time_ms.unwrap_or_default().saturating_sub(now_ms());
+    Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(WAIT_MAX)
+}
+
 struct App {
     state: State,
     network: Network,
@@ -110,11 +113,10 @@ impl App {
     async fn turn(&mut self, screen: &mut Screen) -> io::Result<()> {
         let mut inputs = EventStream::new();
         let mut signals = Signals::new()?;
-        let mut refresh_at = Instant::now() + REFRESH_EVERY;
         let mut beat_at = Instant::now() + BEAT_EVERY;
-        let mut tail_at = Instant::now() + TAIL_EVERY;
         while !self.is_over {
             let spins = self.state.is_waiting();
+            let (refresh_ms, age_ms) = (self.state.due_ms(), self.state.ages.next_ms());
             let event = tokio::select! {
                 input = inputs.next() => match input {
                     Some(input) => self.understand(input?),
@@ -131,14 +133,10 @@ impl App {
                     beat_at = Instant::now() + BEAT_EVERY;
                     Some(Event::Beat)
                 }
-                () = sleep_until(tail_at), if self.state.is_following() => {
-                    tail_at = Instant::now() + TAIL_EVERY;
-                    Some(Event::Tail)
-                }
-                () = sleep_until(refresh_at) => {
-                    refresh_at = Instant::now() + REFRESH_EVERY;
+                () = sleep_until(instant(refresh_ms)), if refresh_ms.is_some() => {
                     Some(Event::Refresh)
                 }
+                () = sleep_until(instant(age_ms)), if age_ms.is_some() => Some(Event::Age),
             };
             let Some(event) = event else {
                 self.show(screen)?;
@@ -225,6 +223,7 @@ impl App {
         self.state.settle();
         let max = screen::scroll_max(&self.state);
         self.state.keep_scroll(max);
+        self.state.ages.forget();
         let state = &self.state;
         let mut zones = Zones::default();
         screen

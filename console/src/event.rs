@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
-    Attempt, AuditRow, AuditVerification, Endpoint, EventRow, Feed, GetServerResponse, Identity,
-    Incident, IncidentSummary, ProcessRow, Terminal, Unmapped,
+    Attempt, AuditRow, AuditVerification, Changes, Endpoint, EventRow, Feed, GetServerResponse,
+    Identity, Incident, IncidentSummary, ProcessRow, Terminal, Unmapped,
 };
 
 use crate::action::{Change, PaneId, Query};
@@ -34,10 +34,10 @@ pub(crate) enum Event {
     Resize(u16, u16),
     /// The next picture of a spinner; comes only while something spins.
     Beat,
-    /// Time to look whether what is shown has changed.
+    /// Time to ask again for what is shown; comes only where it has changed.
     Refresh,
-    /// Time to look for what is followed; comes only while something is.
-    Tail,
+    /// An age on the screen has grown.
+    Age,
     /// The zone with this name, where this machine knows it.
     Zone(String, Option<TimeZone>),
     /// A file with this name was written, or why not.
@@ -68,6 +68,8 @@ pub(crate) enum Target {
 pub(crate) enum News {
     /// The connection's state.
     Link(Link),
+    /// Which lists have changed.
+    Changes(Changes),
     /// An incident is there or has changed.
     Incident(Box<IncidentSummary>),
     /// An answer, or why there is none, in clean words.

@@ -143,6 +143,10 @@ async fn console_refuses(channel: Channel) -> Result<()> {
         .get_server(console::GetServerRequest::default())
         .await;
     answers.push(("GetServer", server.err()));
+    let changes = client
+        .watch_changes(console::WatchChangesRequest::default())
+        .await;
+    answers.push(("WatchChanges", changes.err()));
     let list = client
         .list_incidents(console::ListIncidentsRequest::default())
         .await;

@@ -74,6 +74,13 @@ pub(crate) struct BrokenError {
     tls: Option<rustls::Error>,
 }
 
+impl ClientError {
+    /// Whether the server has never heard of what was attempted.
+    pub(crate) fn is_unknown_method(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code == Code::Unimplemented)
+    }
+}
+
 impl BrokenError {
     /// From the deepest cause, which is the one that says something.
     fn from_status(status: &Status) -> Self {

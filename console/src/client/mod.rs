@@ -18,13 +18,14 @@ use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::console::v1::import_feed_request::Message as ImportMessage;
 use tocsin_proto::console::v1::import_identities_request::Message as PeopleMessage;
 use tocsin_proto::console::v1::{
-    AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification, Endpoint, EventRow, Feed,
-    GetEndpointRequest, GetIdentityRequest, GetIncidentRequest, GetServerRequest,
+    AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification, Changes, Endpoint, EventRow,
+    Feed, GetEndpointRequest, GetIdentityRequest, GetIncidentRequest, GetServerRequest,
     GetServerResponse, Identity, ImportFeedRequest, ImportFeedResponse, ImportHeader,
     ImportIdentitiesHeader, ImportIdentitiesRequest, ImportIdentitiesResponse, Incident,
     IncidentSummary, LinkIdentityRequest, ListFeedsRequest, RevokeEndpointRequest,
     SearchEventsRequest, SearchEventsResponse, SetIncidentStateRequest, SetIncidentVerdictRequest,
-    TagEndpointRequest, UnlinkIdentityRequest, VerifyAuditRequest, WatchIncidentsRequest,
+    TagEndpointRequest, UnlinkIdentityRequest, VerifyAuditRequest, WatchChangesRequest,
+    WatchIncidentsRequest,
 };
 use tocsin_proto::limits::MESSAGE_BYTES_MAX;
 use tocsin_proto::profile::Profile;
@@ -84,6 +85,15 @@ impl Client {
     pub(crate) async fn server(&self) -> Result<GetServerResponse, ClientError> {
         self.once("ask the server", GetServerRequest {}, async |mut s, r| {
             s.get_server(r).await
+        })
+        .await
+    }
+
+    /// What lists are worth asking for again.
+    pub(crate) async fn watch_changes(&self) -> Result<Messages<Changes>, ClientError> {
+        let request = WatchChangesRequest {};
+        self.stream("watch changes", request, async |mut s, r| {
+            s.watch_changes(r).await
         })
         .await
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tocsin_proto::console::v1::{
-    AddIncidentNoteRequest, AssignIncidentRequest, EventRow, ListAuditRequest,
+    AddIncidentNoteRequest, AssignIncidentRequest, Changes, EventRow, ListAuditRequest,
     ListEndpointsRequest, ListIdentitiesRequest, ListProcessesRequest, ListUnmappedRequest,
     ProcessRow, SearchEventsRequest, SetIncidentStateRequest, SetIncidentVerdictRequest,
     TerminalHeader, WatchIncidentsRequest,
@@ -30,6 +30,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The longest wait.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(15);
+
+/// How often a server that cannot tell what has changed is asked as if all had.
+const ASKED_AGAIN_EVERY: Duration = Duration::from_secs(15);
 
 /// Rows of a list that are kept; lists that are longer are cut.
 const ROWS_MAX: usize = 100_000;
@@ -244,34 +247,92 @@ async fn follow_once(
         }
     };
     found.send_replace(Some(client.clone()));
-    watch_incidents(&client, news, wait).await
+    watch(&client, news, wait).await
 }
 
-/// Until the stream ends, and why.
-async fn watch_incidents(
-    client: &Client,
-    news: &mpsc::Sender<News>,
-    wait: &mut Duration,
-) -> ClientError {
+/// Until one of the streams ends, and why.
+async fn watch(client: &Client, news: &mpsc::Sender<News>, wait: &mut Duration) -> ClientError {
     let request = WatchIncidentsRequest::default();
-    let mut messages = match client.watch_incidents(request).await {
-        Ok(messages) => messages,
+    let streams = tokio::try_join!(client.watch_incidents(request), changes(client));
+    let (incidents, (changes, first)) = match streams {
+        Ok(streams) => streams,
         Err(error) => return error,
     };
     *wait = RETRY_AFTER;
+    // Before anything is asked: what changes from here on is told.
+    tell(news, News::Changes(first)).await;
     let up = Link::Up(text::line(client.address()).into_owned());
     tell(news, News::Link(up)).await;
+    let incident = |incident| News::Incident(Box::new(incident));
+    tokio::select! {
+        end = pass_on(incidents, "watch incidents", news, incident) => end,
+        end = pass_changes_on(changes, first, news) => end,
+    }
+}
+
+/// The stream of what has changed, and its first message; no stream where the server is too old to have one.
+async fn changes(
+    client: &Client,
+) -> Result<(Option<super::Messages<Changes>>, Changes), ClientError> {
+    let mut messages = match client.watch_changes().await {
+        Ok(messages) => messages,
+        Err(error) if error.is_unknown_method() => return Ok((None, Changes::default())),
+        Err(error) => return Err(error),
+    };
+    match messages.next().await {
+        Ok(Some(first)) => Ok((Some(messages), first)),
+        Ok(None) => Err(ended("watch changes")),
+        Err(error) if error.is_unknown_method() => Ok((None, Changes::default())),
+        Err(error) => Err(error),
+    }
+}
+
+async fn pass_changes_on(
+    messages: Option<super::Messages<Changes>>,
+    mut last: Changes,
+    news: &mpsc::Sender<News>,
+) -> ClientError {
+    if let Some(messages) = messages {
+        return pass_on(messages, "watch changes", news, News::Changes).await;
+    }
+    loop {
+        tokio::time::sleep(ASKED_AGAIN_EVERY).await;
+        let Changes {
+            endpoints,
+            feeds,
+            identities,
+            terminals,
+            audit,
+            events,
+            endpoint_counts: _,
+        } = &mut last;
+        for number in [endpoints, feeds, identities, terminals, audit, events] {
+            *number = number.wrapping_add(1);
+        }
+        tell(news, News::Changes(last)).await;
+    }
+}
+
+/// Until the stream ends, and why.
+async fn pass_on<T>(
+    mut messages: super::Messages<T>,
+    attempt: &str,
+    news: &mpsc::Sender<News>,
+    as_news: impl Fn(T) -> News,
+) -> ClientError {
     loop {
         match messages.next().await {
-            Ok(Some(incident)) => tell(news, News::Incident(Box::new(incident))).await,
-            Ok(None) => {
-                return ClientError::Nonsense {
-                    attempt: "watch incidents".to_owned(),
-                    what: "the server ended the stream",
-                };
-            }
+            Ok(Some(message)) => tell(news, as_news(message)).await,
+            Ok(None) => return ended(attempt),
             Err(error) => return error,
         }
+    }
+}
+
+fn ended(attempt: &str) -> ClientError {
+    ClientError::Nonsense {
+        attempt: attempt.to_owned(),
+        what: "the server ended the stream",
     }
 }
 

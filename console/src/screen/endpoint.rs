@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 use tocsin_proto::console::v1::{AgentHealth, Endpoint, EndpointState, EventRow, ProcessRow};
 
 use super::endpoints::skew;
-use super::{ago, at, freshness, heading};
+use super::{ago, at, clock, freshness, heading};
 use crate::command::endpoints::system;
 use crate::command::events::describe;
 use crate::command::{bytes, count, short, word};
@@ -147,7 +147,10 @@ fn machine(endpoint: &Endpoint, state: &State) -> Vec<Fact> {
     );
     let seen = format!(
         "{} from {}, enrolled {}",
-        ago(endpoint.last_seen_time_ms, state),
+        match endpoint.connected {
+            true => "now".to_owned(),
+            false => ago(endpoint.last_seen_time_ms, state),
+        },
         endpoint.address,
         at(endpoint.enrolled_time_ms, state)
     );
@@ -235,8 +238,8 @@ fn sensors(health: &AgentHealth) -> (String, Style) {
 
 fn health_text(health: &AgentHealth, state: &State) -> String {
     format!(
-        "{} ago: spool {} of {}, {} waiting, {} dropped, {} in memory",
-        crate::time::Length::between(health.reported_time_ms, state.now_ms),
+        "at {}: spool {} of {}, {} waiting, {} dropped, {} in memory",
+        clock(health.reported_time_ms, state),
         bytes(health.spool_bytes),
         bytes(health.spool_bytes_max),
         health.spool_events,

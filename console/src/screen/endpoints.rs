@@ -6,7 +6,7 @@ use tocsin_proto::console::v1::{ClockSkew, EndpointState};
 use tocsin_proto::json::Word as _;
 
 use super::listing::{Listing, NONE_AS_ASKED};
-use super::{ago, freshness, heading};
+use super::{ago, fleet_freshness, heading};
 use crate::command::endpoints::system;
 use crate::command::short;
 use crate::output::style::Style;
@@ -33,7 +33,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
     let total = list.all.value().map_or(0, |fleet| fleet.len());
     let title = format!("{} of {total} endpoints", list.len());
     let listing = Listing {
-        above: vec![heading(&title, &freshness(&list.all, state), state)],
+        above: vec![heading(&title, &fleet_freshness(state), state)],
         none: match total {
             0 => {
                 "No endpoints. On the server: tocsin-server token create --data DIR\n\
@@ -64,7 +64,10 @@ fn cells(endpoint: &EndpointLine<'_>, state: &State) -> Vec<Cell> {
         plain(endpoint.hostname.to_owned()),
         plain(system(endpoint.os, endpoint.os_version)),
         plain(endpoint.agent_version.to_owned()),
-        plain(ago(endpoint.last_seen_time_ms, state)),
+        plain(match endpoint.state {
+            EndpointState::Online => "now".to_owned(),
+            _ => ago(endpoint.last_seen_time_ms, state),
+        }),
         plain(skew(endpoint.clock_skew.as_ref())),
         (
             lost.to_string(),

@@ -6,13 +6,12 @@ use ratatui::widgets::Paragraph;
 use tocsin_proto::console::v1::{IncidentState, IncidentSummary, Severity, Verdict};
 use tocsin_proto::json::Word as _;
 
-use super::heading;
+use super::{as_of, heading};
 use crate::command::{short, word};
 use crate::event::Link;
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::incidents::subject;
-use crate::time::Length;
 use crate::widget::table::{self, Cell, Column, Rows, Table, column};
 
 const COLUMNS: &[Column] = &[
@@ -47,8 +46,8 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
         said.0 += &format!("; {} more were left out", list.left_out());
     }
     if !matches!(state.link, Link::Up(_)) {
-        let age = Length::between(list.time_ms().max(state.link_time_ms), state.now_ms);
-        said = (format!("STALE: from {age} ago"), Style::High);
+        let time_ms = list.time_ms().max(state.link_time_ms);
+        said = (format!("STALE: {}", as_of(time_ms, state)), Style::High);
     }
     frame.render_widget(Paragraph::new(heading(&title, &said, state)), top);
     if list.len() == 0 {

@@ -31,7 +31,6 @@ use crate::output::style::Style;
 use crate::state::loaded::Loaded;
 use crate::state::{Place, State};
 use crate::text;
-use crate::time::Length;
 use crate::widget::table::Rows;
 use crate::widget::{span, status_line};
 
@@ -45,9 +44,6 @@ const COLUMNS_OF_NAMES: u16 = 120;
 
 /// The pictures of a spinner.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-
-/// Answers older than this are called old.
-const OLD_AFTER_MS: i64 = 60_000;
 
 /// Top line, screen, bottom line.
 fn parts(area: Rect) -> [Rect; 3] {
@@ -168,7 +164,6 @@ fn draw_top(state: &State, frame: &mut Frame, area: Rect) -> Vec<(Rect, Place)> 
 
 /// What is to be known about the connection.
 fn link(state: &State) -> (String, Style) {
-    let since = Length::between(state.link_time_ms, state.now_ms);
     match &state.link {
         Link::Connecting => (format!("{} connecting", spinner(state)), Style::Plain),
         Link::Up(address) => {
@@ -182,7 +177,10 @@ fn link(state: &State) -> (String, Style) {
             };
             (said, Style::Good)
         }
-        Link::Down(_) => (format!("NOT CONNECTED for {since}"), Style::Critical),
+        Link::Down(_) => {
+            let since = clock(state.link_time_ms, state);
+            (format!("NOT CONNECTED since {since}"), Style::Critical)
+        }
     }
 }
 
@@ -239,30 +237,50 @@ fn draw_bottom(state: &State, frame: &mut Frame, area: Rect) {
 /// What is to be said about the state of an answer: that it is awaited, old, or did not come; empty where
 /// all is well.
 fn freshness<T>(loaded: &Loaded<T>, state: &State) -> (String, Style) {
-    let age = Length::between(loaded.time_ms(), state.now_ms);
-    let is_old = state.now_ms.saturating_sub(loaded.time_ms()) > OLD_AFTER_MS;
+    let as_of = || as_of(loaded.time_ms(), state);
     match (loaded.value(), loaded.problem()) {
         (None, Some(problem)) => (problem.to_owned(), Style::Critical),
         (Some(_), _) if !matches!(state.link, Link::Up(_)) => {
-            (format!("STALE: from {age} ago"), Style::High)
+            (format!("STALE: {}", as_of()), Style::High)
         }
-        (Some(_), Some(problem)) => (format!("from {age} ago: {problem}"), Style::Critical),
+        (Some(_), Some(problem)) => (format!("{}: {problem}", as_of()), Style::Critical),
         (None, None) if loaded.is_loading() => (
             format!("{} asking the server", spinner(state)),
             Style::Faint,
         ),
         (None, None) => ("not known yet".to_owned(), Style::Faint),
         (Some(_), None) if loaded.is_loading() => (spinner(state).to_owned(), Style::Faint),
-        (Some(_), None) if is_old => (format!("from {age} ago"), Style::Faint),
         (Some(_), None) => (String::new(), Style::Faint),
     }
 }
 
 /// How long ago, in words.
 fn ago(time_ms: i64, state: &State) -> String {
-    match time_ms {
-        0 => "never".to_owned(),
-        _ => format!("{} ago", Length::between(time_ms, state.now_ms)),
+    state.ages.ago(time_ms, state.now_ms)
+}
+
+/// Of when something is that is not as it is now.
+fn as_of(time_ms: i64, state: &State) -> String {
+    format!("as of {}", clock(time_ms, state))
+}
+
+/// A time to the second; without its day where that is today.
+fn clock(time_ms: i64, state: &State) -> String {
+    let (time, now) = (state.zone.second(time_ms), state.zone.second(state.now_ms));
+    match (time.split_once(' '), now.split_once(' ')) {
+        (Some((day, clock)), Some((today, _))) if day == today => clock.to_owned(),
+        _ => time,
+    }
+}
+
+/// [`freshness`] of the fleet, which is not asked for at each change where it is large.
+fn fleet_freshness(state: &State) -> (String, Style) {
+    let all = &state.endpoints.all;
+    match freshness(all, state) {
+        (said, _) if said.is_empty() && state.endpoints.is_behind(state.changes.endpoints) => {
+            (as_of(all.time_ms(), state), Style::Faint)
+        }
+        said => said,
     }
 }
 

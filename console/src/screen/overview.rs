@@ -5,16 +5,15 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use tocsin_proto::console::v1::{EndpointState, Severity};
+use tocsin_proto::console::v1::{EndpointCounts, EndpointState, Severity};
 use tocsin_proto::json::Word as _;
 
 use super::incidents::{draw_rows, severity_word};
-use super::{ago, freshness, heading, prompts};
+use super::{ago, as_of, freshness, heading, prompts};
 use crate::command::count;
 use crate::event::Link;
 use crate::output::style::Style;
 use crate::state::{State, WORST_MAX};
-use crate::time::Length;
 use crate::widget::table::Rows;
 use crate::widget::{fit, span};
 
@@ -59,8 +58,8 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
     let said = match &state.link {
         Link::Up(_) => (String::new(), Style::Plain),
         _ => {
-            let age = Length::between(state.link_time_ms, state.now_ms);
-            (format!("STALE: from {age} ago"), Style::High)
+            let said = as_of(state.link_time_ms, state);
+            (format!("STALE: {said}"), Style::High)
         }
     };
     let title_line = heading("Open incidents, the worst first", &said, state);
@@ -103,9 +102,11 @@ fn severities(state: &State) -> Line<'static> {
 fn endpoints(state: &State) -> Line<'static> {
     let list = &state.endpoints;
     let mut spans = vec![name("Endpoints", state)];
-    if list.all.value().is_some() {
+    // The server counts them whenever one changes; a large fleet is read more seldom.
+    let told = state.changes.endpoint_counts;
+    if list.all.value().is_some() || told.is_some() {
         for one in EndpointState::ALL {
-            let n = list.count(*one);
+            let n = told.map_or_else(|| list.count(*one) as u64, |told| told_of(told, *one));
             let style = if n > 0 { (*one).into() } else { Style::Faint };
             let word = one.word();
             spans.push(span(&format!("{n} {word}   "), state.theme.look(style)));
@@ -114,6 +115,15 @@ fn endpoints(state: &State) -> Line<'static> {
     let said = freshness(&list.all, state);
     spans.push(span(&said.0, state.theme.look(said.1)));
     Line::from(spans)
+}
+
+fn told_of(told: EndpointCounts, state: EndpointState) -> u64 {
+    match state {
+        EndpointState::Online => told.online,
+        EndpointState::Offline | EndpointState::Unspecified => told.offline,
+        EndpointState::Conflict => told.conflict,
+        EndpointState::Revoked => told.revoked,
+    }
 }
 
 fn feeds(state: &State) -> Vec<Line<'static>> {

@@ -31,7 +31,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
     let list = &state.terminals;
     let title = format!("{} of {} open terminals", list.len(), list.total());
     let said = match freshness(&list.all, state) {
-        // It is asked for again and again; only what is wrong is said.
+        // It is asked for at each change; only what is wrong is said.
         (_, Style::Faint) if list.all.value().is_some() => (String::new(), Style::Faint),
         said => said,
     };

@@ -20,7 +20,12 @@ pub(crate) struct Endpoints {
     shown: Option<Vec<u32>>,
     cursor: Cursor,
     is_wanted: bool,
+    /// What the server said of their changes when they were asked for; none where that means nothing any more.
+    told: Option<u64>,
 }
+
+/// How much more seldom they are asked for again where only their names are needed.
+const ONLY_NAMES: i64 = 10;
 
 impl Endpoints {
     /// What the server says now.
@@ -40,13 +45,37 @@ impl Endpoints {
         self.cursor.keep(self.len());
     }
 
-    /// Whether it is time to ask for them again: a large fleet is asked for more seldom, about a second for each
-    /// thousand, so that looking at it costs neither side much.
-    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
-        let age_ms = now_ms.saturating_sub(self.all.time_ms());
+    /// They are asked for, while the server says this of their changes.
+    pub(crate) fn ask(&mut self, told: u64) {
+        self.all.ask();
+        self.told = Some(told);
+    }
+
+    /// The connection is another: what is told of changes from now on cannot be compared.
+    pub(crate) fn forget_told(&mut self) {
+        self.told = None;
+    }
+
+    /// Whether they have changed since they were asked for.
+    pub(crate) fn is_behind(&self, told: u64) -> bool {
+        self.told != Some(told)
+    }
+
+    /// When it is time to ask for them again; none where they have not changed. A large fleet is asked for more seldom,
+    /// about a second for each thousand, so that looking at it costs neither side much; still more seldom where its
+    /// list is not what is looked at.
+    pub(crate) fn due_ms(&self, told: u64, is_looked_at: bool) -> Option<i64> {
+        if self.is_wanted || self.all.value().is_none() || self.all.problem().is_some() {
+            return Some(self.all.time_ms());
+        }
         let count = self.all.value().map_or(0, |fleet| fleet.len());
-        let is_old = age_ms >= i64::try_from(count).unwrap_or(i64::MAX);
-        self.is_wanted || is_old || self.all.problem().is_some()
+        let patience = i64::try_from(count).unwrap_or(i64::MAX);
+        let patience = match is_looked_at {
+            true => patience,
+            false => patience.saturating_mul(ONLY_NAMES),
+        };
+        self.is_behind(told)
+            .then(|| self.all.time_ms().saturating_add(patience))
     }
 
     /// Somebody wants to see them as they are now.
@@ -178,14 +207,19 @@ mod tests {
     #[test]
     fn a_large_fleet_is_asked_for_more_seldom() {
         let mut list = Endpoints::default();
-        assert!(list.is_due(0));
+        assert_eq!(list.due_ms(0, true), Some(0));
         let fleet: Vec<_> = (0..5000)
             .map(|n| endpoint(&n.to_string(), EndpointState::Online))
             .collect();
+        list.ask(7);
         list.set(Ok(Fleet::of(&fleet).into()), 1000);
-        assert!(!list.is_due(5_999) && list.is_due(6_000));
+        assert_eq!(list.due_ms(7, true), None, "nothing has changed");
+        assert_eq!(list.due_ms(8, true), Some(6_000));
+        assert_eq!(list.due_ms(8, false), Some(51_000));
+        list.forget_told();
+        assert_eq!(list.due_ms(7, true), Some(6_000));
         list.want();
-        assert!(list.is_due(1_001));
+        assert_eq!(list.due_ms(7, true), Some(1000));
     }
 
     #[test]

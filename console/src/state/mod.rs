@@ -9,6 +9,7 @@
 //! a later question failed.
 
 mod above;
+pub(crate) mod age;
 pub(crate) mod cursor;
 pub(crate) mod endpoint;
 pub(crate) mod endpoints;
@@ -32,9 +33,10 @@ mod way;
 
 use jiff::tz::TimeZone;
 use tocsin_proto::console::v1::{
-    Attempt, Feed, GetServerResponse, Identity, IncidentSummary, Terminal, Unmapped,
+    Attempt, Changes, Feed, GetServerResponse, Identity, IncidentSummary, Terminal, Unmapped,
 };
 
+use self::age::Ages;
 use self::cursor::Cursor;
 use self::endpoint::EndpointPage;
 use self::endpoints::Endpoints;
@@ -79,6 +81,14 @@ pub(crate) struct State {
     pub(crate) link_time_ms: i64,
     /// Who answers, and who is asking.
     pub(crate) server: Loaded<GetServerResponse>,
+    /// What the server said last of what has changed.
+    pub(crate) changes: Changes,
+    /// What it had said of what the screen shows when that was asked for last, and when that was.
+    asked: (u64, i64),
+    /// When what was asked in vain is asked again.
+    retry_ms: Option<i64>,
+    /// When the next of the ages grows that were drawn last.
+    pub(crate) ages: Ages,
     /// The feeds.
     pub(crate) feeds: List<Feed>,
     /// The list of incidents.
@@ -142,6 +152,10 @@ impl State {
             link: Link::Connecting,
             link_time_ms: now_ms,
             server: Loaded::default(),
+            changes: Changes::default(),
+            asked: (0, now_ms),
+            retry_ms: None,
+            ages: Ages::default(),
             feeds: List::default(),
             incidents: Incidents::default(),
             views: Vec::new(),
@@ -233,7 +247,8 @@ impl State {
             }
             Event::Beat => self.beat = self.beat.wrapping_add(1),
             Event::Refresh => return self.refresh(),
-            Event::Tail => return self.tail(),
+            // The time is all that is new.
+            Event::Age => {}
             Event::Written(name, written) => {
                 let name = crate::text::line(&name);
                 self.notice = Some(match written {

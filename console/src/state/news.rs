@@ -12,6 +12,13 @@ use crate::output::style::Style;
 /// Who answers and who is asking changes seldom: it is asked for again after this time.
 const SERVER_OLD_MS: i64 = 60_000;
 
+/// What has changed is asked for again no sooner than so long after the last time.
+const AGAIN_AFTER_MS: i64 = 2_000;
+const AGAIN_AFTER_LONG_MS: i64 = 10_000;
+
+/// What was asked in vain is asked again after this time.
+const RETRY_AFTER_MS: i64 = 15_000;
+
 impl State {
     /// Goes there.
     pub(super) fn go(&mut self, place: Place) -> Vec<Action> {
@@ -108,6 +115,12 @@ impl State {
         Some(Query::Attempts(ids))
     }
 
+    /// Whether the overview counts prompts of other incidents than the worst now.
+    fn counts_others(&self) -> bool {
+        let is_known = self.attempts.value().is_some();
+        is_known && !self.incidents.worst().take(COUNTED_MAX).eq(&self.counted)
+    }
+
     /// What the overview has to count after news.
     fn recount(&mut self) -> Vec<Action> {
         let is_here = *self.place() == Place::Overview && !self.attempts.is_loading();
@@ -134,10 +147,7 @@ impl State {
     pub(super) fn tail(&mut self) -> Vec<Action> {
         let is_up = matches!(self.link, Link::Up(_));
         match self.place() {
-            Place::Terminals if is_up && !self.terminals.all.is_loading() => {
-                vec![self.ask(Query::Terminals)]
-            }
-            Place::Events if self.events.follows() => self.newer_events(),
+            Place::Events if is_up && self.events.follows() => self.newer_events(),
             _ => Vec::new(),
         }
     }
@@ -150,14 +160,50 @@ impl State {
         action.into_iter().collect()
     }
 
-    /// Whether something is followed on the screen.
-    pub(crate) fn is_following(&self) -> bool {
+    /// Grows whenever something has changed that the screen shows.
+    fn told_here(&self) -> u64 {
+        let told = &self.changes;
         match self.place() {
-            Place::Events => self.events.follows(),
-            // The server does not tell when one opens or ends.
-            Place::Terminals => true,
-            _ => false,
+            Place::Overview | Place::Feeds | Place::Incident(_) => told.feeds,
+            Place::Endpoint(_) => told.endpoints.wrapping_add(told.events),
+            // An account that nobody has is first seen in telemetry.
+            Place::Identities if self.is_unmapped => told.identities.wrapping_add(told.events),
+            Place::Identities | Place::Identity(_) => told.identities,
+            Place::Events if self.events.follows() => told.events,
+            Place::Terminals => told.terminals,
+            Place::Audit => told.audit,
+            Place::Events | Place::Endpoints | Place::Incidents | Place::Help => 0,
         }
+    }
+
+    /// When it is time to ask again for what is shown; none where nothing of it has changed, and while an answer is awaited.
+    pub(crate) fn due_ms(&self) -> Option<i64> {
+        if !matches!(self.link, Link::Up(_)) || self.is_waiting() {
+            return None;
+        }
+        let (told, asked_ms) = self.asked;
+        let patience = match self.place() {
+            // Long lists, and what each batch of an endpoint changes.
+            Place::Identities | Place::Endpoint(_) => AGAIN_AFTER_LONG_MS,
+            _ => AGAIN_AFTER_MS,
+        };
+        let is_overview = *self.place() == Place::Overview;
+        let is_behind = told != self.told_here() || is_overview && self.counts_others();
+        let again = is_behind.then(|| asked_ms.saturating_add(patience));
+        let has_fleet = is_overview || *self.place() == Place::Endpoints;
+        let fleet = match has_fleet {
+            true => self.fleet_due_ms(),
+            false => None,
+        };
+        // Not at once after a question that was in vain.
+        let fleet = fleet.map(|due| due.max(asked_ms.saturating_add(AGAIN_AFTER_MS)));
+        let retry = self.retry_ms;
+        again.into_iter().chain(fleet).chain(retry).min()
+    }
+
+    fn fleet_due_ms(&self) -> Option<i64> {
+        let is_looked_at = *self.place() == Place::Endpoints;
+        self.endpoints.due_ms(self.changes.endpoints, is_looked_at)
     }
 
     /// Asks whether the audit log is whole.
@@ -173,6 +219,8 @@ impl State {
         if !matches!(self.link, Link::Up(_)) {
             return Vec::new();
         }
+        self.asked = (self.told_here(), self.now_ms);
+        self.retry_ms = None;
         let counted = match *self.place() == Place::Overview {
             true => self.counted(),
             false => None,
@@ -199,6 +247,7 @@ impl State {
             Place::Identities if self.is_unmapped => vec![Query::Unmapped],
             Place::Identities => vec![Query::Identities],
             Place::Identity(id) => vec![Query::Identity(id.clone())],
+            Place::Events if self.events.newer.is_loading() => return self.more_events(),
             Place::Events => {
                 let mut actions = self.more_events();
                 actions.extend(self.newer_events());
@@ -210,7 +259,8 @@ impl State {
             Place::Audit => vec![Query::Audit(self.audit.token().to_owned())],
             Place::Incidents | Place::Help => Vec::new(),
         };
-        let is_due = self.endpoints.is_due(self.now_ms);
+        let due_ms = self.fleet_due_ms();
+        let is_due = due_ms.is_some_and(|due_ms| due_ms <= self.now_ms);
         let queries = queries
             .into_iter()
             .filter(|query| is_due || *query != Query::Endpoints);
@@ -222,7 +272,7 @@ impl State {
             Slot::Server => self.server.ask(),
             Slot::Feeds => self.feeds.all.ask(),
             Slot::Incident => self.incident.incident.ask(),
-            Slot::Endpoints => self.endpoints.all.ask(),
+            Slot::Endpoints => self.endpoints.ask(self.changes.endpoints),
             Slot::Endpoint => self.endpoint.endpoint.ask(),
             Slot::Processes => self.endpoint.processes.ask(),
             Slot::Gaps => self.endpoint.gaps.ask(),
@@ -245,6 +295,7 @@ impl State {
     pub(super) fn news(&mut self, news: News) -> Vec<Action> {
         match news {
             News::Link(link) => return self.set_link(link),
+            News::Changes(changes) => self.changes = changes,
             News::Incident(incident) => {
                 let id = incident.id.clone();
                 let is_here = *self.place() == Place::Incident(id.clone());
@@ -284,6 +335,7 @@ impl State {
             self.link_time_ms = self.now_ms;
         }
         if !is_up {
+            self.endpoints.forget_told();
             return Vec::new();
         }
         let mut actions = self.refresh();
@@ -349,6 +401,7 @@ impl State {
 
     fn no_answer(&mut self, query: &Query, problem: String) {
         let now_ms = self.now_ms;
+        self.retry_ms = Some(now_ms.saturating_add(RETRY_AFTER_MS));
         match query {
             Query::Server => self.server.set(Err(problem), now_ms),
             Query::Feeds => self.feeds.set(Err(problem), now_ms),

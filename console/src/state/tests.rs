@@ -88,8 +88,24 @@ fn what_has_not_changed_is_not_asked_for_again() {
     assert_eq!(asked, [Action::Ask(attempts.clone())]);
     let reply = News::Answer(attempts.clone(), Ok(Reply::Attempts(Vec::new())));
     state.on(Event::News(reply), 4);
+    let reply = |query, reply| Event::News(News::Answer(query, Ok(reply)));
+    state.on(reply(Query::Feeds, Reply::Feeds(Vec::new())), 5);
+    let fleet = Reply::Endpoints(Fleet::of(&[]).into());
+    state.on(reply(Query::Endpoints, fleet), 6);
+    assert_eq!(state.due_ms(), None, "nothing has changed");
+    let changes = Changes {
+        feeds: 1,
+        events: 1,
+        ..Changes::default()
+    };
+    state.on(Event::News(News::Changes(changes)), 14_000);
+    assert!(state.due_ms().is_some_and(|due_ms| due_ms <= 14_000));
     let asked = state.on(Event::Refresh, 15_000);
     assert!(asked.contains(&Action::Ask(Query::Feeds)));
+    assert!(!asked.contains(&Action::Ask(Query::Endpoints)), "{asked:?}");
+    assert_eq!(state.due_ms(), None, "one question at a time");
+    state.on(reply(Query::Feeds, Reply::Feeds(Vec::new())), 15_001);
+    assert_eq!(state.due_ms(), None, "telemetry is not shown here");
     assert!(!asked.contains(&Action::Ask(attempts.clone())), "{asked:?}");
     assert!(!asked.contains(&Action::Ask(Query::Server)), "{asked:?}");
     tell(&mut state, "aaaa", "eighteen prompts");
@@ -301,16 +317,27 @@ fn a_search_is_typed_and_a_wrong_one_stays_to_be_corrected() {
 fn what_is_followed_is_asked_for_as_long_as_it_is_looked_at() {
     let mut state = up();
     let actions = press(&mut state, "5");
-    assert!(!state.is_following());
     found(&mut state, &actions, Vec::new());
     let actions = press(&mut state, "t");
     assert!(matches!(actions[..], [Action::Ask(Query::Newer(_))]));
+    let changes = |events| {
+        let changes = Changes {
+            events,
+            ..Changes::default()
+        };
+        Event::News(News::Changes(changes))
+    };
+    state.on(changes(1), 8);
+    assert!(state.due_ms().is_some());
     assert!(
-        state.on(Event::Tail, 8).is_empty(),
+        state.on(Event::Refresh, 9).is_empty(),
         "one question at a time"
     );
-    press(&mut state, "1");
-    assert!(!state.is_following());
+    assert_eq!(state.due_ms(), None);
+    state.on(changes(2), 10);
+    assert!(state.due_ms().is_some());
+    press(&mut state, "2");
+    assert_eq!(state.due_ms(), None);
 }
 
 #[test]

@@ -2008,6 +2008,45 @@ pub struct GetServerResponse {
     pub certificate_expiry_time_ms: i64,
 }
 #[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchChangesRequest {}
+/// Each number grows whenever something of its kind has changed, and may grow where nothing has. It means something only
+/// beside the others of its call.
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Changes {
+    #[prost(uint64, tag = "1")]
+    pub endpoints: u64,
+    #[prost(uint64, tag = "2")]
+    pub feeds: u64,
+    /// Also what is not mapped.
+    #[prost(uint64, tag = "3")]
+    pub identities: u64,
+    #[prost(uint64, tag = "4")]
+    pub terminals: u64,
+    /// 0 for those who may not read it.
+    #[prost(uint64, tag = "5")]
+    pub audit: u64,
+    /// Telemetry.
+    #[prost(uint64, tag = "6")]
+    pub events: u64,
+    #[prost(message, optional, tag = "7")]
+    pub endpoint_counts: ::core::option::Option<EndpointCounts>,
+}
+/// Endpoints by their state.
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndpointCounts {
+    #[prost(uint64, tag = "1")]
+    pub online: u64,
+    #[prost(uint64, tag = "2")]
+    pub offline: u64,
+    #[prost(uint64, tag = "3")]
+    pub conflict: u64,
+    #[prost(uint64, tag = "4")]
+    pub revoked: u64,
+}
+#[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListIncidentsRequest {
     #[prost(uint32, tag = "1")]
@@ -2419,6 +2458,33 @@ pub mod console_service_client {
                     GrpcMethod::new("tocsin.console.v1.ConsoleService", "GetServer"),
                 );
             self.inner.unary(req, path, codec).await
+        }
+        /// What lists are worth asking for again: first how things are, then a message whenever something has changed.
+        pub async fn watch_changes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchChangesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Changes>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/WatchChanges",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "WatchChanges"),
+                );
+            self.inner.server_streaming(req, path, codec).await
         }
         pub async fn list_incidents(
             &mut self,
@@ -3142,6 +3208,20 @@ pub mod console_service_server {
             tonic::Response<super::GetServerResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the WatchChanges method.
+        type WatchChangesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Changes, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What lists are worth asking for again: first how things are, then a message whenever something has changed.
+        async fn watch_changes(
+            &self,
+            request: tonic::Request<super::WatchChangesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchChangesStream>,
+            tonic::Status,
+        >;
         async fn list_incidents(
             &self,
             request: tonic::Request<super::ListIncidentsRequest>,
@@ -3455,6 +3535,52 @@ pub mod console_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/WatchChanges" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchChangesSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::ServerStreamingService<super::WatchChangesRequest>
+                    for WatchChangesSvc<T> {
+                        type Response = super::Changes;
+                        type ResponseStream = T::WatchChangesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchChangesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::watch_changes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchChangesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

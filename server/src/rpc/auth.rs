@@ -85,6 +85,7 @@ methods! {
     Terminal: "tocsin.agent.v1.AgentService/Terminal", "endpoints.terminal", Admits::Endpoint;
 
     GetServer: "tocsin.console.v1.ConsoleService/GetServer", "server.show", VIEWER;
+    WatchChanges: "tocsin.console.v1.ConsoleService/WatchChanges", "server.watch", VIEWER;
     ListIncidents: "tocsin.console.v1.ConsoleService/ListIncidents", "incidents.list", VIEWER;
     GetIncident: "tocsin.console.v1.ConsoleService/GetIncident", "incidents.show", VIEWER;
     WatchIncidents: "tocsin.console.v1.ConsoleService/WatchIncidents", "incidents.watch", VIEWER;

@@ -12,6 +12,7 @@
 //! in groups (`presence.rs`). Each session has one bounded queue towards its agent.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub(crate) enum AdmitError {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     inner: Mutex<Inner>,
+    /// Grows whenever a session begins or ends.
+    revision: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -144,6 +147,22 @@ impl Registry {
         Some(session.live())
     }
 
+    /// How many sessions have begun and ended so far.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// How many endpoints are connected, beside these.
+    pub(crate) fn connected_but(&self, others: &[EndpointId]) -> u64 {
+        let inner = self.inner();
+        let others = others.iter().filter(|id| inner.sessions.contains_key(id));
+        inner.sessions.len().saturating_sub(others.count()) as u64
+    }
+
+    fn has_changed(&self) {
+        self.revision.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Queues a message for a connected endpoint; `false` where it is not connected, or its queue is full.
     pub(crate) fn send(&self, endpoint: EndpointId, message: session_response::Message) -> bool {
         let session = self.inner().sessions.get(&endpoint).cloned();
@@ -172,6 +191,7 @@ impl Registry {
                     address: applicant.peer.address.ip().to_string(),
                 };
                 store.add_conflict(applicant.endpoint, &conflict).await?;
+                self.has_changed();
                 return Err(AdmitError::Conflict);
             }
             present.peer.cut.cancel();
@@ -195,6 +215,8 @@ impl Registry {
             inner.forget(&former);
         }
         inner.by_connection.insert(connection, endpoint);
+        drop(inner);
+        self.has_changed();
         session
     }
 
@@ -205,6 +227,8 @@ impl Registry {
         if current.is_some_and(|current| Arc::ptr_eq(current, session)) {
             inner.sessions.remove(&session.endpoint);
             inner.forget(session);
+            drop(inner);
+            self.has_changed();
         }
     }
 

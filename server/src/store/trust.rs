@@ -272,6 +272,17 @@ pub(crate) struct HelloFacts {
     pub(crate) capability: u32,
 }
 
+/// How many endpoints there are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FleetTotals {
+    /// All.
+    pub(crate) all: u64,
+    /// Of them, those that were revoked.
+    pub(crate) revoked: u64,
+    /// Those of the others that are in conflict.
+    pub(crate) in_conflict: Vec<EndpointId>,
+}
+
 /// Trust state. Promises of every method: see [`super`].
 #[async_trait]
 pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
@@ -279,6 +290,9 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
     async fn append_audit(&self, entry: &AuditEntry) -> Result<(), StoreError>;
     /// At most `limit` rows after row number `after`, in order.
     async fn audit_rows(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Number of the last row of the audit log; 0 where it is empty.
+    async fn last_audit(&self) -> Result<u64, StoreError>;
 
     /// Who holds a key now. `None`: nobody ever, or the key was replaced.
     async fn key_holder(&self, pin: &KeyPin, now_ms: i64) -> Result<Option<KeyHolder>, StoreError>;
@@ -315,6 +329,8 @@ pub(crate) trait TrustStore: std::fmt::Debug + Send + Sync {
 
     /// One endpoint.
     async fn endpoint(&self, id: EndpointId) -> Result<EndpointRow, StoreError>;
+    /// How many endpoints there are.
+    async fn endpoint_totals(&self) -> Result<FleetTotals, StoreError>;
     /// Endpoints whose enrollment showed this one's key, by id; at most [`SUCCESSORS_MAX`].
     async fn successors(&self, id: EndpointId) -> Result<Vec<EndpointId>, StoreError>;
     /// At most `limit` endpoints after `after`, by id.

@@ -21,6 +21,7 @@ mod source;
 mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub(crate) struct Correlator {
     turn: tokio::sync::Mutex<()>,
     changed: broadcast::Sender<IncidentId>,
     tallies: Mutex<Vec<Weak<Tally>>>,
+    /// Grows with every result that is written.
+    results: AtomicU64,
 }
 
 /// What was changed about some people since the tally was begun.
@@ -125,7 +128,13 @@ impl Correlator {
             turn: tokio::sync::Mutex::new(()),
             changed: broadcast::Sender::new(WATCH_MAX),
             tallies: Mutex::default(),
+            results: AtomicU64::new(0),
         }
+    }
+
+    /// How many results were written so far: what is said of people and incidents may be another where it has grown.
+    pub(crate) fn results(&self) -> u64 {
+        self.results.load(Ordering::Acquire)
     }
 
     /// There is something to do.
@@ -361,6 +370,7 @@ impl Correlator {
 
     /// It is written: tells watchers and tallies.
     fn done(&self, one: &Ready) {
+        self.results.fetch_add(1, Ordering::AcqRel);
         for (id, _) in &one.effects {
             self.tell(*id);
         }

@@ -7,6 +7,8 @@ mod access;
 #[cfg(test)]
 mod certificate;
 #[cfg(test)]
+mod change;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod command;

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Context, Replies};
 
 mod audit;
+mod change;
 mod endpoint;
 mod event;
 mod feed;
@@ -59,6 +60,7 @@ fn fit<T: prost::Message>(rows: &mut Vec<T>) -> bool {
 
 #[async_trait::async_trait]
 impl ConsoleService for Consoles {
+    type WatchChangesStream = Replies<wire::Changes>;
     type WatchIncidentsStream = Replies<wire::IncidentSummary>;
     type SearchEventsStream = Replies<wire::SearchEventsResponse>;
     type ImportFeedStream = Replies<wire::ImportFeedResponse>;
@@ -71,6 +73,13 @@ impl ConsoleService for Consoles {
         request: Request<wire::GetServerRequest>,
     ) -> Answer<wire::GetServerResponse> {
         server::get(&self.0, request).await
+    }
+
+    async fn watch_changes(
+        &self,
+        request: Request<wire::WatchChangesRequest>,
+    ) -> Answer<Self::WatchChangesStream> {
+        change::watch(&self.0, request).await
     }
 
     async fn list_incidents(

@@ -9,8 +9,8 @@ use super::{SqliteState, engine};
 use crate::audit::{AuditEntry, AuditRow};
 use crate::store::StoreError;
 use crate::store::trust::{
-    AnalystRow, ClockSkewRow, ConflictRow, EndpointRow, EnrollError, Enrollment, KeyHolder,
-    PresenceChange, PresenceRow, PublicAddressRow, Renewal, TokenRow, TrustStore,
+    AnalystRow, ClockSkewRow, ConflictRow, EndpointRow, EnrollError, Enrollment, FleetTotals,
+    KeyHolder, PresenceChange, PresenceRow, PublicAddressRow, Renewal, TokenRow, TrustStore,
 };
 
 pub(super) mod audit;
@@ -36,6 +36,10 @@ impl TrustStore for SqliteState {
 
     async fn audit_rows(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         audit::rows(&self.0.reader, after, limit).await
+    }
+
+    async fn last_audit(&self) -> Result<u64, StoreError> {
+        audit::last(&self.0.reader).await
     }
 
     async fn key_holder(&self, pin: &KeyPin, now_ms: i64) -> Result<Option<KeyHolder>, StoreError> {
@@ -87,6 +91,10 @@ impl TrustStore for SqliteState {
 
     async fn endpoint(&self, id: EndpointId) -> Result<EndpointRow, StoreError> {
         endpoint::one(&self.0.reader, id).await
+    }
+
+    async fn endpoint_totals(&self) -> Result<FleetTotals, StoreError> {
+        endpoint::totals(&self.0.reader).await
     }
 
     async fn successors(&self, id: EndpointId) -> Result<Vec<EndpointId>, StoreError> {

@@ -13,7 +13,7 @@ use crate::{Options, fill};
 /// Rows and columns of the terminal.
 const SIZE: (u16, u16) = (60, 200);
 
-/// How long the screens are left alone while it is measured what they do then: two rounds of their questions.
+/// How long the screens are left alone while it is measured what they do then.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// They are at rest when they have used less CPU time than [`RESTING_CPU`] for this long.
@@ -111,9 +111,10 @@ fn starts(server: &Server<'_>, sandbox: &Sandbox, rounds: usize) -> Result<Vec<L
 /// When they are at rest, and what they do then: CPU time, context switches, memory.
 fn at_rest(screens: &Screens, options: &Options, memory: &mut Memory) -> Result<Vec<Line>> {
     let all = format!("{} offline", options.endpoints);
-    let read = screens.until("the fleet is counted", |text| {
+    let read = screens.until("the fleet is counted and read", |text| {
         let shown = text.lines().find(|line| line.contains("Endpoints"));
-        shown.is_some_and(|line| line.contains(&all))
+        // A spinner stands behind the numbers while it is read.
+        shown.is_some_and(|line| line.contains(&all) && line.trim_end().ends_with("revoked"))
     })?;
     let meter = screens.meter()?;
     loop {
@@ -125,18 +126,28 @@ fn at_rest(screens: &Screens, options: &Options, memory: &mut Memory) -> Result<
     }
     let rest = screens.since_begun().saturating_sub(SETTLE);
     memory.note("rest", screens)?;
-    let before = (meter.cpu_exactly()?, meter.switches()?);
+    let before = (meter.cpu()?, meter.cpu_exactly()?, meter.switches()?);
     std::thread::sleep(IDLE);
-    let after = (meter.cpu_exactly()?, meter.switches()?);
-    let (cpu, switches) = (
+    let after = (meter.cpu()?, meter.cpu_exactly()?, meter.switches()?);
+    let (ticks, cpu, switches) = (
         after.0.saturating_sub(before.0),
         after.1.saturating_sub(before.1),
+        after.2.saturating_sub(before.2),
     );
     let milliseconds = |time: Duration| decimal(time.as_secs_f64() * 1000.0);
     Ok(vec![
         figure("start to the whole fleet read, ms", milliseconds(read.0)),
         figure("start to rest, ms", milliseconds(rest)),
-        line("CPU at rest, ms in 30 s", milliseconds(cpu), "0", "0"),
+        line(
+            "CPU at rest, ms in 30 s, by ticks",
+            milliseconds(ticks),
+            "0",
+            "0",
+        ),
+        figure(
+            "CPU at rest, ms in 30 s, exactly",
+            format!("{:.3}", cpu.as_secs_f64() * 1000.0),
+        ),
         figure("context switches at rest in 30 s", switches.to_string()),
         figure("memory at rest, MiB", mebibytes(meter.resident_bytes()?)),
     ])

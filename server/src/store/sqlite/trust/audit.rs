@@ -41,6 +41,15 @@ pub(in crate::store::sqlite) async fn append(
         .map_err(engine(ACTION))
 }
 
+/// Number of the last row.
+pub(super) async fn last(reader: &SqlitePool) -> Result<u64, StoreError> {
+    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM audit")
+        .fetch_one(reader)
+        .await
+        .map_err(engine("read the audit log"))?;
+    Ok(last.unsigned_abs())
+}
+
 /// At most `limit` rows after `after`, in order.
 pub(super) async fn rows(
     reader: &SqlitePool,

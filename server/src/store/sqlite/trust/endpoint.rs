@@ -14,7 +14,7 @@ use super::{audit, key};
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::sqlite::case::mark_linked;
-use crate::store::trust::{CONFLICTS_MAX, ConflictRow, EndpointRow, SUCCESSORS_MAX};
+use crate::store::trust::{CONFLICTS_MAX, ConflictRow, EndpointRow, FleetTotals, SUCCESSORS_MAX};
 
 const READ: &str = "read the endpoints";
 
@@ -29,6 +29,31 @@ pub(super) async fn one(reader: &SqlitePool, id: EndpointId) -> Result<EndpointR
     let mut endpoints = vec![endpoint_row(&row)?];
     complete(reader, &mut endpoints).await?;
     endpoints.pop().ok_or_else(|| not_found(&id.to_string()))
+}
+
+/// See [`TrustStore::endpoint_totals`](crate::store::trust::TrustStore::endpoint_totals).
+pub(super) async fn totals(reader: &SqlitePool) -> Result<FleetTotals, StoreError> {
+    let row = sqlx::query("SELECT count(*), coalesce(sum(revoked_time_ms <> 0), 0) FROM endpoint")
+        .fetch_one(reader)
+        .await
+        .map_err(engine(READ))?;
+    let count = |column: usize| row.try_get::<i64, _>(column).map_err(engine(READ));
+    let conflicts = sqlx::query(
+        "SELECT DISTINCT endpoint FROM endpoint_conflict \
+         WHERE endpoint IN (SELECT id FROM endpoint WHERE revoked_time_ms = 0)",
+    )
+    .fetch_all(reader)
+    .await
+    .map_err(engine(READ))?;
+    let id = |row| Ok(EndpointId::from_bytes(blob(row, 0, "endpoint id")?));
+    Ok(FleetTotals {
+        all: count(0)?.unsigned_abs(),
+        revoked: count(1)?.unsigned_abs(),
+        in_conflict: conflicts
+            .iter()
+            .map(id)
+            .collect::<Result<_, StoreError>>()?,
+    })
 }
 
 /// See [`TrustStore::successors`](crate::store::trust::TrustStore::successors).
