@@ -25,6 +25,7 @@ mod keymap;
 mod keys;
 mod memory;
 mod output;
+mod reading;
 mod report;
 mod screen;
 mod settings;

@@ -1,5 +1,5 @@
-//! The page of `incidents show`, in the order in which an analyst asks: how bad, who and when, why,
-//! what speaks against it, what happened step by step, what is not known, what to do.
+//! The page of `incidents show`, in the order in which an analyst asks: what happened, how bad, what to do first, who and
+//! when, why, what speaks against it, what is not known, what to do, and then each step and what the weights rest on.
 //!
 //! Weights are log-odds with their sign; belief is a band in words. Provenance is told as a claim about
 //! traffic, never about what a person did.
@@ -15,6 +15,7 @@ use super::incidents::{assignee, subject};
 use crate::output::page::Page;
 use crate::output::style::Style;
 use crate::output::table::{Cell, Column};
+use crate::reading;
 use crate::time::{self, Length};
 
 /// Attempts that are shown; JSON has all.
@@ -54,11 +55,12 @@ pub(super) fn describe(incident: &Incident, page: &mut Page) {
     head(incident, page);
     people(incident, page);
     evidence(incident, page);
-    attempts(incident, page);
-    stages(&incident.stages, page);
     missing(incident, page);
     actions(incident, page);
+    attempts(incident, page);
+    stages(&incident.stages, page);
     history(incident, page);
+    bases(incident, page);
 }
 
 fn head(incident: &Incident, page: &mut Page) {
@@ -75,6 +77,7 @@ fn head(incident: &Incident, page: &mut Page) {
         let said = format!("an attack is {band} (weights {})", incident.weights_version);
         page.field("Belief", &said);
     }
+    page.field_styled("Do first", &reading::first(incident), Style::Heading);
     let verdict = super::word::<Verdict>(incident.verdict);
     let said = format!(
         "{}, {}, {}",
@@ -101,10 +104,7 @@ fn head(incident: &Incident, page: &mut Page) {
     page.field("Endpoints", &endpoints);
     page.field("Id", &incident.id);
     page.field("Former ids", &incident.aliases.join(", "));
-    let related = incident.related_incidents.iter();
-    let related: Vec<_> = related
-        .map(|related| format!("{} ({})", super::short(&related.id), related.relation))
-        .collect();
+    let related = reading::related(incident, super::short);
     page.field("Related", &related.join(", "));
 }
 
@@ -183,13 +183,17 @@ fn who(incident: &Incident) -> String {
 
 fn when(incident: &Incident) -> String {
     let (first, last) = (incident.first_event_time_ms, incident.last_event_time_ms);
-    format!(
-        "{} to {} UTC ({}); {}",
-        time::second(first),
-        time::second(last),
-        Length::between(first, last),
-        super::count(incident.attempts.len() as u64, "sign-in attempt")
-    )
+    let attempts = match incident.attempts.len() {
+        0 => "no sign-in attempt among it".to_owned(),
+        n => super::count(n as u64, "sign-in attempt"),
+    };
+    match (time::second(first), time::second(last)) {
+        (first, last) if first == last => format!("{first} UTC; {attempts}"),
+        (from, until) => format!(
+            "{from} to {until} UTC ({}); {attempts}",
+            Length::between(first, last)
+        ),
+    }
 }
 
 fn evidence(incident: &Incident, page: &mut Page) {
@@ -198,6 +202,9 @@ fn evidence(incident: &Incident, page: &mut Page) {
         .iter()
         .partition(|evidence| evidence.weight < 0.0);
     page.section("Why: what speaks for an attack");
+    if !incident.evidence.is_empty() {
+        page.item_styled("", reading::SCALE, Style::Faint);
+    }
     pieces(&speaks, page);
     page.section("What speaks against it");
     pieces(&against, page);
@@ -206,8 +213,21 @@ fn evidence(incident: &Incident, page: &mut Page) {
 /// Evidence by family, the weightiest family and piece first.
 fn pieces(evidence: &[&Evidence], page: &mut Page) {
     if evidence.is_empty() {
-        page.item("-", "nothing known");
+        page.item("-", reading::NOTHING_AGAINST);
     }
+    for (family, pieces) in families(evidence) {
+        for piece in pieces {
+            let mark = format!("{:+.1}", piece.weight);
+            let basis = match super::word::<Basis>(piece.basis).as_str() {
+                "" => String::new(),
+                basis => format!(" ({basis})"),
+            };
+            page.item(&mark, &format!("{family}: {}{basis}", piece.summary));
+        }
+    }
+}
+
+fn families<'e>(evidence: &[&'e Evidence]) -> Vec<(&'e str, Vec<&'e Evidence>)> {
     let mut families: BTreeMap<&str, Vec<&Evidence>> = BTreeMap::new();
     for piece in evidence {
         families.entry(&piece.family).or_default().push(piece);
@@ -220,19 +240,27 @@ fn pieces(evidence: &[&Evidence], page: &mut Page) {
     };
     let mut families: Vec<_> = families.into_iter().collect();
     families.sort_by(|(_, a), (_, b)| heaviest(b).total_cmp(&heaviest(a)));
-    for (family, mut pieces) in families {
+    for (_, pieces) in &mut families {
         pieces.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-        for piece in pieces {
-            let mark = format!("{:+.1}", piece.weight);
-            page.item(&mark, &format!("{family}: {}", piece.summary));
-            let basis = super::word::<Basis>(piece.basis);
-            let basis = match piece.basis_detail.as_str() {
-                "" => basis,
-                detail => format!("{basis}: {detail}"),
-            };
-            let said = format!("{} ({basis})", piece.kind);
-            page.item_styled(&" ".repeat(mark.len()), &said, Style::Faint);
+    }
+    families
+}
+
+/// Why each kind of evidence weighs what it does.
+fn bases(incident: &Incident, page: &mut Page) {
+    let all: Vec<_> = incident.evidence.iter().collect();
+    let mut named: Vec<&str> = Vec::new();
+    for piece in families(&all).into_iter().flat_map(|(_, pieces)| pieces) {
+        if piece.basis_detail.is_empty() || named.contains(&piece.kind.as_str()) {
+            continue;
         }
+        if named.is_empty() {
+            page.section("What the weights rest on");
+        }
+        named.push(&piece.kind);
+        let basis = super::word::<Basis>(piece.basis);
+        let said = format!("{}, {basis}: {}", piece.kind, piece.basis_detail);
+        page.item_styled("-", &said, Style::Faint);
     }
 }
 
@@ -251,10 +279,7 @@ fn attempts(incident: &Incident, page: &mut Page) {
 }
 
 fn attempt_cells(attempt: &Attempt, incident: &Incident) -> Vec<Cell> {
-    let after = match attempt.result_time_ms {
-        0 => String::new(),
-        result_time_ms => Length::between(attempt.time_ms, result_time_ms).to_string(),
-    };
+    let after = reading::after(attempt);
     let from = match attempt.source_place.as_str() {
         "" => attempt.source_ip.clone(),
         place => format!("{} {place}", attempt.source_ip),
@@ -297,16 +322,19 @@ fn claim(provenance: Option<&Provenance>, incident: &Incident) -> String {
     }
 }
 
-/// The reasons behind the column, each once with the number of attempts it holds for.
+/// The reasons behind the column, each once with the number of attempts it holds for; the minutes stand in the attempts.
 fn provenance(incident: &Incident, page: &mut Page) {
-    let mut reasons: BTreeMap<(&str, String), u64> = BTreeMap::new();
+    let mut reasons: BTreeMap<(String, String), u64> = BTreeMap::new();
     for attempt in &incident.attempts {
         let Some(provenance) = &attempt.provenance else {
             continue;
         };
-        for reason in &provenance.reasons {
-            let verdict = super::word::<ProvenanceVerdict>(provenance.verdict);
-            *reasons.entry((reason, verdict)).or_default() += 1;
+        let verdict = super::word::<ProvenanceVerdict>(provenance.verdict);
+        let mut own: Vec<_> = provenance.reasons.iter().map(|one| timeless(one)).collect();
+        own.sort_unstable();
+        own.dedup();
+        for reason in own {
+            *reasons.entry((reason, verdict.clone())).or_default() += 1;
         }
     }
     if reasons.is_empty() {
@@ -319,6 +347,20 @@ fn provenance(incident: &Incident, page: &mut Page) {
         let attempts = super::count(n, "attempt");
         page.item("-", &format!("{verdict} ({attempts}): {reason}"));
     }
+}
+
+/// A reason without its minute, " around 20:14 UTC", so that one that holds for several attempts is told once.
+fn timeless(reason: &str) -> String {
+    const BEFORE: &str = " around ";
+    const AFTER: &str = " UTC";
+    let cut = || {
+        let (head, rest) = reason.split_once(BEFORE)?;
+        let (minute, tail) = rest.split_once(AFTER)?;
+        let is_minute =
+            minute.len() == 5 && minute.bytes().all(|b| b.is_ascii_digit() || b == b':');
+        is_minute.then(|| format!("{head} then{tail}"))
+    };
+    cut().unwrap_or_else(|| reason.to_owned())
 }
 
 fn stages(stages: &[Stage], page: &mut Page) {
@@ -342,27 +384,14 @@ fn stages(stages: &[Stage], page: &mut Page) {
 
 fn missing(incident: &Incident, page: &mut Page) {
     page.section("What is missing or late");
-    if incident.gaps.is_empty() && incident.freshness.is_empty() {
-        page.item("-", "nothing is known to be missing");
+    if incident.gaps.is_empty() {
+        page.item("-", reading::NOTHING_MISSING);
     }
     for gap in &incident.gaps {
-        let (from, until) = (
-            time::second(gap.from_time_ms),
-            time::second(gap.until_time_ms),
-        );
-        let span = match (from.as_str(), until.as_str()) {
-            ("", "") => String::new(),
-            (from, "") => format!(" (since {from})"),
-            ("", until) => format!(" (until {until})"),
-            (from, until) => format!(" ({from} to {until})"),
-        };
-        page.item("-", &format!("{}{span}", gap.what));
+        page.item("-", &reading::missing(gap, time::second));
     }
-    for freshness in &incident.freshness {
-        let behind = Length {
-            ms: freshness.behind_ms,
-        };
-        page.item("-", &format!("feed {} is {behind} behind", freshness.feed));
+    for feed in reading::freshness(incident) {
+        page.item("-", &format!("feed {feed}"));
     }
 }
 
@@ -372,7 +401,7 @@ fn actions(incident: &Incident, page: &mut Page) {
     }
     page.section("Do next, in this order");
     for (at, action) in incident.recommended_actions.iter().enumerate() {
-        let what = action.action.replace('_', " ");
+        let what = reading::action(action);
         let said = match action.reason.as_str() {
             "" => what,
             reason => format!("{what}: {reason}"),

@@ -21,6 +21,14 @@ const LINES_MAX: usize = 200;
 /// What stands for the lines beyond.
 const LONGER: &str = "(longer; -o json shows all)";
 
+/// Those that are kept.
+fn pick<T>(all: impl IntoIterator<Item = T>, kept: &[bool]) -> Vec<T> {
+    let pairs = all.into_iter().zip(kept);
+    pairs
+        .filter_map(|(one, is_kept)| is_kept.then_some(one))
+        .collect()
+}
+
 /// A page in the making.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -105,10 +113,21 @@ impl Page {
         self.indented(&first, &rest, foreign, style);
     }
 
-    /// A table, moved in a little.
+    /// A table, moved in a little. A column that may be left out is, where nothing stands in it.
     pub(crate) fn table(&mut self, columns: &'static [Column], rows: Vec<Vec<Cell>>) {
         let room = self.room.map(|room| room.saturating_sub(2));
-        let mut table = Table::new(columns, room, self.color);
+        let is_kept = |at: usize, column: &Column| {
+            let is_filled = |row: &Vec<Cell>| row.get(at).is_some_and(|cell| !cell.is_empty());
+            !column.is_optional() || rows.iter().any(is_filled)
+        };
+        let kept: Vec<bool> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, one)| is_kept(at, one))
+            .collect();
+        let columns: Vec<Column> = pick(columns.iter().copied(), &kept);
+        let rows = rows.into_iter().map(|row| pick(row, &kept));
+        let mut table = Table::new(&columns, room, self.color);
         let mut lines = String::new();
         for row in rows {
             lines.push_str(&table.push(row));

@@ -88,6 +88,11 @@ impl Column {
         }
     }
 
+    /// Whether it may be left out.
+    pub(crate) fn is_optional(&self) -> bool {
+        self.optional > 0
+    }
+
     /// Columns for cells that are not known yet.
     fn typical(&self) -> usize {
         match self.give {
@@ -115,6 +120,11 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// Nothing stands in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Text with a meaning.
     pub(crate) fn styled(text: impl Into<String>, style: Style) -> Self {
         Self {
@@ -196,7 +206,7 @@ fn layout(columns: &[Column], natural: &[usize], room: Option<usize>) -> Widths 
 /// A table on its way to a terminal.
 #[derive(Debug)]
 pub(crate) struct Table {
-    columns: &'static [Column],
+    columns: Vec<Column>,
     room: Option<usize>,
     color: bool,
     live: bool,
@@ -206,9 +216,9 @@ pub(crate) struct Table {
 
 impl Table {
     /// An empty one; `room` is the terminal's width.
-    pub(crate) fn new(columns: &'static [Column], room: Option<usize>, color: bool) -> Self {
+    pub(crate) fn new(columns: &[Column], room: Option<usize>, color: bool) -> Self {
         Self {
-            columns,
+            columns: columns.to_vec(),
             room,
             color,
             live: false,
@@ -239,7 +249,7 @@ impl Table {
         let rows = std::mem::take(&mut self.waiting);
         if self.widths.is_none() {
             let natural = self.natural(&rows);
-            self.widths = Some(layout(self.columns, &natural, self.room));
+            self.widths = Some(layout(&self.columns, &natural, self.room));
             let titles = self.columns.iter();
             let titles = titles.map(|column| Cell::styled(column.title, Style::Heading));
             self.write(&mut out, titles.collect());

@@ -38,6 +38,9 @@ pub(super) fn render(report: &Report<'_>) -> String {
     page.put("</dl>\n<h2>Time axis</h2>");
     page.put(&svg::render(report.story));
     page.evidence(report);
+    if !report.incident.evidence.is_empty() {
+        page.put(&format!("<p class=\"faint\">{}</p>", crate::reading::SCALE));
+    }
     page.list("What is missing or late", &report.missing());
     page.list("What to do, in this order", &report.actions());
     page.attempts(report);

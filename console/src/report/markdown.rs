@@ -15,6 +15,9 @@ pub(super) fn render(report: &Report<'_>) -> String {
         page.line(&format!("- **{name}**: {}", clean(&said)));
     }
     page.evidence(report);
+    if !incident.evidence.is_empty() {
+        page.line(&format!("\n{}", crate::reading::SCALE));
+    }
     page.list("What is missing or late", &report.missing());
     page.list("What to do, in this order", &report.actions());
     page.line("\n## Attempts\n");

@@ -19,6 +19,7 @@ use tocsin_proto::console::v1::{
 
 use crate::command::{short, value, word};
 use crate::output::json::{self, Layout};
+use crate::reading;
 use crate::state::incidents;
 use crate::state::story::{Entry, provenance, provenance_sign};
 use crate::time::{self, Length};
@@ -86,7 +87,7 @@ impl Report<'_> {
         let incident = self.incident;
         let band = match word::<BeliefBand>(incident.belief).as_str() {
             "" => "not known how likely an attack".to_owned(),
-            band => format!("{band} an attack"),
+            band => format!("an attack is {band}"),
         };
         let verdict = match word::<Verdict>(incident.verdict).as_str() {
             "" => "no verdict".to_owned(),
@@ -108,7 +109,7 @@ impl Report<'_> {
     fn actions(&self) -> Vec<String> {
         let actions = self.incident.recommended_actions.iter();
         actions
-            .map(|one| format!("{}: {}", one.action.replace('_', " "), one.reason))
+            .map(|one| format!("{}: {}", reading::action(one), one.reason))
             .collect()
     }
 
@@ -157,10 +158,7 @@ impl Report<'_> {
         let endpoints: Vec<_> = endpoints
             .map(|one| format!("{} ({})", one.hostname, short(&one.id)))
             .collect();
-        let related = incident.related_incidents.iter();
-        let related: Vec<_> = related
-            .map(|one| format!("{} ({})", one.id, one.relation))
-            .collect();
+        let related = reading::related(incident, |id| id);
         let stages = incident.stages.iter().map(|stage| {
             let since = time::minute(stage.first_event_time_ms);
             let name = stage.name.replace('_', " ");
@@ -168,6 +166,7 @@ impl Report<'_> {
         });
         let facts = [
             ("How it stands", self.standing()),
+            ("Do first", reading::first(incident)),
             ("Who", incidents::who(incident)),
             (
                 "When",
@@ -220,20 +219,10 @@ impl Report<'_> {
 
     /// What is missing or late, unclean.
     fn missing(&self) -> Vec<String> {
-        let gaps = self.incident.gaps.iter().map(|gap| {
-            let when = |time_ms: i64| match time_ms {
-                0 => "open".to_owned(),
-                _ => time::second(time_ms),
-            };
-            match (gap.from_time_ms, gap.until_time_ms) {
-                (0, 0) => gap.what.clone(),
-                (from, until) => format!("{} ({} to {})", gap.what, when(from), when(until)),
-            }
-        });
-        let late = self.incident.freshness.iter().map(|one| {
-            let behind = Length { ms: one.behind_ms };
-            format!("feed {} was {behind} behind", one.feed)
-        });
+        let gaps = self.incident.gaps.iter();
+        let gaps = gaps.map(|gap| reading::missing(gap, time::second));
+        let late = reading::freshness(self.incident).into_iter();
+        let late = late.map(|feed| format!("feed {feed}"));
         gaps.chain(late).collect()
     }
 }
@@ -252,10 +241,7 @@ const ATTEMPT_COLUMNS: [&str; 8] = [
 
 /// An attempt's cells, unclean.
 fn attempt_cells(attempt: &Attempt, incident: &Incident) -> [String; 8] {
-    let after = match attempt.result_time_ms {
-        0 => String::new(),
-        time_ms => Length::between(attempt.time_ms, time_ms).to_string(),
-    };
+    let after = reading::after(attempt);
     let verdict = provenance(attempt);
     let (sign, _) = provenance_sign(verdict);
     let mut said = format!("{sign} {}", word::<ProvenanceVerdict>(verdict.into()));

@@ -60,6 +60,7 @@ fn incident(foreign: &str) -> Incident {
         recommended_actions: vec![RecommendedAction {
             action: foreign.into(),
             reason: foreign.into(),
+            text: foreign.into(),
         }],
         notes: vec![Note {
             author: foreign.into(),

@@ -193,7 +193,7 @@ fn losses(endpoint: &Endpoint, state: &State, many: usize) -> Vec<Fact> {
     if gaps.is_empty() {
         let (said, style) = freshness(loaded, state);
         let said = match said.as_str() {
-            "" => "none known".to_owned(),
+            "" => "no loss of events is known".to_owned(),
             _ => said,
         };
         facts.push(("Gaps", said, style));

@@ -16,6 +16,7 @@ use super::incidents::severity_word;
 use super::{freshness, heading};
 use crate::command::{count, short, value, word};
 use crate::output::style::Style;
+use crate::reading;
 use crate::state::State;
 use crate::state::incident::Pane;
 use crate::state::incidents::who;
@@ -30,8 +31,11 @@ const COLUMNS_OF_TWO: u16 = 110;
 const ROWS_OF_THREE: u16 = 36;
 
 /// Rows of the head, the axis, and the names of panes.
-const HEAD_ROWS: u16 = 4;
+const HEAD_ROWS: u16 = 5;
 const REASON_ROWS: u16 = 4;
+
+/// Before what is to be done first.
+const DO_FIRST: &str = "Do first: ";
 
 const COLUMNS: &[Column] = &[
     column("TIME", 10, 19),
@@ -244,9 +248,17 @@ fn head(incident: &Incident, state: &State, columns: usize) -> Vec<Line<'static>
         count(incident.attempts.len() as u64, "attempt"),
         made(incident)
     );
+    let first = match reading::first(incident).as_str() {
+        "" => "nothing is recommended".to_owned(),
+        first => first.to_owned(),
+    };
+    let heading = state.theme.look(Style::Heading);
+    let room = columns.saturating_sub(DO_FIRST.len());
+    let first = Line::from(vec![span(DO_FIRST, plain), fit(&first, room, heading)]);
     vec![
         title,
         how,
+        first,
         Line::from(fit(&who(incident), columns, plain)),
         Line::from(fit(&when, columns, plain)),
     ]
@@ -308,10 +320,7 @@ fn cells(attempt: &Attempt, incident: &Incident, (state, is_one_day): (&State, b
         true => when.get(11..).map_or(when.clone(), str::to_owned),
         false => when,
     };
-    let after = match attempt.result_time_ms {
-        0 => String::new(),
-        time_ms => Length::between(attempt.time_ms, time_ms).to_string(),
-    };
+    let after = reading::after(attempt);
     let from = format!("{} {}", attempt.source_ip, attempt.source_place);
     let result = attempt.result();
     let said = match result {

@@ -8,11 +8,11 @@ use tocsin_proto::console::v1::{Basis, Evidence, Incident};
 use super::at;
 use crate::command::{count, short, word};
 use crate::output::style::Style;
+use crate::reading;
 use crate::state::State;
 use crate::state::incident::Pane;
 use crate::state::incidents::who;
 use crate::text;
-use crate::time::Length;
 use crate::widget::{fit, span, wrapped};
 
 /// Columns for the name of a family.
@@ -103,6 +103,7 @@ impl Lines<'_> {
         self.families(&speaks, most, &mut lines);
         lines.push(self.title("What speaks against it"));
         self.families(&against, most, &mut lines);
+        lines.extend(self.item("", reading::SCALE, Style::Faint));
         lines
     }
 
@@ -113,7 +114,7 @@ impl Lines<'_> {
         lines: &mut Vec<Line<'static>>,
     ) {
         if families.is_empty() {
-            lines.extend(self.item("  ", "nothing known", Style::Faint));
+            lines.extend(self.item("  ", reading::NOTHING_AGAINST, Style::Faint));
         }
         for (name, pieces) in families {
             lines.push(self.bar(name, sum(pieces), most));
@@ -159,21 +160,16 @@ impl Lines<'_> {
     fn missing(&self, incident: &Incident) -> Vec<Line<'static>> {
         let mut lines = vec![self.title("What is missing or late")];
         if incident.gaps.is_empty() {
-            lines.extend(self.item("  ", "nothing is known to be missing", Style::Faint));
+            lines.extend(self.item("  ", reading::NOTHING_MISSING, Style::Faint));
         }
         for gap in &incident.gaps {
-            let time = match (gap.from_time_ms, gap.until_time_ms) {
-                (0, 0) => String::new(),
-                (from, until) => format!(" ({} to {})", self.at(from), self.at(until)),
-            };
-            lines.extend(self.item("? ", &format!("{}{time}", gap.what), Style::Medium));
+            let said = reading::missing(gap, |time_ms| self.at(time_ms));
+            lines.extend(self.item("? ", &said, Style::Medium));
         }
         if !incident.freshness.is_empty() {
             lines.push(self.title("How fresh the feeds were"));
         }
-        for one in &incident.freshness {
-            let behind = Length { ms: one.behind_ms };
-            let said = format!("{} is {behind} behind", one.feed);
+        for said in reading::freshness(incident) {
             lines.extend(self.item("  ", &said, Style::Plain));
         }
         lines
@@ -186,8 +182,7 @@ impl Lines<'_> {
         }
         for (n, one) in incident.recommended_actions.iter().enumerate() {
             let before = format!("{:2}. ", n + 1);
-            let action = one.action.replace('_', " ");
-            lines.extend(self.item(&before, &action, Style::Heading));
+            lines.extend(self.item(&before, &reading::action(one), Style::Heading));
             if !one.reason.is_empty() {
                 lines.extend(self.item("    ", &one.reason, Style::Plain));
             }
@@ -226,11 +221,8 @@ impl Lines<'_> {
             let since = self.at(stage.first_event_time_ms);
             fact("Stage", &format!("{since} {name} ({})", stage.technique));
         }
-        for related in &incident.related_incidents {
-            fact(
-                "Related",
-                &format!("{} ({})", short(&related.id), related.relation),
-            );
+        for related in reading::related(incident, short) {
+            fact("Related", &related);
         }
         fact("Id", &incident.id);
         fact("Former ids", &incident.aliases.join(", "));

@@ -1305,10 +1305,15 @@ pub struct Freshness {
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecommendedAction {
+    /// Its word, as "block_sign_in".
     #[prost(string, tag = "1")]
     pub action: ::prost::alloc::string::String,
+    /// Why here, and what to mind.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// What to do, as a sentence; empty where it was stored before there was one.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

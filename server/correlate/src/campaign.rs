@@ -306,7 +306,7 @@ fn incident(source: IpAddr, since_ms: i64, stretch: &[&Sighting]) -> Option<Inci
         evidence: vec![evidence(weight, (source, people, entered), &event_ids)],
         endpoints: Vec::new(),
         gaps,
-        recommended_actions: actions(source, entered),
+        recommended_actions: actions(source, &members, entered),
         related: tied
             .take(LISTED_MAX)
             .map(|id| related(id, "member"))
@@ -350,32 +350,54 @@ fn gaps(stretch: &[&Sighting], people: usize) -> Vec<MissingData> {
     missing.into_iter().map(open).collect()
 }
 
-/// First things first.
-fn actions(source: IpAddr, entered: usize) -> Vec<RecommendedAction> {
+/// First things first. `entered`: how many let it in.
+fn actions(source: IpAddr, members: &[CampaignMember], entered: usize) -> Vec<RecommendedAction> {
     let mut actions = Vec::new();
     if entered > 0 {
+        let let_in = members.iter().filter(|member| member.is_in);
+        let names: Vec<&str> = let_in.take(NAMED_MAX).map(name).collect();
+        let more = match entered.saturating_sub(names.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         actions.push(advice::step(
             "contain_members",
-            "who let it in has an incident of their own, among the related ones: contain those first",
+            "Block the sign-in and end the sessions of who let it in",
+            format!(
+                "{}{more} let it in; each has an incident of their own that says what else to do",
+                names.join(", ")
+            ),
         ));
     }
     actions.push(advice::step(
         "block_source",
-        format!(
-            "refuse {source} at the provider before the password step; whoever did it can come back from another address"
-        ),
+        format!("Refuse {source} at the provider, before the password step"),
+        "whoever did it can come back from another address",
     ));
     actions.push(advice::step(
         "new_password",
-        "the source knew the password of everybody it could prompt: set random ones and hand them over by another channel",
+        "Set new passwords for everybody who was prompted",
+        "prompts mostly come after the password, so the source probably has theirs; set random ones, and hand them over by \
+         another channel",
     ));
     actions
+}
+
+/// People whom one sentence names.
+const NAMED_MAX: usize = 5;
+
+fn name(member: &CampaignMember) -> &str {
+    match member.display_name.as_str() {
+        "" => member.accounts.first().map_or("somebody", |one| &one.login),
+        name => name,
+    }
 }
 
 fn title(source: IpAddr, people: usize, entered: usize) -> String {
     let end = match entered {
         0 => String::new(),
-        _ => format!(", {entered} let in"),
+        1 => ", 1 of them let it in".to_owned(),
+        _ => format!(", {entered} of them let it in"),
     };
     format!("One source, {source}, prompted {people} people{end}")
 }

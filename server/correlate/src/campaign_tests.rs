@@ -68,7 +68,7 @@ fn one_source_against_many_people_is_one_incident() {
     assert!(found[0].severity >= Severity::High, "somebody let it in");
     assert_eq!(
         found[0].title,
-        "One source, 203.0.113.66, prompted 8 people, 1 let in"
+        "One source, 203.0.113.66, prompted 8 people, 1 of them let it in"
     );
     assert!(found[0].attempts.iter().all(|one| one.whose.is_some()));
     assert_eq!(found[0].recommended_actions[0].action, "contain_members");

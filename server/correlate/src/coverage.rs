@@ -98,9 +98,9 @@ fn key(missing: &Missing) -> Option<(&'static str, Option<EndpointId>, MissingKi
         MissingKind::NoEndpoint => "link_endpoint",
         MissingKind::TooManyEndpoints => "unlink_endpoints",
         MissingKind::NoFlows | MissingKind::SensorDown => "enable_network_sensor",
-        MissingKind::NotReporting => "keep_agent_running",
+        MissingKind::NotReporting | MissingKind::ClockUnknown => "keep_agent_running",
         MissingKind::LostEvents => "stop_losses",
-        MissingKind::ClockUnknown | MissingKind::ClockUncertain => "fix_clock",
+        MissingKind::ClockUncertain => "fix_clock",
         MissingKind::AddressUnknown => "set_site_map",
         MissingKind::HiddenName => "show_names",
         MissingKind::Relay => "configure_proxy",
@@ -139,7 +139,12 @@ fn text(what: MissingKind, name: &str, attempts: u32) -> String {
         MissingKind::LostEvents => {
             format!("find out why {name} loses events, and give its spool more room")
         }
-        MissingKind::ClockUnknown | MissingKind::ClockUncertain => {
+        MissingKind::ClockUnknown => {
+            format!(
+                "keep the agent of {name} running: its clock is only known while it is connected"
+            )
+        }
+        MissingKind::ClockUncertain => {
             format!("set the clock of {name} by a time server")
         }
         MissingKind::AddressUnknown => {

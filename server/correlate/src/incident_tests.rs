@@ -33,7 +33,7 @@ fn the_title_tells_the_attack_in_its_order() {
         .event(MfaEventKind::FactorEnrolled);
     assert_eq!(
         one(&story).title,
-        "10 MFA prompts refused or ignored within 28 minutes, then one approved, then a factor change"
+        "10 MFA prompts refused or ignored within 27 minutes, then one approved, then a factor change"
     );
 }
 

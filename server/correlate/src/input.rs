@@ -148,6 +148,18 @@ impl MfaEventKind {
                 | Self::BypassIssued
         )
     }
+
+    /// A change to the ways of signing in, for a sentence.
+    pub(crate) fn happened(self) -> &'static str {
+        match self {
+            Self::FactorEnrolled => "a factor was enrolled",
+            Self::DeviceEnrolled => "a device was enrolled",
+            Self::FactorRemoved => "a factor was removed",
+            Self::FactorReset => "all factors were reset",
+            Self::BypassIssued => "a bypass was issued",
+            _ => "a factor was changed",
+        }
+    }
 }
 
 /// How a person proves it is them.

@@ -15,13 +15,9 @@ pub(crate) fn count(n: usize, one: &str) -> String {
     }
 }
 
-/// A length of time in the largest unit that says enough, rounded to a whole one: "40 minutes".
+/// A length of time in the largest unit that says enough, whole ones as clocks count them: "40 minutes".
 pub(crate) fn length(ms: i64) -> String {
-    let whole = |unit_ms: i64| {
-        usize::try_from((ms + unit_ms / 2) / unit_ms)
-            .unwrap_or(0)
-            .max(1)
-    };
+    let whole = |unit_ms: i64| usize::try_from(ms / unit_ms).unwrap_or(0).max(1);
     if ms < 2 * MINUTE_MS {
         count(whole(1000), "second")
     } else if ms < 2 * HOUR_MS {
@@ -97,9 +93,9 @@ mod tests {
             (0, "1 second"),
             (90_000, "90 seconds"),
             (40 * MINUTE_MS, "40 minutes"),
-            (40 * MINUTE_MS + 29_999, "40 minutes"),
+            (40 * MINUTE_MS + 59_999, "40 minutes"),
             (3 * HOUR_MS, "3 hours"),
-            (6 * DAY_MS - HOUR_MS, "6 days"),
+            (6 * DAY_MS - HOUR_MS, "5 days"),
         ] {
             assert_eq!(length(ms), expect);
         }

@@ -189,7 +189,7 @@ fn trap_15_nobody_is_told_to_reset_all_factors_and_blocking_comes_before_removin
         "{advice:?}"
     );
     let remove = &advice[at("remove_authenticators").unwrap()];
-    assert!(remove.reason.contains("one by one"), "{}", remove.reason);
+    assert!(remove.text.contains("one by one"), "{}", remove.text);
 }
 
 #[test]

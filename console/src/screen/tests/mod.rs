@@ -155,9 +155,9 @@ fn what_speaks_against_is_said_before_one_scrolls_and_how_far_one_is_too() {
     };
     let evidence = text("2\n\t\t");
     assert!(evidence.contains("; against it: -0.5, below"), "{evidence}");
-    assert!(evidence.contains("  1-11 of 16"), "{evidence}");
+    assert!(evidence.contains("  1-10 of 18"), "{evidence}");
     let scrolled = text("2\n\t\tjj");
-    assert!(scrolled.contains("  3-13 of 16"), "{scrolled}");
+    assert!(scrolled.contains("  3-12 of 18"), "{scrolled}");
     let missing = text("2\n\t\t\t");
     assert!(!missing.contains(" of 1"), "{missing}");
 }

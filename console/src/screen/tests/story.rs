@@ -320,16 +320,37 @@ fn evidence(foreign: &impl Fn(&str) -> String) -> Vec<Evidence> {
     ]
 }
 
+fn actions(foreign: &impl Fn(&str) -> String) -> Vec<RecommendedAction> {
+    let action = |action: &str, text: &str, reason: &str| RecommendedAction {
+        action: action.into(),
+        text: foreign(text),
+        reason: foreign(reason),
+    };
+    vec![
+        action(
+            "block_sign_in",
+            "Block the account's sign-in at Okta",
+            "the session that was approved is live",
+        ),
+        action(
+            "revoke_sessions",
+            "End all its sessions and tokens",
+            "they outlive a new password",
+        ),
+        action(
+            "remove_authenticators",
+            "Remove authenticators that are not the person's, one by one",
+            "a factor was enrolled 4 min after the approval",
+        ),
+    ]
+}
+
 fn incident(foreign: &impl Fn(&str) -> String) -> Incident {
     let stage = |name: &str, technique: &str, minutes: i64| Stage {
         name: name.into(),
         technique: technique.into(),
         first_event_time_ms: NIGHT_MS + minutes * 60_000,
         attack_version: "18".into(),
-    };
-    let action = |action: &str, reason: &str| RecommendedAction {
-        action: action.into(),
-        reason: foreign(reason),
     };
     Incident {
         id: id(0xaa),
@@ -367,11 +388,7 @@ fn incident(foreign: &impl Fn(&str) -> String) -> Incident {
             feed: "okta-file".into(),
             behind_ms: 300_000,
         }],
-        recommended_actions: vec![
-            action("block_sign_in", "the session that was approved is live"),
-            action("revoke_sessions", "it outlives a new password"),
-            action("remove_factor", "it was enrolled 4 min after the approval"),
-        ],
+        recommended_actions: actions(foreign),
         related_incidents: vec![RelatedIncident {
             id: id(0xbb),
             relation: "same source".into(),

@@ -118,10 +118,11 @@ pub(crate) fn incident() -> Incident {
             RecommendedAction {
                 action: "block_sign_in".into(),
                 reason: "the session is live".into(),
+                text: "Block the sign-in".into(),
             },
             RecommendedAction {
                 action: "revoke_sessions".into(),
-                reason: String::new(),
+                ..RecommendedAction::default()
             },
         ],
         notes: vec![Note {

@@ -34,10 +34,11 @@ impl Evidence for ApprovalAfterPrompts {
         Some(Finding {
             weight: WEIGHT,
             summary: format!(
-                "a sign-in from {} succeeded at {}, after {}",
+                "a sign-in from {} succeeded at {}, after {} that {} refused or ignored",
                 sentence::place(success.origin()),
                 sentence::clock(success.end_ms()),
-                sentence::count(before, "hostile prompt")
+                sentence::count(before, "prompt"),
+                if before == 1 { "was" } else { "were" }
             ),
             event_ids: event_ids(&items),
         })
@@ -65,7 +66,9 @@ mod tests {
     fn giving_in_after_four_denials_is_seen() {
         let finding = find(&ApprovalAfterPrompts, bombed(4).prompt().approved()).unwrap();
         assert!(
-            finding.summary.ends_with("after 4 hostile prompts"),
+            finding
+                .summary
+                .ends_with("after 4 prompts that were refused or ignored"),
             "{}",
             finding.summary
         );

@@ -3,7 +3,7 @@
 use super::{Evidence, Family, Finding, Spec, Weight};
 use crate::baseline::{Standing, same_place};
 use crate::case::{Case, event_ids};
-use crate::input::{MfaEvent, MfaEventKind};
+use crate::input::MfaEventKind;
 use crate::sentence;
 use crate::timeline::{CHANGED_SOON_MS, Item};
 
@@ -32,10 +32,14 @@ impl Evidence for FactorChange {
         if let Some(change) = case.change_after_approval() {
             let from_ms = case.confirmed_ms()?;
             let after = sentence::length(change.time_ms - from_ms);
-            let what = change.event().map_or("factor changed", name);
+            let what = change
+                .event()
+                .map_or("a factor was changed", |event| event.kind.happened());
             return Some(Finding {
                 weight: AFTER_APPROVAL,
-                summary: format!("{what} {after} after the sign-in that hostile prompts led to"),
+                summary: format!(
+                    "{what} {after} after the sign-in that the refused prompts led to"
+                ),
                 event_ids: event_ids(&[change]),
             });
         }
@@ -47,7 +51,9 @@ impl Evidence for FactorChange {
             .filter(|item| !item.is_by_other());
         let odd: Vec<_> = own.filter(|item| item.place == Standing::Unusual).collect();
         let first = odd.first()?;
-        let what = first.event().map_or("factor changed", name);
+        let what = first
+            .event()
+            .map_or("a factor was changed", |event| event.kind.happened());
         let entered = odd.iter().find_map(|item| entry_before(case, item));
         let foreign = odd.iter().any(|item| item.is_foreign());
         let (weight, after) = match entered {
@@ -88,18 +94,6 @@ fn entry_before(case: &Case<'_, '_>, change: &Item<'_>) -> Option<String> {
         "a session had moved there"
     };
     Some(format!(", {after} after {what}"))
-}
-
-/// What changed, for a sentence.
-fn name(event: &MfaEvent) -> &'static str {
-    match event.kind {
-        MfaEventKind::FactorEnrolled => "a factor was enrolled",
-        MfaEventKind::DeviceEnrolled => "a device was enrolled",
-        MfaEventKind::FactorRemoved => "a factor was removed",
-        MfaEventKind::FactorReset => "all factors were reset",
-        MfaEventKind::BypassIssued => "a bypass was issued",
-        _ => "a factor was changed",
-    }
 }
 
 #[cfg(test)]

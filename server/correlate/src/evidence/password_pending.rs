@@ -13,7 +13,7 @@ pub(super) struct PasswordPending;
 const SPEC: Spec = Spec {
     kind: "password_pending",
     family: Family::Prompts,
-    why: "the person finishes a sign-in once begun; who cannot, has the password and not the phone",
+    why: "the person finishes a sign-in once begun; who does not may have the password and not the phone",
     base_rate: "single ones are common, where people turn away; two from a strange place are not",
 };
 
@@ -51,7 +51,7 @@ impl Evidence for PasswordPending {
                 TWO
             },
             summary: format!(
-                "the right password was given {} from {} without a second factor",
+                "the right password was given {} from {} with no sign-in within 10 minutes",
                 sentence::count(pending.len(), "time"),
                 sentence::place(first.origin())
             ),

@@ -35,10 +35,22 @@ impl Evidence for SessionMoved {
             .and_then(|event| event.previous_ip)
             .map_or_else(|| "another address".to_owned(), |ip| ip.to_string());
         let foreign = moved.iter().any(|item| item.is_foreign());
+        let used = case.items.iter().filter(|item| {
+            item.is_kind(MfaEventKind::AppAccess)
+                && item.time_ms >= first.time_ms
+                && item.origin().ip == first.origin().ip
+        });
+        let used = match used.count() {
+            0 => String::new(),
+            n => format!(
+                "; {} opened from there since",
+                sentence::count(n, "application")
+            ),
+        };
         Some(Finding {
             weight: if foreign { FOREIGN } else { PLACE },
             summary: format!(
-                "a session moved from {from} to {}, which is not usual for this person",
+                "a session moved from {from} to {}, which is not usual for this person{used}",
                 sentence::place(first.origin())
             ),
             event_ids: event_ids(&moved),

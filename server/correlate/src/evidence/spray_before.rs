@@ -12,7 +12,7 @@ pub(super) struct SprayBefore;
 const SPEC: Spec = Spec {
     kind: "spray_before",
     family: Family::Origin,
-    why: "who guesses passwords and then prompts has found the right one",
+    why: "who guesses passwords and then prompts has probably found the right one",
     base_rate: "every account is guessed at from the Internet; a prompt from the same place needs the right password",
 };
 

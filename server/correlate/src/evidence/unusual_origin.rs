@@ -12,7 +12,7 @@ pub(super) struct UnusualOrigin;
 const SPEC: Spec = Spec {
     kind: "unusual_origin",
     family: Family::Origin,
-    why: "a prompt needs the password; from a strange place and machine at once, somebody else has it",
+    why: "a prompt mostly needs the password; from a strange place and machine at once, somebody else probably has it",
     base_rate: "in one fleet 253 of 21,450 authentications a week had two places that do not match, 236 \
                 of them carrier networks: place alone is weak",
 };

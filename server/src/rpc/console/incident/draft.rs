@@ -81,6 +81,7 @@ pub(super) fn incident(
         .into_iter()
         .map(|action| wire::RecommendedAction {
             action: action.action,
+            text: action.text,
             reason: action.reason,
         });
     Ok(wire::Incident {
