@@ -28,15 +28,17 @@ use tokio_stream::StreamExt as _;
 
 use crate::action::Action;
 use crate::client::task::Network;
-use crate::event::{Event, NEWS_WAITING_MAX, News};
+use crate::event::{Event, KEYS, NEWS_WAITING_MAX, News, PROFILE};
 use crate::exit::{Exit, Failure};
 use crate::keymap::Key;
 use crate::memory::{self, Memory};
 use crate::output::Format;
+use crate::recorder::Recorder;
 use crate::report;
 use crate::screen::{self, Zones};
 use crate::settings::{Renewed, Settings};
 use crate::state::State;
+use crate::text;
 use crate::theme::Theme;
 use crate::typed;
 
@@ -58,7 +60,9 @@ pub(crate) fn is_wanted(format: Format) -> bool {
 ///
 /// # Errors
 /// Where the terminal cannot be used. A server that cannot be reached is shown, not returned.
-pub(crate) async fn run(settings: Settings) -> Result<Exit, Failure> {
+pub(crate) async fn run(settings: Settings, record: Option<&Path>) -> Result<Exit, Failure> {
+    // Before the terminal is the screens': what is wrong is told on it.
+    let recorder = record.map(create).transpose()?;
     let theme = Theme::choose(|name| std::env::var(name).ok());
     let mut screen = Screen::open()?;
     let (news, inbox) = mpsc::channel(NEWS_WAITING_MAX);
@@ -77,16 +81,34 @@ pub(crate) async fn run(settings: Settings) -> Result<Exit, Failure> {
         settings,
         zones: Zones::default(),
         is_over: false,
+        recorder,
     };
+    if let Some(recorder) = &mut app.recorder {
+        recorder.begin(&app.state);
+    }
     app.show(&mut screen)?;
     let result = app.turn(&mut screen).await;
     drop(screen);
     result?;
+    if let Some(path) = record {
+        app.end_recording(path)?;
+    }
     if let Some(path) = &memory {
         // Where it cannot be kept, the next run begins at the overview.
         let _best_effort = Memory::of(&app.state).save(path);
     }
     Ok(Exit::Done)
+}
+
+fn create(path: &Path) -> Result<Recorder, Failure> {
+    Recorder::create(path).map_err(|source| not_written(path, source))
+}
+
+fn not_written(path: &Path, source: io::Error) -> Failure {
+    Failure::Write {
+        file: text::line(&path.to_string_lossy()).into_owned(),
+        source,
+    }
 }
 
 fn now_ms() -> i64 {
@@ -107,6 +129,7 @@ struct App {
     /// What was drawn where.
     zones: Zones,
     is_over: bool,
+    recorder: Option<Recorder>,
 }
 
 impl App {
@@ -133,6 +156,8 @@ impl App {
                     beat_at = Instant::now() + BEAT_EVERY;
                     Some(Event::Beat)
                 }
+                // Keys and news come in between.
+                () = tokio::task::yield_now(), if self.state.is_searching() => Some(Event::Search),
                 () = sleep_until(instant(refresh_ms)), if refresh_ms.is_some() => {
                     Some(Event::Refresh)
                 }
@@ -177,23 +202,49 @@ impl App {
         }
     }
 
+    fn end_recording(&mut self, path: &Path) -> Result<(), Failure> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        let is_whole = recorder.end();
+        let is_whole = is_whole.map_err(|source| not_written(path, source))?;
+        let name = path.to_string_lossy();
+        let name = text::line(&name);
+        crate::say(&match is_whole {
+            true => format!("recorded: {name}\n"),
+            false => format!("recorded: {name}, which is full and lacks the end\n"),
+        });
+        Ok(())
+    }
+
     /// Uses what a person has set anew.
     fn read_settings(&mut self) {
         for renewed in self.settings.read_again() {
             let (name, result) = match renewed {
                 Renewed::Profile(profile) => (
-                    "the profile",
+                    PROFILE,
                     profile.map(|profile| self.network.use_profile(profile)),
                 ),
-                Renewed::Keys(keymap) => ("the keys", keymap.map(|keys| self.state.keymap = keys)),
+                Renewed::Keys(keymap) => (KEYS, keymap.map(|keys| self.state.keymap = keys)),
             };
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| name == KEYS) {
+                recorder.keys(&self.state);
+            }
             let result = result.map_err(|error| crate::exit::chain(&error));
             self.take(Event::ReadAnew(name, result));
         }
     }
 
     fn take(&mut self, event: Event) {
-        for action in self.state.on(event, now_ms()) {
+        let now_ms = now_ms();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(&event, now_ms, &self.state);
+        }
+        let actions = self.state.on(event, now_ms);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.actions(&actions);
+        }
+        for action in actions {
             match action {
                 Action::Ask(query) => self.network.ask(query),
                 Action::Drop(slot) => self.network.drop_slot(slot),
@@ -226,9 +277,12 @@ impl App {
         self.state.ages.forget();
         let state = &self.state;
         let mut zones = Zones::default();
-        screen
+        let drawn = screen
             .terminal
             .draw(|frame| zones = screen::draw(state, frame))?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.frame(drawn.buffer);
+        }
         self.zones = zones;
         Ok(())
     }

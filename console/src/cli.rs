@@ -16,6 +16,7 @@ use crate::config::{self, Surroundings};
 use crate::exit::{Exit, Failure};
 use crate::keys;
 use crate::output::{Format, Output};
+use crate::recorder;
 use crate::settings::{Places, Settings};
 use crate::text;
 
@@ -48,6 +49,20 @@ pub(crate) struct Cli {
         display_order = 101
     )]
     output: Format,
+
+    /// Record the screens into a new file: keys, answers of the server, frames; not the profile, and nothing that is
+    /// typed into a terminal.
+    #[arg(long, value_name = "FILE", display_order = 102)]
+    record: Option<PathBuf>,
+
+    /// Replay a recording: print its last screen, and whether all are as they were recorded.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "record",
+        display_order = 103
+    )]
+    replay: Option<PathBuf>,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -102,6 +117,19 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         std::io::stdout().write_all(&script)?;
         return Ok(Exit::Done);
     }
+    let is_screens = cli.command.is_none() && app::is_wanted(cli.output);
+    match (&cli.replay, &cli.record) {
+        (Some(_), _) if cli.command.is_some() => {
+            let said = "--replay is without a command";
+            return Err(Failure::Usage(said.to_owned()));
+        }
+        (Some(recording), _) => return replay(recording),
+        (None, Some(_)) if !is_screens => {
+            let said = "--record is of the screens: without a command, on a terminal";
+            return Err(Failure::Usage(said.to_owned()));
+        }
+        (None, _) => {}
+    }
     let connect = async || -> Result<Session, Failure> {
         let path = config::locate(cli.profile.clone(), Surroundings::now())?;
         let profile = config::load(&path)?;
@@ -117,7 +145,7 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         Some(Command::Identities(command)) => command.perform(connect).await,
         None if app::is_wanted(cli.output) => {
             let settings = Settings::open(Places::find(cli.profile.clone())?)?;
-            app::run(settings).await
+            app::run(settings, cli.record.as_deref()).await
         }
         None => command::status::perform(connect().await?).await,
         Some(Command::Incidents(command)) => command.perform(connect().await?).await,
@@ -132,6 +160,34 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         Some(Command::Man { dir }) => man(&dir),
         Some(Command::Completions { .. }) => Ok(Exit::Done),
     }
+}
+
+/// Prints the last screen of a recording, and whether all came as they were recorded.
+fn replay(path: &Path) -> Result<Exit, Failure> {
+    let failure = |source| Failure::Input {
+        file: text::line(&path.to_string_lossy()).into_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(failure)?;
+    let replayed = recorder::replay(std::io::BufReader::new(file))
+        .map_err(|error| failure(std::io::Error::other(error)))?;
+    let mut out = replayed.rows.join("\n");
+    out.push('\n');
+    std::io::stdout().write_all(out.as_bytes())?;
+    let frames = replayed.frames;
+    let (said, exit) = match (replayed.first_other, replayed.ends_alike) {
+        (None, true) => (format!("all {frames} frames are as recorded"), Exit::Done),
+        (None, false) => (
+            format!("{frames} frames are as recorded, and the end is missing"),
+            Exit::Partly,
+        ),
+        (Some(other), _) => {
+            let said = format!("frame {other} of {frames} is another than was recorded");
+            (said, Exit::Failed)
+        }
+    };
+    crate::say(&format!("tocsin: {said}\n"));
+    Ok(exit)
 }
 
 /// Writes the man pages: `tocsin.1`, `tocsin-incidents.1`, ...

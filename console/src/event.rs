@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use tocsin_proto::console::v1::{
     Attempt, AuditRow, AuditVerification, Changes, Endpoint, EventRow, Feed, GetServerResponse,
     Identity, Incident, IncidentSummary, ProcessRow, Terminal, Unmapped,
@@ -16,6 +17,10 @@ use crate::state::fleet::Fleet;
 
 /// News that wait to be taken up; the network waits while they are not.
 pub(crate) const NEWS_WAITING_MAX: usize = 256;
+
+/// What is read anew, as a person is told of it.
+pub(crate) const PROFILE: &str = "the profile";
+pub(crate) const KEYS: &str = "the keys";
 
 /// What happened.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(crate) enum Event {
     Beat,
     /// Time to ask again for what is shown; comes only where it has changed.
     Refresh,
+    /// Time to look through more names; comes only while something is looked for.
+    Search,
     /// An age on the screen has grown.
     Age,
     /// The zone with this name, where this machine knows it.
@@ -51,7 +58,8 @@ pub(crate) enum Event {
 }
 
 /// What one can point at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
     /// The name of a screen.
     Screen(Place),

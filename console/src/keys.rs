@@ -54,11 +54,16 @@ pub(crate) fn parse(text: &str) -> Result<Keymap, String> {
 
 /// The whole file, as the keys are where nobody changes them.
 pub(crate) fn in_full() -> String {
+    written(&Keymap::default())
+}
+
+/// The whole file, as these keys are.
+pub(crate) fn written(keymap: &Keymap) -> String {
     let mut out = HEAD.to_owned();
     for context in Context::ALL {
         let _always_ok = writeln!(out, "\n# {}\n[{}]", context.title(), context.name());
-        for row in BINDINGS.iter().filter(|row| row.context == context) {
-            let keys: Vec<_> = row.keys.iter().map(|key| quoted(*key)).collect();
+        for (row, keys) in keymap.rows().filter(|(row, _)| row.context == context) {
+            let keys: Vec<_> = keys.iter().map(|key| quoted(*key)).collect();
             let name = cmd_name(row.cmd);
             let _always_ok = writeln!(out, "{name} = [{}]  # {}", keys.join(", "), row.help);
         }

@@ -26,6 +26,7 @@ mod keys;
 mod memory;
 mod output;
 mod reading;
+mod recorder;
 mod report;
 mod screen;
 mod settings;

@@ -71,7 +71,20 @@ impl Screens {
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn open(profile: &Path, home: &Path, (rows, columns): (u16, u16)) -> Result<Self> {
+    pub fn open(profile: &Path, home: &Path, size: (u16, u16)) -> Result<Self> {
+        Self::open_with(profile, home, size, (&[], ("COLORTERM", "truecolor")))
+    }
+
+    /// [`Screens::open`] with more arguments, which need no quoting, and one variable.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn open_with(
+        profile: &Path,
+        home: &Path,
+        (rows, columns): (u16, u16),
+        (arguments, variable): (&[&str], (&str, &str)),
+    ) -> Result<Self> {
         let program = Programs::get()?.console();
         // In a folder of its own, as a person has it: the server's is written to all the time, and the screens watch
         // the folder of their profile.
@@ -79,17 +92,19 @@ impl Screens {
         std::fs::create_dir_all(home)?;
         std::fs::copy(profile, &own)?;
         let line = format!(
-            "stty rows {rows} cols {columns}; exec {} --profile {}",
+            "stty rows {rows} cols {columns}; exec {} --profile {} {}",
             program.display(),
-            own.display()
+            own.display(),
+            arguments.join(" ")
         );
         let begun = Instant::now();
         let mut child = Command::new("script")
             .args(["-q", "-f", "-e", "-c", &line, "/dev/null"])
             .env("TERM", "xterm-256color")
-            .env("COLORTERM", "truecolor")
             .env("SHELL", "/bin/sh")
             .env_remove("NO_COLOR")
+            .env_remove("COLORTERM")
+            .env(variable.0, variable.1)
             .env("XDG_STATE_HOME", home)
             .env("XDG_CONFIG_HOME", home)
             .stdin(Stdio::piped())

@@ -9,6 +9,7 @@ use tocsin_proto::console::v1::{
     LocalAccount, UnlinkIdentityRequest,
 };
 
+use super::habits::{self, HoursIn};
 use super::watch_list::Watch;
 use super::{Session, identities_import, identities_unmapped};
 use crate::exit::{Exit, Failure};
@@ -279,12 +280,24 @@ fn describe(identity: &Identity, page: &mut Page) {
         let name = format!("{} on {}", user(account), account.hostname);
         page.item("-", &with(&name, &about));
     }
+    usual(identity, page);
     if let Some(coverage) = &identity.coverage {
         page.section("Coverage: of how many attempts it is known where they came from");
         page.paragraph(&told(coverage), Style::Plain);
         for step in &coverage.next_steps {
             page.item("-", &step.text);
         }
+    }
+}
+
+fn usual(identity: &Identity, page: &mut Page) {
+    page.section("Usual for this person, learned from their sign-ins");
+    let hours = HoursIn {
+        zone: "UTC",
+        ahead_ms: 0,
+    };
+    for (name, said, style) in habits::lines(identity.usual.as_ref(), hours, time::minute) {
+        page.field_styled(name, &said, style);
     }
 }
 

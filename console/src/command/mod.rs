@@ -6,6 +6,7 @@ mod event_words;
 pub(crate) mod events;
 mod export;
 pub(crate) mod feeds;
+pub(crate) mod habits;
 pub(crate) mod identities;
 mod identities_import;
 pub(crate) mod identities_unmapped;

@@ -6,7 +6,8 @@ use ratatui::text::Line;
 
 use crate::output::style::Style;
 use crate::state::State;
-use crate::state::popup::{FOUND_MAX, Popup, Purpose};
+use crate::state::palette::FOUND_MAX;
+use crate::state::popup::{Popup, Purpose};
 use crate::widget::table::Rows;
 use crate::widget::{first_row, fit, popup, text_input};
 
@@ -58,13 +59,17 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect, bottom: Rect) -
             let rows = u16::try_from(FOUND_MAX)
                 .unwrap_or(u16::MAX)
                 .saturating_add(1);
-            let inside = popup::draw("Go to", (COLUMNS, rows), state.theme, frame, area);
+            let title = match palette.is_searching() {
+                true => "Go to (still looking)",
+                false => "Go to",
+            };
+            let inside = popup::draw(title, (COLUMNS, rows), state.theme, frame, area);
             let below = Rect {
                 y: inside.y + 1,
                 height: inside.height.saturating_sub(1),
                 ..inside
             };
-            let names = palette.found.iter().map(|(name, _)| name.as_str());
+            let names = palette.found.iter().map(|(_, name, _)| name.as_str());
             let rows = fill(names, palette.cursor.at(), state, frame, below);
             text_input::draw("> ", &palette.input, frame, inside);
             return Some(rows);

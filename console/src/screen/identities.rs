@@ -9,6 +9,7 @@ use tocsin_proto::console::v1::{Identity, IncidentState, Unmapped};
 use super::incidents::severity_word;
 use super::listing::{Listing, NONE_AS_ASKED, rows_of};
 use super::{at, freshness, heading};
+use crate::command::habits::{self, HoursIn};
 use crate::command::identities::{told, user};
 use crate::command::{short, word};
 use crate::output::style::Style;
@@ -152,6 +153,7 @@ fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
     };
     page.facts(identity);
     page.accounts(identity);
+    page.usual(identity);
     page.coverage(identity);
     page.incidents();
     page.lines
@@ -232,6 +234,20 @@ impl Page<'_> {
                 _ => Style::Plain,
             };
             self.item("  ", &said, style);
+        }
+    }
+
+    fn usual(&mut self, identity: &Identity) {
+        self.title("Usual for this person, learned from their sign-ins");
+        let zone = &self.state.zone;
+        let name = zone.name();
+        let hours = HoursIn {
+            zone: &name,
+            ahead_ms: zone.ahead_ms(identity.last_event_time_ms),
+        };
+        let usual = identity.usual.as_ref();
+        for (name, said, style) in habits::lines(usual, hours, |time_ms| zone.minute(time_ms)) {
+            self.item(&format!("  {name:<NAME_COLUMNS$} "), &said, style);
         }
     }
 

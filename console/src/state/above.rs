@@ -6,9 +6,9 @@ use tocsin_proto::json::Word as _;
 use super::cursor::Cursor;
 use super::filter::EventFilter;
 use super::input::Input;
-use super::popup::{Choice, Named, Palette, Pick, Popup, Purpose, To, Typing};
+use super::popup::{Choice, Pick, Popup, Purpose, Typing};
 use super::terminal::Pane;
-use super::{Place, State, incidents, people};
+use super::{Place, State};
 use crate::action::{Action, Change, What};
 use crate::keymap::{Cmd, Context};
 use crate::output::style::Style;
@@ -263,7 +263,7 @@ impl State {
             Some(Popup::Palette(palette)) => {
                 let at = palette.cursor.at();
                 match palette.found.into_iter().nth(at) {
-                    Some((_, pick)) => self.pick(pick),
+                    Some((_, _, pick)) => self.pick(pick),
                     None => Vec::new(),
                 }
             }
@@ -381,61 +381,16 @@ impl State {
         }
     }
 
-    /// Opens the palette.
-    pub(super) fn open_palette(&mut self) {
-        self.popup = Some(Popup::Palette(Palette::default()));
-        self.has_typed();
-    }
-
     /// After each change of the line that is being typed.
     pub(super) fn has_typed(&mut self) {
-        let here = self.place().context();
         match &mut self.popup {
             Some(Popup::Typing(typing)) if typing.purpose == Purpose::Filter => {
                 let filter = typing.input.text();
                 self.set_filter(filter);
             }
             Some(Popup::Palette(palette)) => {
-                let screens = Place::SCREENS.into_iter().map(|place| Named {
-                    name: [place.name(), "", "", ""],
-                    to: To::Screen(place),
-                });
-                let incidents = self.incidents.worst().map(|incident| Named {
-                    name: [
-                        "incident ",
-                        incidents::subject(incident),
-                        ": ",
-                        &incident.title,
-                    ],
-                    to: To::Of(Place::Incident, &incident.id),
-                });
-                let fleet = self.endpoints.all.value();
-                let endpoints = fleet.into_iter().flat_map(|fleet| fleet.names());
-                let endpoints = endpoints.map(|(id, hostname)| Named {
-                    name: ["endpoint ", hostname, "", ""],
-                    to: To::Of(Place::Endpoint, id),
-                });
-                let identities = self.identities.all.value().into_iter().flatten();
-                let identities = identities.map(|identity| Named {
-                    name: ["identity ", people::name(identity), "", ""],
-                    to: To::Of(Place::Identity, &identity.id),
-                });
-                let views = self.views.iter().map(|kept| Named {
-                    name: ["view ", &kept.name, "", ""],
-                    to: To::View(&kept.name),
-                });
-                // What actions say is long: letters strewn over it would hide the names that are meant.
-                let typed = palette.input.text().to_lowercase();
-                let is_meant =
-                    |said: &str| typed.split_whitespace().all(|word| said.contains(word));
-                let mut actions = self.keymap.actions(here);
-                actions.retain(|(row, _)| is_meant(&row.help.to_lowercase()));
-                let actions = actions.iter().map(|(row, keys)| Named {
-                    name: ["do: ", row.help, "  ", keys],
-                    to: To::Action(row.cmd),
-                });
-                let screens = screens.chain(views).chain(actions);
-                palette.find(screens.chain(incidents).chain(endpoints).chain(identities));
+                palette.cursor = Cursor::default();
+                self.begin_search();
             }
             _ => {}
         }

@@ -51,6 +51,19 @@ impl Page {
         self.ends.len()
     }
 
+    /// All of them, decoded.
+    pub(crate) fn events(&self) -> Vec<EventRow> {
+        let mut begin = 0;
+        let rows = self.ends.iter().map(|(_, end)| {
+            let encoded = self
+                .encoded
+                .get(std::mem::replace(&mut begin, *end as usize)..*end as usize);
+            // It was encoded here.
+            EventRow::decode(encoded.unwrap_or_default()).unwrap_or_default()
+        });
+        rows.collect()
+    }
+
     fn rows(mut self) -> impl Iterator<Item = Kept> {
         self.encoded.shrink_to_fit();
         let encoded = Arc::new(self.encoded);

@@ -187,7 +187,6 @@ impl FleetMaker {
 
 impl Fleet {
     /// Of endpoints that are there.
-    #[cfg(test)]
     pub(crate) fn of(endpoints: &[Endpoint]) -> Self {
         let mut maker = FleetMaker::default();
         endpoints.iter().for_each(|endpoint| maker.add(endpoint));
@@ -204,10 +203,10 @@ impl Fleet {
         self.rows.is_empty()
     }
 
-    /// Ids and hostnames, in order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Ids and hostnames, in order, from this place on.
+    pub(crate) fn names(&self, from: usize) -> impl Iterator<Item = (&str, &str)> {
         let names = |row| (self.text(row, 0), self.text(row, 1));
-        self.rows.iter().map(names)
+        self.rows.get(from..).unwrap_or_default().iter().map(names)
     }
 
     /// How many are in this state.

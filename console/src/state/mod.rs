@@ -22,6 +22,7 @@ pub(crate) mod input;
 pub(crate) mod list;
 pub(crate) mod loaded;
 mod news;
+pub(crate) mod palette;
 pub(crate) mod people;
 mod point;
 pub(crate) mod popup;
@@ -247,6 +248,7 @@ impl State {
             }
             Event::Beat => self.beat = self.beat.wrapping_add(1),
             Event::Refresh => return self.refresh(),
+            Event::Search => self.search_on(),
             // The time is all that is new.
             Event::Age => {}
             Event::Written(name, written) => {

@@ -350,7 +350,10 @@ impl State {
         match (query, reply) {
             (_, Reply::Server(server)) => self.server.set(Ok(server), now_ms),
             (_, Reply::Feeds(feeds)) => self.feeds.set(Ok(feeds), now_ms),
-            (_, Reply::Endpoints(endpoints)) => self.endpoints.set(Ok(endpoints), now_ms),
+            (_, Reply::Endpoints(endpoints)) => {
+                self.endpoints.set(Ok(endpoints), now_ms);
+                self.begin_search();
+            }
             (Query::Incident(id), Reply::Incident(incident)) if *id == self.incident.id => {
                 // It is part of another now: the list must not go on showing it by its former id.
                 if incident.id != *id {
@@ -377,7 +380,10 @@ impl State {
                 self.endpoint.files.set(Ok(rows), now_ms);
             }
             (_, Reply::Attempts(attempts)) => self.attempts.set(Ok(attempts), now_ms),
-            (_, Reply::Identities(rows)) => self.identities.set(Ok(rows), now_ms),
+            (_, Reply::Identities(rows)) => {
+                self.identities.set(Ok(rows), now_ms);
+                self.begin_search();
+            }
             (_, Reply::Unmapped(rows)) => self.unmapped.set(Ok(rows), now_ms),
             (Query::Identity(id), Reply::Identity(identity)) if *id == self.identity.id => {
                 self.identity.identity.set(Ok(*identity), now_ms);

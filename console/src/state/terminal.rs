@@ -182,7 +182,7 @@ impl Pane {
 
 impl State {
     /// Whether keys are the terminal's.
-    pub(super) fn terminal_has_keys(&self) -> bool {
+    pub(crate) fn terminal_has_keys(&self) -> bool {
         self.terminal.as_ref().is_some_and(|pane| pane.has_keys)
     }
 

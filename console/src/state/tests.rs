@@ -202,7 +202,7 @@ fn the_palette_does_what_the_keys_of_the_screen_do() {
     let Some(Popup::Palette(palette)) = &state.popup else {
         panic!("{:?}", state.popup);
     };
-    assert_eq!(palette.found[0].0, "do: next theme  T");
+    assert_eq!(palette.found[0].1, "do: next theme  T");
     let before = state.theme;
     press(&mut state, "\n");
     assert_eq!(state.theme, before.next());

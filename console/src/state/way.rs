@@ -1,12 +1,15 @@
 //! Where one is, was before, and came back from.
 
+use serde::{Deserialize, Serialize};
+
 use crate::keymap::Context;
 
 /// Places that are remembered in each direction.
 const WAY_MAX: usize = 100;
 
 /// A screen, and of what.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Place {
     /// What is open, online, fresh.
     #[default]

@@ -789,6 +789,48 @@ pub struct Identity {
     /// What says that they hold administrative rights: "records", "import".
     #[prost(string, repeated, tag = "11")]
     pub privileged_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is usual for them, as of their last event; absent before any sign-in was taken as their own.
+    #[prost(message, optional, tag = "13")]
+    pub usual: ::core::option::Option<Habits>,
+}
+/// What is usual for a person: learned from their own sign-ins, those that are suspected left out.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Habits {
+    /// Sign-ins that it was learned from, and different days with one.
+    #[prost(uint32, tag = "1")]
+    pub sign_ins: u32,
+    #[prost(uint32, tag = "2")]
+    pub days: u32,
+    /// Enough is known to call a place or a device unusual, and an hour.
+    #[prost(bool, tag = "3")]
+    pub enough_known: bool,
+    #[prost(bool, tag = "4")]
+    pub enough_known_of_hours: bool,
+    /// The latest of each, at most 20, newest first.
+    #[prost(message, repeated, tag = "5")]
+    pub networks: ::prost::alloc::vec::Vec<Habit>,
+    #[prost(message, repeated, tag = "6")]
+    pub addresses: ::prost::alloc::vec::Vec<Habit>,
+    /// What names a machine: a provider's id of it, a browser's token.
+    #[prost(message, repeated, tag = "7")]
+    pub devices: ::prost::alloc::vec::Vec<Habit>,
+    /// System and browser.
+    #[prost(message, repeated, tag = "8")]
+    pub clients: ::prost::alloc::vec::Vec<Habit>,
+    /// Sign-ins by the hour of the day in UTC, 24 numbers.
+    #[prost(uint32, repeated, tag = "9")]
+    pub hours_utc: ::prost::alloc::vec::Vec<u32>,
+}
+/// Something that is usual for a person.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Habit {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    #[serde(rename = "last_seen_time", serialize_with = "crate::json::time_ms")]
+    pub last_seen_time_ms: i64,
 }
 /// For how many of a person's attempts it could be told where they came from.
 #[derive(serde::Serialize)]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::habit::{Habit, Habits, client_words, network_words, newest};
 use crate::input::{Novelty, Origin};
 
 /// A minute.
@@ -169,6 +170,37 @@ impl Baseline {
         self.sign_ins
     }
 
+    /// What is usual at that time, in words.
+    pub(crate) fn habits(&self, now_ms: i64) -> Habits {
+        let seen = |prefix: &str, say: fn(&str) -> String| {
+            let values = self.seen.range(prefix.to_owned()..);
+            let values = values.take_while(|(value, _)| value.starts_with(prefix));
+            let usual = values.filter(|(_, last_ms)| now_ms - **last_ms <= USUAL_AGE_MS_MAX);
+            let habits = usual.map(|(value, last_ms)| Habit {
+                text: say(value.get(prefix.len()..).unwrap_or_default()),
+                last_seen_time_ms: *last_ms,
+            });
+            habits.collect::<Vec<_>>()
+        };
+        let mut devices = seen("device/", |id| format!("device {id}"));
+        devices.extend(seen("token/", |token| format!("browser token {token}")));
+        Habits {
+            sign_ins: self.sign_ins,
+            days: self.days,
+            enough_known: self.is_known(),
+            enough_known_of_hours: self.knows_hours(),
+            networks: newest(seen("net/", network_words)),
+            addresses: newest(seen("ip/", str::to_owned)),
+            devices: newest(devices),
+            clients: newest(seen("agent/", client_words)),
+            hours_utc: self.hours.to_vec(),
+        }
+    }
+
+    fn knows_hours(&self) -> bool {
+        self.sign_ins >= KNOWN_HOURS.0 && self.days >= KNOWN_HOURS.1
+    }
+
     fn is_known(&self) -> bool {
         self.sign_ins >= KNOWN_SIGN_INS && self.days >= KNOWN_DAYS
     }
@@ -274,7 +306,7 @@ impl Baseline {
     /// Whether the person signs in at this hour. The hours beside a known one are usual too, which also
     /// covers daylight saving.
     pub(crate) fn hour(&self, time_ms: i64) -> Standing {
-        if self.sign_ins < KNOWN_HOURS.0 || self.days < KNOWN_HOURS.1 {
+        if !self.knows_hours() {
             return Standing::Unknown;
         }
         let hour = time_ms.div_euclid(HOUR_MS).rem_euclid(24);

@@ -36,6 +36,7 @@ mod episode;
 mod evidence;
 mod external;
 pub mod fact;
+mod habit;
 mod identity;
 mod incident;
 mod input;
@@ -75,6 +76,7 @@ pub use crate::directory::{
     ENTRIES_MAX, Gateway, GatewayKind, Relay, ServicePoint, SignInDirectory, SignInService,
 };
 pub use crate::evidence::{Family, Weight};
+pub use crate::habit::{HABITS_MAX, Habit, Habits};
 pub use crate::identity::{
     IdentityKey, fold_login, identity_id, identity_keys, is_address, resolve, resolve_keys,
 };
@@ -113,6 +115,9 @@ pub struct Outcome {
     /// How far provenance reaches, over all attempts that are judged.
     #[serde(default)]
     pub coverage: Coverage,
+    /// What is usual for the person, as of their last event.
+    #[serde(default)]
+    pub habits: Habits,
     /// Attempts that may be part of a campaign, whether or not an incident holds them.
     #[serde(default)]
     pub sightings: Vec<Sighting>,
@@ -121,6 +126,7 @@ pub struct Outcome {
 /// The incidents of one person. See the crate's documentation.
 pub fn correlate(input: &Input) -> Outcome {
     let (events, left_out) = input::normalize(&input.mfa_events);
+    let last_ms = events.last().map_or(0, |event| event.time_ms);
     let attempts = attempts(&events, &input.observed_until_ms);
     let next_change_ms = attempts
         .iter()
@@ -154,6 +160,7 @@ pub fn correlate(input: &Input) -> Outcome {
         privileged,
         next_change_ms,
         coverage: context.coverage(judgements.all()),
+        habits: timeline.baseline.habits(last_ms),
     }
 }
 

@@ -233,6 +233,10 @@ fn nothing_comes_of_nothing() {
             privileged: false,
             next_change_ms: None,
             coverage: crate::Coverage::default(),
+            habits: crate::Habits {
+                hours_utc: vec![0; 24],
+                ..crate::Habits::default()
+            },
             sightings: vec![],
         }
     );

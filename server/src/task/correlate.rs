@@ -354,7 +354,8 @@ impl Correlator {
                         next_change_ms: outcome.next_change_ms,
                         telemetry_sha256,
                         // Numbers and texts are always JSON.
-                        coverage: serde_json::to_vec(&outcome.coverage).unwrap_or_default(),
+                        coverage: serde_json::to_vec(&(&outcome.coverage, &outcome.habits))
+                            .unwrap_or_default(),
                     },
                     sightings: outcome.sightings.iter().map(sighting_row).collect(),
                 },

@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::state::fleet::Fleet;
 
 mod event;
+mod person;
 
 use event::*;
 
@@ -523,6 +524,7 @@ fn identities(foreign: &impl Fn(&str) -> String) -> Vec<Identity> {
         last_event_time_ms: NIGHT_MS + 2_700_000,
         mfa_events: 61,
         aliases: vec![id(0x1c)],
+        usual: Some(person::usual(foreign)),
         coverage: Some(Coverage {
             attempts: 17,
             here: 3,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tocsin_correlate::{Coverage, NextStep};
+use tocsin_correlate::{Coverage, Habit, Habits, NextStep};
 use tocsin_proto::console::v1 as wire;
 use tocsin_proto::id::EndpointId;
 use tocsin_proto::limits::{REASON_BYTES_MAX, TEXT_BYTES_MAX};
@@ -193,6 +193,7 @@ impl Hostnames {
             (row.imported_privileged, BY_IMPORT),
         ];
         let by = by.into_iter().filter(|(is_said, _)| *is_said);
+        let (covered, usual) = said(&row.coverage);
         let privileged_by: Vec<String> = by.map(|(_, by)| by.to_owned()).collect();
         Ok(wire::Identity {
             id: row.id.to_string(),
@@ -208,7 +209,8 @@ impl Hostnames {
             last_event_time_ms: row.event_time_max_ms,
             mfa_events: row.mfa_events,
             aliases: row.aliases.iter().map(ToString::to_string).collect(),
-            coverage: coverage(&row.coverage),
+            coverage: coverage(covered),
+            usual: habits(usual),
         })
     }
 
@@ -230,9 +232,15 @@ impl Hostnames {
     }
 }
 
+/// What the last correlation said of a person; nothing before the first, and of habits after one of a former version.
+fn said(stored: &[u8]) -> (Coverage, Habits) {
+    serde_json::from_slice(stored)
+        .or_else(|_| serde_json::from_slice(stored).map(|coverage| (coverage, Habits::default())))
+        .unwrap_or_default()
+}
+
 /// `None`: nothing was looked at yet.
-fn coverage(stored: &[u8]) -> Option<wire::Coverage> {
-    let coverage: Coverage = serde_json::from_slice(stored).ok()?;
+fn coverage(coverage: Coverage) -> Option<wire::Coverage> {
     let told_percent = coverage.told_percent()?;
     let told = coverage.here.saturating_add(coverage.elsewhere);
     let step = |step: NextStep| wire::CoverageStep {
@@ -248,6 +256,28 @@ fn coverage(stored: &[u8]) -> Option<wire::Coverage> {
         unknown: coverage.attempts.saturating_sub(told),
         told_percent,
         next_steps: coverage.next_steps.into_iter().map(step).collect(),
+    })
+}
+
+/// `None`: no sign-in was taken as theirs yet.
+fn habits(habits: Habits) -> Option<wire::Habits> {
+    let list = |habits: Vec<Habit>| {
+        let habits = habits.into_iter().map(|habit| wire::Habit {
+            text: habit.text,
+            last_seen_time_ms: habit.last_seen_time_ms,
+        });
+        habits.collect()
+    };
+    (habits.sign_ins > 0).then(|| wire::Habits {
+        sign_ins: habits.sign_ins,
+        days: habits.days,
+        enough_known: habits.enough_known,
+        enough_known_of_hours: habits.enough_known_of_hours,
+        networks: list(habits.networks),
+        addresses: list(habits.addresses),
+        devices: list(habits.devices),
+        clients: list(habits.clients),
+        hours_utc: habits.hours_utc,
     })
 }
 
@@ -280,5 +310,34 @@ fn local_account(link: LinkRow, hostname: String, last_seen_ms: i64) -> wire::Lo
         linked_time_ms: link.linked_time_ms,
         never_seen: last_seen_ms == 0,
         last_seen_time_ms: last_seen_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_former_version_stored_is_coverage_alone_and_what_makes_no_sense_is_nothing() {
+        let known = Coverage {
+            attempts: 3,
+            here: 1,
+            ..Coverage::default()
+        };
+        let usual = Habits {
+            sign_ins: 7,
+            hours_utc: vec![1; 24],
+            ..Habits::default()
+        };
+        let both = serde_json::to_vec(&(&known, &usual)).unwrap();
+        let (covered, found) = said(&both);
+        assert_eq!((covered.attempts, found.sign_ins), (3, 7));
+        assert_eq!(habits(found).unwrap().hours_utc.len(), 24);
+        let former = serde_json::to_vec(&known).unwrap();
+        assert_eq!(said(&former), (known, Habits::default()));
+        assert_eq!(habits(Habits::default()), None);
+        for bad in [&b""[..], b"[]", b"[1,2]", b"x"] {
+            assert_eq!(said(bad), (Coverage::default(), Habits::default()));
+        }
     }
 }
