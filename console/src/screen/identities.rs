@@ -11,7 +11,7 @@ use super::listing::{Listing, NONE_AS_ASKED, rows_of};
 use super::{at, freshness, heading};
 use crate::command::habits::{self, HoursIn};
 use crate::command::identities::{told, user};
-use crate::command::{short, word};
+use crate::command::{count, short, word};
 use crate::output::style::Style;
 use crate::state::State;
 use crate::state::people::name;
@@ -181,8 +181,8 @@ impl Page<'_> {
     fn facts(&mut self, identity: &Identity) {
         let (first, last) = (identity.first_event_time_ms, identity.last_event_time_ms);
         let seen = format!(
-            "{} MFA events, {} to {}",
-            identity.mfa_events,
+            "{}, {} to {}",
+            count(identity.mfa_events, "MFA event"),
             at(first, self.state),
             at(last, self.state)
         );

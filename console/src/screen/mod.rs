@@ -146,6 +146,10 @@ fn draw_top(state: &State, frame: &mut Frame, area: Rect) -> Vec<(Rect, Place)> 
         let name = place.name();
         let tab = match (place == here, is_wide) {
             (true, _) => format!("[{key} {name}]"),
+            // The bottom line says what it is, and its name has no room beside who is asking.
+            (false, true) if place == Place::Help && area.width < COLUMNS_OF_ADDRESS => {
+                format!(" {key} ")
+            }
             (false, true) => format!(" {key} {name} "),
             (false, false) => format!(" {key} "),
         };

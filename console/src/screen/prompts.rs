@@ -46,7 +46,8 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) {
             ms: step_ms.unsigned_abs(),
         };
         let n = state.incidents.worst().take(COUNTED_MAX).count();
-        said.0 = format!("per {step}, of {n} open incidents: e elsewhere  ? unknown  h here");
+        let n = crate::command::count(n as u64, "open incident");
+        said.0 = format!("per {step}, of {n}: e elsewhere  ? unknown  h here");
     }
     frame.render_widget(Paragraph::new(heading("Prompts", &said, state)), top);
     if bars.is_empty() {

@@ -789,7 +789,7 @@ pub struct Identity {
     /// What says that they hold administrative rights: "records", "import".
     #[prost(string, repeated, tag = "11")]
     pub privileged_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What is usual for them, as of their last event; absent before any sign-in was taken as their own.
+    /// What is usual for them, as of their last event; absent before any sign-in was taken as their own. Not in lists.
     #[prost(message, optional, tag = "13")]
     pub usual: ::core::option::Option<Habits>,
 }
