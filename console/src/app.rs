@@ -167,18 +167,23 @@ impl App {
                 self.show(screen)?;
                 continue;
             };
+            let mut is_seen = self.state.is_seen(&event);
             self.take(event);
             // Whatever else has come is drawn with it.
             for _ in 0..NEWS_WAITING_MAX {
-                match self.inbox.try_recv() {
-                    Ok(news) => self.take(Event::News(news)),
-                    Err(_) => break,
-                }
+                let Ok(news) = self.inbox.try_recv() else {
+                    break;
+                };
+                let event = Event::News(news);
+                is_seen |= self.state.is_seen(&event);
+                self.take(event);
             }
             if !spins {
                 beat_at = Instant::now() + BEAT_EVERY;
             }
-            self.show(screen)?;
+            if is_seen {
+                self.show(screen)?;
+            }
         }
         Ok(())
     }

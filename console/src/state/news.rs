@@ -6,7 +6,7 @@ use super::people::IdentityPage;
 use super::way::{Place, Way};
 use super::{COUNTED_MAX, State};
 use crate::action::{Action, Change, Query, Slot, What};
-use crate::event::{Link, News, Reply};
+use crate::event::{Event, Link, News, Reply};
 use crate::output::style::Style;
 
 /// Who answers and who is asking changes seldom: it is asked for again after this time.
@@ -158,6 +158,15 @@ impl State {
         let request = self.events.news(self.now_ms).filter(|_| is_up);
         let action = request.map(|request| self.ask(Query::Newer(request)));
         action.into_iter().collect()
+    }
+
+    /// Whether something that happens can change the screen: that some list has changed does not, until it was asked for.
+    pub(crate) fn is_seen(&self, event: &Event) -> bool {
+        let Event::News(News::Changes(new)) = event else {
+            return true;
+        };
+        let old = &self.changes;
+        old.endpoint_counts != new.endpoint_counts || old.endpoints != new.endpoints
     }
 
     /// Grows whenever something has changed that the screen shows.

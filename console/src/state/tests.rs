@@ -98,6 +98,7 @@ fn what_has_not_changed_is_not_asked_for_again() {
         events: 1,
         ..Changes::default()
     };
+    assert!(!state.is_seen(&Event::News(News::Changes(changes))));
     state.on(Event::News(News::Changes(changes)), 14_000);
     assert!(state.due_ms().is_some_and(|due_ms| due_ms <= 14_000));
     let asked = state.on(Event::Refresh, 15_000);
