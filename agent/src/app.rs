@@ -180,7 +180,7 @@ impl App {
         let chains = [
             ("process", process::chain(&config.process, &hasher)),
             ("session", session::chain(state.logins_path())),
-            ("network", network::chain()),
+            ("network", network::chain(config.flow_source)),
             changes,
             openings,
         ];

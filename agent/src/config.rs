@@ -86,6 +86,7 @@ struct RawConfig {
     log: Option<String>,
     spool: RawSpool,
     process: RawProcess,
+    network: RawNetwork,
     file: RawFile,
     terminal: RawTerminal,
 }
@@ -99,9 +100,16 @@ struct RawSpool {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawProcess {
+    source: Option<Source>,
     scope: Option<Scope>,
     hash_bytes_max: Option<u64>,
     poll_interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawNetwork {
+    source: Option<FlowSource>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,6 +142,28 @@ pub(crate) enum Scope {
     Namespace,
 }
 
+/// Where process events come from: the best source that is tried. What this machine cannot run hands over to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    /// Programs inside the kernel.
+    Ebpf,
+    /// The kernel's notifications, and what can be read then.
+    ProcConnector,
+    /// The process table, again and again.
+    Poll,
+}
+
+/// Where flows come from: the best source that is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FlowSource {
+    /// Programs inside the kernel.
+    Ebpf,
+    /// Scans of the sockets.
+    SockDiag,
+}
+
 /// What the agent is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -143,6 +173,8 @@ pub(crate) struct Config {
     pub(crate) spool_bytes_max: u64,
     /// What the process sensors do.
     pub(crate) process: ProcessConfig,
+    /// The best source of flows that is tried.
+    pub(crate) flow_source: FlowSource,
     /// What this machine allows of remote terminals.
     pub(crate) terminal: TerminalConfig,
     /// What the sensors of files do.
@@ -163,6 +195,8 @@ pub(crate) struct FileConfig {
 /// What the process sensors do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProcessConfig {
+    /// The best source that is tried.
+    pub(crate) source: Source,
     /// Which processes are reported.
     pub(crate) scope: Scope,
     /// Largest executable that is hashed; 0 = none is.
@@ -204,10 +238,12 @@ impl Default for Config {
             log: "info".into(),
             spool_bytes_max: 256 << 20,
             process: ProcessConfig {
+                source: Source::Ebpf,
                 scope: Scope::Auto,
                 hash_bytes_max: 256 << 20,
                 poll_interval: Duration::from_secs(2),
             },
+            flow_source: FlowSource::Ebpf,
             file: FileConfig {
                 paths: Vec::new(),
                 opened_paths: Vec::new(),
@@ -249,6 +285,7 @@ impl Config {
                 SPOOL_BYTES,
             )?,
             process: ProcessConfig {
+                source: raw.process.source.unwrap_or(default.process.source),
                 scope: raw.process.scope.unwrap_or(default.process.scope),
                 hash_bytes_max: raw
                     .process
@@ -263,6 +300,7 @@ impl Config {
                     )?),
                 },
             },
+            flow_source: raw.network.source.unwrap_or(default.flow_source),
             file: FileConfig {
                 paths: check.paths("file.paths", raw.file.paths)?,
                 opened_paths: check.paths("file.opened_paths", raw.file.opened_paths)?,
@@ -402,9 +440,11 @@ mod tests {
         let keys = [
             "log",
             "bytes_max",
+            "source",
             "scope",
             "hash_bytes_max",
             "poll_interval_ms",
+            "source",
             "paths",
             "opened_paths",
             "hash_bytes_max",

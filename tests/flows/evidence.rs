@@ -45,7 +45,7 @@ fn a_connection_is_stored_with_its_process_its_user_and_both_ends() {
         let server = Server::start(sandbox)?;
         let console = server.admin();
         let mut agent = Agent::start(sandbox, Place::Here, &server)?;
-        let endpoint = agent.sensing(&console, "network/sock_diag")?;
+        let endpoint = agent.sensing_flows(&console)?;
         let id = text(&endpoint, "id")?;
         let mut ports = PORTS;
         let listener = ports

@@ -22,6 +22,7 @@ mod provenance;
 mod screens;
 mod sequence;
 mod snapshot;
+mod sources;
 mod telemetry;
 mod terminal;
 

@@ -221,7 +221,7 @@ fn a_pulled_cable_under_load_loses_nothing_and_doubles_nothing() {
         )?;
         let console = server.admin();
         let mut agent = Agent::start(sandbox, Place::Inside(&at_agent), &server)?;
-        let row = agent.sensing(&console, "process/proc_connector")?;
+        let row = agent.sensing_processes(&console)?;
         let id = text(&row, "id")?;
 
         let mut storm = telemetry::longer_processes(Place::Inside(&at_agent), PROCESSES)?;

@@ -190,7 +190,7 @@ fn a_sign_in_is_here_elsewhere_or_unknown_by_what_a_real_machine_shows() {
 
         let old = browser.visit(&service, Some(GIL))?;
         let mut agent = Agent::start(sandbox, Place::Here, &server)?;
-        agent.sensing(&console, "network/sock_diag")?;
+        agent.sensing_flows(&console)?;
         let (begin_ms, endpoint) = (now_ms(), agent.id()?);
 
         // Dana signs in by her own browser, twice; Eli's prompt comes at the same time, and Gil's.

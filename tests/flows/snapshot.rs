@@ -41,7 +41,7 @@ fn goes_on(
 ) -> Result<()> {
     let console = server.admin();
     let mut agent = Agent::start(sandbox, Place::Here, server)?;
-    let row = agent.sensing(&console, "process/proc_connector")?;
+    let row = agent.sensing_processes(&console)?;
     let (id, run) = (text(&row, "id")?.to_owned(), text(&row, "run")?.to_owned());
     // A machine where nothing has happened yet has no number to repeat.
     eventually("something of the run is stored", LIMIT, || {

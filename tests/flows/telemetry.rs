@@ -25,7 +25,7 @@ const SHORT: usize = 200;
 const LONG: usize = 2_000;
 
 /// Starts `count` short processes one after another; their parent is the shell, whose pid is the child's.
-fn short_processes(place: Place<'_>, count: usize) -> Result<Child> {
+pub(crate) fn short_processes(place: Place<'_>, count: usize) -> Result<Child> {
     let script = "i=0; while [ $i -lt $1 ]; do /bin/true; i=$((i+1)); done";
     shell(place, script, count)
 }
@@ -94,7 +94,7 @@ fn every_short_process_is_seen_to_start_and_to_exit_with_its_parent() {
         let mut agents = Vec::new();
         for namespace in [&at_a, &at_b] {
             let mut agent = Agent::start(sandbox, Place::Inside(namespace), &server)?;
-            let row = agent.sensing(&console, "process/proc_connector")?;
+            let row = agent.sensing_processes(&console)?;
             agents.push((agent, text(&row, "id")?.to_owned(), namespace));
         }
         let mut parents = Vec::new();
@@ -150,7 +150,7 @@ fn two_thousand_longer_processes_are_seen_with_all_their_arguments() {
         )?;
         let console = server.admin();
         let mut agent = Agent::start(sandbox, Place::Inside(&at_agent), &server)?;
-        let row = agent.sensing(&console, "process/proc_connector")?;
+        let row = agent.sensing_processes(&console)?;
         let id = text(&row, "id")?;
         let mut storm = staying_processes(Place::Inside(&at_agent), LONG)?;
         let parent = storm.id();

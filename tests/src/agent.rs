@@ -28,6 +28,7 @@ pub struct Agent<'a> {
     state: PathBuf,
     log: PathBuf,
     variables: Vec<(&'static str, String)>,
+    launcher: Vec<&'static str>,
     process: Option<Process>,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Agent<'a> {
             log: sandbox.fresh("agent.log"),
             state,
             variables: Vec::new(),
+            launcher: Vec::new(),
             process: None,
         })
     }
@@ -62,6 +64,34 @@ impl<'a> Agent<'a> {
     /// What `run` finds in its environment from now on, beside what the test has.
     pub fn set_variable(&mut self, name: &'static str, value: String) {
         self.variables.push((name, value));
+    }
+
+    /// What starts `run` and `doctor` from now on, with its arguments: one that takes rights away, say.
+    pub fn set_launcher(&mut self, launcher: &[&'static str]) {
+        self.launcher = launcher.to_vec();
+    }
+
+    /// `tocsin-agent`, by the launcher where there is one.
+    fn command(&self) -> Result<Command> {
+        let program = Programs::get()?.agent();
+        let Some((first, arguments)) = self.launcher.split_first() else {
+            return Ok(self.place.command(&program));
+        };
+        let mut command = self.place.command(Path::new(first));
+        command.args(arguments).arg(program);
+        Ok(command)
+    }
+
+    /// `doctor -o json`, whether or not all is well.
+    ///
+    /// # Errors
+    /// Where it prints no JSON.
+    pub fn doctor(&self, config: &Path) -> Result<Value> {
+        let mut command = self.command()?;
+        command.args(["doctor", "-o", "json", "--state"]);
+        command.arg(&self.state).arg("--config").arg(config);
+        let output = command.output().context("run the agent's doctor")?;
+        serde_json::from_slice(&output.stdout).context("read what the agent's doctor says")
     }
 
     /// `enroll`.
@@ -91,7 +121,7 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// Where it cannot be started.
     pub fn run_with(&mut self, arguments: &[&str]) -> Result<()> {
-        let mut command = self.place.command(&Programs::get()?.agent());
+        let mut command = self.command()?;
         command.args(["run", "--state"]).arg(&self.state);
         command.args(arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -150,6 +180,7 @@ impl<'a> Agent<'a> {
             log: sandbox.fresh("agent.log"),
             state,
             variables: Vec::new(),
+            launcher: Vec::new(),
             process: None,
         })
     }
@@ -226,12 +257,33 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// As [`Agent::online`].
     pub fn sensing(&mut self, console: &Console<'_>, sensor: &str) -> Result<Value> {
+        self.sensing_any(console, &[sensor])
+    }
+
+    /// [`Agent::sensing`], of a sensor that hears of every process: the best of them that this machine allows.
+    ///
+    /// # Errors
+    /// As [`Agent::online`].
+    pub fn sensing_processes(&mut self, console: &Console<'_>) -> Result<Value> {
+        self.sensing_any(console, &["process/ebpf", "process/proc_connector"])
+    }
+
+    /// [`Agent::sensing`], of a sensor of flows: the best of them that this machine allows.
+    ///
+    /// # Errors
+    /// As [`Agent::online`].
+    pub fn sensing_flows(&mut self, console: &Console<'_>) -> Result<Value> {
+        self.sensing_any(console, &["network/ebpf", "network/sock_diag"])
+    }
+
+    fn sensing_any(&mut self, console: &Console<'_>, names: &[&str]) -> Result<Value> {
         let row = self.online(console)?;
         until("the sensor runs", ONLINE_LIMIT, || {
             self.process()?.check_running()?;
             let status = self.status()?;
-            let mut sensors = status["sensors"].as_array().into_iter().flatten();
-            Ok(sensors.any(|found| found["name"] == sensor && found["state"] == "running"))
+            let sensors = status["sensors"].as_array().into_iter().flatten();
+            let mut running = sensors.filter(|found| found["state"] == "running");
+            Ok(running.any(|found| names.iter().any(|name| found["name"] == *name)))
         })?;
         Ok(row)
     }

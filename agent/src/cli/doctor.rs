@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::health::{ConnectionState, SensorReport, SensorState};
 use crate::identity::Identity;
-use crate::sensor::process;
+use crate::sensor::process::{self, Level};
 use crate::state::StateDirectory;
 use crate::status::Status;
 use crate::text::{chain, printable, size};
@@ -279,15 +279,28 @@ impl Patient<'_> {
 
     fn process_sensor(&self) -> Check {
         const NAME: &str = "process sensor";
-        match process::probe() {
-            Ok(detail) => Check::ok(NAME, detail),
-            Err(reason) if is_root() => Check::fail(
-                NAME,
-                reason,
-                "run the agent on the machine itself, outside of containers; until then it reads the process table every few seconds",
-            ),
-            Err(reason) => Check::warn(NAME, reason, "run this as root to check it for root"),
+        let config = self.config.clone().unwrap_or_default().process;
+        let mut levels = process::probe(&config);
+        let found = levels.pop();
+        let Some(Level { name, probed }) = found else {
+            return Check::fail(NAME, "there is none for this machine", "");
+        };
+        let seen = match probed {
+            Ok(seen) | Err(seen) => format!("{name}: {seen}"),
+        };
+        let refused: Vec<String> = levels
+            .iter()
+            .filter_map(|level| Some(format!("{}: {}", level.name, level.probed.as_ref().err()?)))
+            .collect();
+        if refused.is_empty() {
+            return Check::ok(NAME, seen);
         }
+        let detail = format!("{seen}; not {}", refused.join("; not "));
+        if is_root() {
+            let cure = "run the agent on the machine itself, outside of containers, on a kernel from 5.8 on with BTF";
+            return Check::warn(NAME, detail, cure);
+        }
+        Check::warn(NAME, detail, "run this as root to check it for root")
     }
 
     /// As the running agent says; what its process sensor can do is probed.

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::queue::Queue;
 
+#[cfg(target_os = "linux")]
+mod bpf;
 pub(crate) mod file;
 pub(crate) mod network;
 pub(crate) mod process;

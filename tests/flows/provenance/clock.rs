@@ -92,7 +92,7 @@ fn a_clock_that_is_off_is_reckoned_with_and_one_that_is_set_meanwhile_is_named()
         agent.enroll(&server, &server.token(1)?)?;
         clock.tell(&mut agent);
         agent.run()?;
-        agent.sensing(&console, "network/sock_diag")?;
+        agent.sensing_flows(&console)?;
         let endpoint = agent.id()?;
 
         let office = Origin::office(7);

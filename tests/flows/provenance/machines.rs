@@ -161,7 +161,7 @@ impl<'n> Agents<'n> {
             &mut agents.paused,
         ];
         for agent in all {
-            agent.sensing(&scene.console, "network/sock_diag")?;
+            agent.sensing_flows(&scene.console)?;
         }
         Ok(agents)
     }

@@ -27,8 +27,8 @@ fn a_remote_support_tool_takes_the_credit_and_is_evidence_in_both_orders() {
         let console = server.admin();
         let browser = Browser::new(sandbox)?;
         let mut agent = Agent::start(sandbox, place, &server)?;
-        agent.sensing(&console, "network/sock_diag")?;
-        agent.sensing(&console, "process/proc_connector")?;
+        agent.sensing_flows(&console)?;
+        agent.sensing_processes(&console)?;
         let endpoint = agent.id()?;
 
         // Dana's prompts and approval are over; Eli's begin in ten minutes; Hal signs in while the tool runs.

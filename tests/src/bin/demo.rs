@@ -119,7 +119,7 @@ fn scene(sandbox: &Sandbox, options: &Options) -> Result<()> {
     let console = server.admin();
 
     let mut agent = Agent::start(sandbox, Place::Here, &server)?;
-    let endpoint = agent.sensing(&console, "network/sock_diag")?;
+    let endpoint = agent.sensing_flows(&console)?;
     let sensing_ms = now_ms();
     let endpoint_id = text(&endpoint, "id")?;
     tell(&format!(

@@ -2,11 +2,11 @@
 //!
 //! | platform | source |
 //! |---|---|
-//! | Linux | socket diagnostics: scans of the sockets, and the kernel's word when one is destroyed |
+//! | Linux | `ebpf`: each connection as it changes, with its process, inside the kernel; `sock_diag`: scans of the sockets, and the kernel's word when one is destroyed |
 //! | others | none yet: `GetExtendedTcpTable` and ETW (Windows), `libproc` (macOS) |
 //!
-//! Sees the network namespace that the agent is in. A flow that begins and ends between two scans is known only by
-//! its end: its addresses and times are sure, its process is not. UDP, and with it QUIC, is not seen.
+//! Sees the network namespace that the agent is in. By scans, a flow that begins and ends between two of them is known
+//! only by its end: its addresses and times are sure, its process is not. UDP, and with it QUIC, is not seen.
 
 mod counts;
 mod diag;
@@ -22,13 +22,21 @@ mod table;
 use flow::Flow;
 
 use super::{LossReason, Observation, Output, Sensor};
+use crate::config::FlowSource;
 
-/// The sensors of flows of this machine, best first.
-pub(crate) fn chain() -> Vec<Box<dyn Sensor>> {
-    vec![
-        #[cfg(target_os = "linux")]
-        Box::new(linux::Flows),
-    ]
+/// The sensors of flows of this machine, best first, from the configured one on.
+pub(crate) fn chain(source: FlowSource) -> Vec<Box<dyn Sensor>> {
+    let mut chain: Vec<Box<dyn Sensor>> = Vec::new();
+    #[cfg(target_os = "linux")]
+    {
+        if source == FlowSource::Ebpf {
+            chain.push(Box::new(linux::ebpf::KernelFlows));
+        }
+        chain.push(Box::new(linux::Flows));
+    }
+    // Elsewhere there are none.
+    let _unused = (source, &mut chain);
+    chain
 }
 
 impl NetworkSink for Output {

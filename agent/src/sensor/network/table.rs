@@ -6,13 +6,19 @@
 //! - A notice of a socket that no scan saw is a short connection: told once, at its end.
 //! - Connections that were never made are not told, and those that wait to be accepted not before they are.
 
-use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::diag::{Socket, State};
 use super::flow::{Direction, Flow, FlowActivity, FlowId, FlowName, Moment, Owner};
 use super::fold::{FoldKey, Folds, WindowId};
+
+#[cfg(target_os = "linux")]
+mod told;
+
+#[cfg(target_os = "linux")]
+pub(super) use told::News;
 
 /// Sockets that are kept; more are counted as lost.
 const SOCKETS_MAX: usize = 128 << 10;
@@ -48,8 +54,8 @@ struct Tracked {
 #[derive(Debug, Default)]
 pub(super) struct FlowTable {
     sockets: HashMap<FlowId, Tracked>,
-    /// Where something listens; the address is unspecified where it listens on all.
-    listening: HashSet<SocketAddr>,
+    /// Where something listens, and what; the address is unspecified where it listens on all.
+    listening: HashMap<SocketAddr, FlowId>,
     folds: Folds<Tracked>,
     scanned_ms: Option<i64>,
     scans: u64,
@@ -57,6 +63,8 @@ pub(super) struct FlowTable {
     changed: Vec<Socket>,
     /// Of the last scan: connections that no process has taken yet.
     waiting: usize,
+    /// Connections from outside, and until when somebody should have taken them: those of the last second.
+    arrived: VecDeque<(i64, FlowId)>,
     lost: u64,
 }
 
@@ -72,7 +80,7 @@ impl FlowTable {
     /// The scan has this socket. Of one that is known and did not change nothing is kept.
     pub(super) fn see(&mut self, socket: &Socket) {
         if socket.state == State::Listening {
-            self.listening.insert(socket.local);
+            self.listening.insert(socket.local, socket.id);
         }
         if self.note_seen(socket) {
             self.changed.push(*socket);
@@ -205,18 +213,19 @@ impl FlowTable {
     }
 
     fn direction(&self, local: SocketAddr) -> Direction {
-        let on_all = |address: &str| {
-            let unspecified: Option<IpAddr> = address.parse().ok();
-            unspecified.is_some_and(|address| {
-                self.listening
-                    .contains(&SocketAddr::new(address, local.port()))
-            })
-        };
-        if self.listening.contains(&local) || on_all("0.0.0.0") || on_all("::") {
-            Direction::Inbound
-        } else {
-            Direction::Outbound
+        match self.listening_at(local) {
+            Some(_) => Direction::Inbound,
+            None => Direction::Outbound,
         }
+    }
+
+    /// What listens at this address, or at all of them.
+    fn listening_at(&self, local: SocketAddr) -> Option<&FlowId> {
+        let on_all = |address: IpAddr| self.listening.get(&SocketAddr::new(address, local.port()));
+        self.listening
+            .get(&local)
+            .or_else(|| on_all(Ipv4Addr::UNSPECIFIED.into()))
+            .or_else(|| on_all(Ipv6Addr::UNSPECIFIED.into()))
     }
 
     fn end_missing(&mut self, now_ms: i64, tell: &mut dyn FnMut(Flow)) {

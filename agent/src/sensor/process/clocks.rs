@@ -32,6 +32,18 @@ impl Clocks {
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
+    /// Start ticks of a time on the clock that goes on while the machine sleeps.
+    pub(super) fn boot_ticks(&self, boot_ns: u64) -> u64 {
+        // As the kernel does it: a tick is a whole number of nanoseconds.
+        boot_ns / (1_000_000_000 / self.ticks_per_second.max(1)).max(1)
+    }
+
+    /// Time on the monotonic clock of one on the clock that goes on while the machine sleeps.
+    pub(super) fn monotonic_ns_of_boot(&self, boot_ns: u64) -> u64 {
+        let ago = self.boot_ns.saturating_sub(boot_ns);
+        self.monotonic_ns.saturating_sub(ago)
+    }
+
     /// Time on the monotonic clock of a tick; 0 where it lies before the clock's start.
     pub(super) fn monotonic_ns_of(&self, ticks: u64) -> u64 {
         let boot = u128::from(ticks) * 1_000_000_000 / u128::from(self.ticks_per_second.max(1));
@@ -63,6 +75,8 @@ mod tests {
         let ticks = clocks.ticks(now_ns - SECOND);
         assert_eq!(ticks, 100 * 1004);
         assert_eq!(clocks.monotonic_ns_of(ticks), now_ns - SECOND);
+        assert_eq!(clocks.boot_ticks(1004 * SECOND + 9_999_999), ticks);
+        assert_eq!(clocks.monotonic_ns_of_boot(1004 * SECOND), now_ns - SECOND);
         assert_eq!(clocks.monotonic_ns_of(0), 0, "before the clock's start");
     }
 }

@@ -2,22 +2,28 @@
 //!
 //! | platform | chain, best first |
 //! |---|---|
-//! | Linux | `proc_connector` (every event, by the kernel), `poll` |
+//! | Linux | `ebpf` (every event with all of it, inside the kernel), `proc_connector` (every event, the rest read from `/proc`), `poll` |
 //! | others | `poll` |
 //!
-//! Missing here: the kernel's own view by eBPF and by the audit system (Linux), ETW (Windows), Endpoint Security
-//! (macOS). Each is another [`Sensor`] before the ones in [`chain`].
+//! Missing here: the audit system (Linux, between the first two), ETW (Windows), Endpoint Security (macOS). Each is
+//! another [`Level`].
 
 use std::sync::Arc;
 
 use super::Sensor;
+#[cfg(target_os = "linux")]
+use super::SensorError;
 use crate::config::ProcessConfig;
+#[cfg(target_os = "linux")]
+use crate::config::Source;
 use crate::hash::{FileIdentity, Hasher};
 
 #[cfg(target_os = "linux")]
 mod clocks;
 #[cfg(target_os = "linux")]
 mod datagram;
+#[cfg(target_os = "linux")]
+mod ebpf;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod poll;
@@ -29,26 +35,79 @@ mod procfs;
 mod table;
 
 #[cfg(target_os = "linux")]
-pub(crate) use namespace::in_initial;
+pub(crate) use namespace::{in_initial, own_network};
 
-/// The process sensors of this machine, best first.
-pub(crate) fn chain(config: &ProcessConfig, hasher: &Arc<Hasher>) -> Vec<Box<dyn Sensor>> {
-    vec![
-        #[cfg(target_os = "linux")]
-        Box::new(proc_connector::ProcConnector::new(
-            config.scope,
-            hasher.clone(),
-        )),
-        Box::new(poll::Poll::new(config.clone(), hasher.clone())),
-    ]
+/// Processes of an inventory that are handed over at once.
+#[cfg(target_os = "linux")]
+const INVENTORY_PIECE: usize = 256;
+
+/// One source of the chain, and whether it can be had.
+#[derive(Debug)]
+pub(crate) struct Level {
+    /// As its sensor calls itself.
+    pub(crate) name: &'static str,
+    /// What it sees and misses, or why it cannot run here and now.
+    pub(crate) probed: Result<String, String>,
 }
 
-/// Whether the best sensor of the platform can run here and now: what it sees, or why not.
-pub(crate) fn probe() -> Result<String, String> {
+#[cfg(target_os = "linux")]
+impl Level {
+    fn of(name: &'static str, probed: Result<String, SensorError>) -> Self {
+        let probed = probed.map_err(|error| crate::text::chain(&error));
+        Self { name, probed }
+    }
+}
+
+/// The process sensors of this machine, best first, from the configured one on.
+pub(crate) fn chain(config: &ProcessConfig, hasher: &Arc<Hasher>) -> Vec<Box<dyn Sensor>> {
+    let mut chain: Vec<Box<dyn Sensor>> = Vec::new();
     #[cfg(target_os = "linux")]
-    return proc_connector::probe().map_err(|error| crate::text::chain(&error));
-    #[cfg(not(target_os = "linux"))]
-    Ok("the process table is read every few seconds; shorter processes are missed".into())
+    {
+        if config.source <= Source::Ebpf {
+            chain.push(Box::new(ebpf::Ebpf::new(config.scope, hasher.clone())));
+        }
+        if config.source <= Source::ProcConnector {
+            let sensor = proc_connector::ProcConnector::new(config.scope, hasher.clone());
+            chain.push(Box::new(sensor));
+        }
+    }
+    chain.push(Box::new(poll::Poll::new(config.clone(), hasher.clone())));
+    chain
+}
+
+/// Looks which sources of the chain can run here and now, best first; ends with the first that can.
+pub(crate) fn probe(config: &ProcessConfig) -> Vec<Level> {
+    let mut levels = Vec::new();
+    #[cfg(target_os = "linux")]
+    {
+        if config.source <= Source::Ebpf {
+            levels.push(Level::of(ebpf::NAME, ebpf::probe(config.scope)));
+        }
+        let is_found = levels.iter().any(|level| level.probed.is_ok());
+        if !is_found && config.source <= Source::ProcConnector {
+            let probed = proc_connector::probe(config.scope);
+            levels.push(Level::of(proc_connector::NAME, probed));
+        }
+        if levels.iter().any(|level| level.probed.is_ok()) {
+            return levels;
+        }
+    }
+    levels.push(Level {
+        name: poll::NAME,
+        probed: Ok(poll::detail(config.poll_interval)),
+    });
+    levels
+}
+
+/// Of a whole process table, piece by piece; what the kernel tells meanwhile waits there.
+#[cfg(target_os = "linux")]
+fn hand_over_inventory(output: &super::Output, observations: Vec<ProcessObservation>) {
+    let mut observations = observations.into_iter().peekable();
+    while observations.peek().is_some() {
+        let piece = observations.by_ref().take(INVENTORY_PIECE);
+        output.send(piece.map(|process| super::Observation::Process(Box::new(process))));
+        output.pace();
+    }
 }
 
 /// What happened to a process.

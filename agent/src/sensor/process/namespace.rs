@@ -23,9 +23,14 @@ pub(super) fn network_inode_of(pid: u32) -> Option<u64> {
     network_inode(Path::new(&format!("/proc/{pid}/ns/net")))
 }
 
+/// The network namespace of the calling thread.
+pub(crate) fn own_network() -> Option<u64> {
+    network_inode(Path::new("/proc/thread-self/ns/net"))
+}
+
 /// The network namespace that `scope` restricts a sensor to, as far as it can be told by looking.
 pub(super) fn restriction(scope: Scope) -> Option<u64> {
-    let own = network_inode(Path::new("/proc/thread-self/ns/net"));
+    let own = own_network();
     match scope {
         Scope::Machine => None,
         Scope::Namespace => own,

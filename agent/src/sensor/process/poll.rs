@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sysinfo::{Process, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 use tocsin_proto::limits::{ARGV_BYTES_MAX, PATH_BYTES_MAX};
@@ -16,7 +17,7 @@ use crate::hash::{FileIdentity, Hasher, open_unread};
 use crate::sensor::{Observation, Output, Sensor, SensorError, Stop};
 
 /// Its name in health and gaps.
-const NAME: &str = "process/poll";
+pub(super) const NAME: &str = "process/poll";
 
 /// The sensor.
 #[derive(Debug)]
@@ -65,10 +66,7 @@ impl Sensor for Poll {
                     .map(|process| Observation::Process(Box::new(process))),
             );
             if activity == Activity::Observed {
-                output.running(format!(
-                    "sees what lives when the process table is read, every {} ms: misses shorter processes, exit codes and changes of image",
-                    self.config.poll_interval.as_millis()
-                ));
+                output.running(detail(self.config.poll_interval));
                 activity = Activity::Start;
             }
             if stop.wait(self.config.poll_interval) {
@@ -76,6 +74,14 @@ impl Sensor for Poll {
             }
         }
     }
+}
+
+/// What it sees and misses.
+pub(super) fn detail(interval: Duration) -> String {
+    format!(
+        "sees what lives when the process table is read, every {} ms: misses shorter processes, exit codes and changes of image",
+        interval.as_millis()
+    )
 }
 
 /// What the last scan saw, by pid.

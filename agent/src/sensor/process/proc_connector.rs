@@ -15,7 +15,6 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +25,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::datagram::{self, DATAGRAM_BYTES_MAX, LossCounter, What};
-use super::namespace::{in_initial, network_inode};
+use super::namespace::{in_initial, own_network};
 use super::procfs::ProcFiles;
 use super::table::Table;
 use crate::config::Scope;
@@ -45,8 +44,8 @@ const SOCKET_BYTES: usize = 8 << 20;
 /// Notifications between two hand-overs and looks at the clock.
 const GROUP_MAX: usize = 256;
 
-/// Processes of an inventory that are handed over at once.
-const INVENTORY_PIECE: usize = 256;
+/// What it does not see.
+const MISSES: &str = "misses arguments of processes that end before they are read";
 
 /// How long the kernel may take to answer the subscription; it answers before the request returns.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -100,23 +99,26 @@ impl Sensor for ProcConnector {
 }
 
 /// Whether it can run here and now: what it sees, or why not.
-pub(crate) fn probe() -> Result<String, SensorError> {
+pub(crate) fn probe(scope: Scope) -> Result<String, SensorError> {
     let (_source, is_initial) = Source::open(SOCKET_BYTES)?;
-    Ok(if is_initial {
-        "every process of the machine, by the kernel's events".into()
-    } else {
-        "every process in the agent's network namespace, by the kernel's events".into()
-    })
+    let whose = match scope {
+        Scope::Machine => "of the machine",
+        Scope::Auto if is_initial => "of the machine",
+        Scope::Auto | Scope::Namespace => "in the agent's network namespace",
+    };
+    Ok(format!(
+        "every process {whose}, by the kernel's events; {MISSES}"
+    ))
 }
 
 fn own_namespace() -> Result<u64, SensorError> {
-    network_inode(Path::new("/proc/thread-self/ns/net")).ok_or_else(|| {
+    own_network().ok_or_else(|| {
         SensorError::Unavailable("the agent's own network namespace cannot be read".into())
     })
 }
 
 fn detail(namespace: Option<u64>, no_priority: Option<io::Error>) -> String {
-    let mut said = Vec::new();
+    let mut said = vec![MISSES.to_owned()];
     if !nix::unistd::geteuid().is_root() {
         said.push("not root: executables of other accounts' processes cannot be read".to_owned());
     }
@@ -305,7 +307,7 @@ impl<'a> Watch<'a> {
         self.table
             .scan()
             .map_err(SensorError::failed("read the process table"))?;
-        self.hand_over_inventory();
+        super::hand_over_inventory(self.output, self.table.take());
         Ok(())
     }
 
@@ -372,17 +374,6 @@ impl<'a> Watch<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// Of a whole process table, piece by piece; what the kernel tells meanwhile waits in the socket.
-    fn hand_over_inventory(&mut self) {
-        let mut observations = self.table.take().into_iter().peekable();
-        while observations.peek().is_some() {
-            let piece = observations.by_ref().take(INVENTORY_PIECE);
-            self.output
-                .send(piece.map(|process| Observation::Process(Box::new(process))));
-            self.output.pace();
-        }
     }
 
     fn hand_over(&mut self) {

@@ -104,7 +104,7 @@ fn parse_id(bytes: &[u8]) -> Option<u32> {
 
 /// What identifies the file that an `exe` link stands for, whatever its path leads to by now. Takes what the kernel
 /// has at hand: a file system in user space is not asked, as it may never answer.
-fn identity(path: &Path) -> std::io::Result<FileIdentity> {
+pub(super) fn file_numbers(path: &Path) -> std::io::Result<FileNumbers> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: statx is plain numbers, for which zeros are valid.
     #[expect(unsafe_code, reason = "no safe wrapper exists")]
@@ -125,13 +125,13 @@ fn identity(path: &Path) -> std::io::Result<FileIdentity> {
         return Err(std::io::ErrorKind::InvalidInput.into());
     }
     let time = |time: libc::statx_timestamp| (time.tv_sec, i64::from(time.tv_nsec));
-    Ok(FileIdentity::from(FileNumbers {
+    Ok(FileNumbers {
         device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
         inode: found.stx_ino,
         size: found.stx_size,
         modified: time(found.stx_mtime),
         changed: time(found.stx_ctime),
-    }))
+    })
 }
 
 /// Reads `/proc`. One per sensor; it reuses its buffers.
@@ -202,7 +202,7 @@ impl ProcessFiles for ProcFiles {
             .map(|path| path.into_os_string().into_vec())
             .unwrap_or_default();
         executable.truncate(PATH_BYTES_MAX);
-        let file = identity(path).ok();
+        let file = file_numbers(path).ok().map(FileIdentity::from);
         if let Some(file) = file {
             self.hasher.request(file, || open_unread(path));
         }
@@ -339,9 +339,10 @@ mod tests {
     fn a_file_is_identified_as_the_hasher_does_it() {
         let path = Path::new("/proc/self/exe");
         let metadata = std::fs::metadata(path).unwrap();
-        assert_eq!(identity(path).ok(), FileIdentity::of(&metadata));
-        assert!(identity(Path::new("/proc")).is_err());
-        assert!(identity(Path::new("/nonexistent")).is_err());
+        let identity = file_numbers(path).ok().map(FileIdentity::from);
+        assert_eq!(identity, FileIdentity::of(&metadata));
+        assert!(file_numbers(Path::new("/proc")).is_err());
+        assert!(file_numbers(Path::new("/nonexistent")).is_err());
     }
 
     #[test]

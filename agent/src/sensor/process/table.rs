@@ -20,6 +20,10 @@ use super::datagram::{Notification, What};
 use super::procfs::Stat;
 use super::{Account, Activity, ExitStatus, Image, Parent, ProcessObservation};
 
+mod told;
+
+pub(super) use told::Told;
+
 /// Processes at one time: more than a default kernel has pids for. An entry takes about 300 bytes.
 const PROCESSES_MAX: usize = 1 << 17;
 
@@ -220,8 +224,7 @@ impl<F: ProcessFiles> Table<F> {
             // The pid is used again: the end of the former process was lost.
             self.end(child, None, ns);
         }
-        if self.entries.len() >= PROCESSES_MAX || self.due.len() >= PROCESSES_MAX {
-            self.untracked += 1;
+        if !self.has_room() {
             return;
         }
         if parent != 0 && parent != child && !self.entries.contains_key(&parent) {
@@ -251,6 +254,13 @@ impl<F: ProcessFiles> Table<F> {
         };
         self.entries.insert(child, entry);
         self.look_later(child, ns, ns);
+    }
+
+    /// Whether another process can be followed; counts it as lost where it cannot.
+    fn has_room(&mut self) -> bool {
+        let is_full = self.entries.len() >= PROCESSES_MAX || self.due.len() >= PROCESSES_MAX;
+        self.untracked += u64::from(is_full);
+        !is_full
     }
 
     fn look_later(&mut self, pid: u32, started_ns: u64, ns: u64) {

@@ -14,16 +14,15 @@
 //! which is then told by the next scan that is made anyway.
 
 mod counters;
+mod desk;
 mod diag_socket;
+pub(crate) mod ebpf;
 mod owner;
+mod record;
 mod resolver;
 
-use std::collections::HashMap;
-use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,16 +31,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
 
 use self::counters::Counters;
+use self::desk::Desk;
 use self::diag_socket::{Notices, Scanner};
-use self::owner::Owners;
-use self::resolver::Resolver;
 use super::NetworkSink;
 use super::counts::Counts;
-use super::diag::Socket;
-use super::flow::{Flow, FlowName, NameSource, Owner};
-use super::hosts;
-use super::names::Names;
-use super::table::{FlowTable, Lookup};
+use super::flow::Flow;
+use super::table::FlowTable;
 use crate::clock;
 use crate::sensor::{Output, Sensor, SensorError, Stop};
 
@@ -70,11 +65,8 @@ const PIECE: usize = 256;
 /// Notices are gathered for so long before they are looked at.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// How often the file of hosts is looked at, and resolved is tried again.
-const LOOK_MS: i64 = 30_000;
-
-const HOSTS: &str = "/etc/hosts";
-const HOSTS_BYTES_MAX: u64 = 8 << 20;
+/// Its name in health and gaps.
+pub(crate) const NAME: &str = "network/sock_diag";
 
 /// The sensor.
 #[derive(Debug, Default)]
@@ -98,12 +90,9 @@ impl Flows {
             table: FlowTable::default(),
             notices,
             desk: Desk::default(),
-            resolver: None,
-            hosts_changed: None,
-            looked_ms: i64::MIN,
             last_ms: clock::now_ms(),
         };
-        running.look_for_names(clock::now_ms());
+        running.desk.look_for_names(clock::now_ms());
         sink.running(running.detail(lacks.as_ref()));
         while !stop.is_stopped() {
             let cost = processor_time();
@@ -123,7 +112,7 @@ impl Flows {
 
 impl Sensor for Flows {
     fn name(&self) -> &'static str {
-        "network/sock_diag"
+        NAME
     }
 
     fn run(&mut self, output: &Output, stop: &Stop) -> Result<(), SensorError> {
@@ -149,23 +138,6 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-/// Whom the table asks.
-#[derive(Debug, Default)]
-struct Desk {
-    owners: Owners,
-    names: Names,
-}
-
-impl Lookup for Desk {
-    fn owners(&mut self, sockets: &[Socket]) -> HashMap<u32, Arc<Owner>> {
-        self.owners.find(sockets)
-    }
-
-    fn names(&self, address: IpAddr, now_ms: i64) -> Vec<FlowName> {
-        self.names.of(address, now_ms)
-    }
-}
-
 struct Running<'a> {
     sink: &'a dyn NetworkSink,
     scanner: Scanner,
@@ -176,9 +148,6 @@ struct Running<'a> {
     table: FlowTable,
     notices: Option<Notices>,
     desk: Desk,
-    resolver: Option<Resolver>,
-    hosts_changed: Option<(u64, i64)>,
-    looked_ms: i64,
     last_ms: i64,
 }
 
@@ -188,19 +157,14 @@ impl Running<'_> {
         if let Some(error) = lacks {
             missing.push(format!("no notices of closed connections: {error}"));
         }
-        if self.resolver.is_none() {
-            missing.push("names only from the file of hosts: no systemd-resolved".to_owned());
-        }
+        missing.extend(self.desk.misses());
         missing.join("; ")
     }
 
     /// Looks at the counts, and at all sockets where there is a reason to; true where connections came or went.
     fn look(&mut self) -> io::Result<bool> {
         let now_ms = clock::now_ms();
-        self.hear_names(now_ms);
-        if now_ms.saturating_sub(self.looked_ms) >= LOOK_MS || now_ms < self.looked_ms {
-            self.look_for_names(now_ms);
-        }
+        self.desk.hear_names(now_ms);
         // Before the scan: what comes while it is made shows at the next look.
         let counts = self.counters.read();
         let is_unchanged = counts.is_some() && counts == self.counts && !self.table.has_waiting();
@@ -224,21 +188,9 @@ impl Running<'_> {
 
     /// Takes a scan; true where connections came or went.
     fn scan(&mut self, now_ms: i64) -> io::Result<bool> {
-        let (table, sink) = (&mut self.table, self.sink);
-        table.begin_scan();
-        self.scanner.scan(|socket| table.see(socket))?;
-        let mut changed = false;
-        let mut piece = Vec::new();
-        table.finish_scan(now_ms, &mut self.desk, &mut |flow| {
-            changed = true;
-            piece.push(flow);
-            if piece.len() >= PIECE {
-                sink.observed(std::mem::take(&mut piece));
-                sink.pace();
-            }
-        });
-        let lost = table.take_lost();
-        self.tell(piece);
+        let (table, scanner) = (&mut self.table, &mut self.scanner);
+        let changed = scan(table, scanner, &mut self.desk, (self.sink, now_ms))?;
+        let lost = self.table.take_lost();
         if lost > 0 {
             self.sink.lost(Some(lost), self.last_ms, now_ms);
         }
@@ -268,54 +220,6 @@ impl Running<'_> {
         Ok(heard)
     }
 
-    /// Takes the resolver's answers; true where there were any.
-    fn hear_names(&mut self, now_ms: i64) -> bool {
-        let Some(resolver) = &mut self.resolver else {
-            return false;
-        };
-        match resolver.read() {
-            Ok(pairs) => {
-                let heard = !pairs.is_empty();
-                for (name, address) in pairs {
-                    self.desk
-                        .names
-                        .note(&name, address, NameSource::DnsAnswer, now_ms);
-                }
-                heard
-            }
-            Err(error) => {
-                tracing::warn!(%error, "systemd-resolved tells no names any more");
-                self.resolver = None;
-                false
-            }
-        }
-    }
-
-    /// Reads the file of hosts where it changed, and looks for resolved where it is not heard.
-    fn look_for_names(&mut self, now_ms: i64) {
-        self.looked_ms = now_ms;
-        if self.resolver.is_none()
-            && let Ok(resolver) = Resolver::open()
-        {
-            self.resolver = Some(resolver);
-            for (name, address) in Resolver::cache().unwrap_or_default() {
-                self.desk
-                    .names
-                    .note(&name, address, NameSource::ResolverCache, now_ms);
-            }
-        }
-        let changed = fs::metadata(HOSTS)
-            .ok()
-            .map(|metadata| (metadata.ino(), metadata.mtime()));
-        if changed != self.hosts_changed {
-            self.hosts_changed = changed;
-            let bytes = crate::file::read(HOSTS.as_ref(), HOSTS_BYTES_MAX).unwrap_or_default();
-            self.desk
-                .names
-                .set_hosts(hosts::parse(&String::from_utf8_lossy(&bytes)));
-        }
-    }
-
     /// Waits for the next scan, and takes notices and names meanwhile.
     fn wait(&mut self, interval: Duration, wake: &EventFd, stop: &Stop) -> io::Result<()> {
         let mut left = interval;
@@ -324,7 +228,7 @@ impl Running<'_> {
             let descriptors = [
                 Some(wake.as_fd()),
                 self.notices.as_ref().map(AsFd::as_fd),
-                self.resolver.as_ref().map(AsFd::as_fd),
+                self.desk.names_come_from(),
             ];
             let mut waits: Vec<PollFd<'_>> = descriptors
                 .into_iter()
@@ -339,7 +243,7 @@ impl Running<'_> {
             }
             // One wake-up for many of them.
             stop.wait(GATHER.min(left));
-            let named = self.hear_names(clock::now_ms());
+            let named = self.desk.hear_names(clock::now_ms());
             self.hear_notices()?;
             left = left.saturating_sub(monotonic().saturating_sub(began));
             if named {
@@ -348,6 +252,31 @@ impl Running<'_> {
         }
         Ok(())
     }
+}
+
+/// Scans all sockets and tells what changed since; true where that was anything.
+fn scan(
+    table: &mut FlowTable,
+    scanner: &mut Scanner,
+    desk: &mut Desk,
+    (sink, now_ms): (&dyn NetworkSink, i64),
+) -> io::Result<bool> {
+    table.begin_scan();
+    scanner.scan(|socket| table.see(socket))?;
+    let mut changed = false;
+    let mut piece = Vec::new();
+    table.finish_scan(now_ms, desk, &mut |flow| {
+        changed = true;
+        piece.push(flow);
+        if piece.len() >= PIECE {
+            sink.observed(std::mem::take(&mut piece));
+            sink.pace();
+        }
+    });
+    if !piece.is_empty() {
+        sink.observed(piece);
+    }
+    Ok(changed)
 }
 
 fn monotonic() -> Duration {

@@ -14,7 +14,7 @@ use crate::sensor::{Loss, Observation};
 
 /// Whether this account may watch; says so where it may not.
 fn may_watch() -> bool {
-    match probe() {
+    match probe(Scope::Auto) {
         Ok(_) if nix::unistd::geteuid().is_root() => true,
         Ok(_) => {
             println!("skipped: needs root");
