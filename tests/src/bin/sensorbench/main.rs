@@ -19,6 +19,7 @@ mod measure;
 mod proxy;
 mod report;
 mod rest;
+mod rival;
 mod storm;
 mod world;
 
@@ -56,6 +57,9 @@ struct Options {
     /// Connections made a second, one storm for each.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     connect_rate: Vec<u32>,
+    /// Also what the agent's lesser sources and other programs that are installed see of a storm of programs (root).
+    #[arg(long)]
+    rivals: bool,
     /// How the figures are printed.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,

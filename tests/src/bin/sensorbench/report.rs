@@ -49,6 +49,20 @@ pub(crate) struct Execs {
     /// Of the agent, what it uses at rest left out.
     pub(crate) cpu: Duration,
     pub(crate) used: Used,
+    /// Memory after it.
+    pub(crate) resident_bytes: u64,
+}
+
+/// A storm of programs before other eyes.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) storm: Storm,
+    pub(crate) seen: u64,
+    pub(crate) with_argv: u64,
+    pub(crate) with_parent: u64,
+    pub(crate) cpu: Duration,
+    pub(crate) resident_bytes: u64,
 }
 
 /// A storm of connections.
@@ -72,6 +86,9 @@ pub(crate) struct Report {
     pub(crate) found: Found,
     pub(crate) execs: Vec<Execs>,
     pub(crate) connects: Vec<Connects>,
+    pub(crate) rivals: Vec<Row>,
+    /// The rivals' storm without anybody.
+    pub(crate) alone: Storm,
 }
 
 impl Report {
@@ -79,7 +96,33 @@ impl Report {
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         print_steps(out, &self.steps)?;
         writeln!(out)?;
-        figures::print(out, self.lines())
+        figures::print(out, self.lines())?;
+        self.print_rivals(out)
+    }
+
+    /// What others made of the storm, beside the agent's row of the same rate.
+    fn print_rivals(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.rivals.is_empty() {
+            return Ok(());
+        }
+        let fastest = self.execs.iter().max_by_key(|execs| execs.rate);
+        let own = fastest.map(|execs| Row::of_agent("this agent", execs));
+        writeln!(
+            out,
+            "\n{:<20}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}",
+            "programs, seen by",
+            "a second",
+            "seen %",
+            "argv %",
+            "parent %",
+            "CPU %",
+            "MiB",
+            "slow-down"
+        )?;
+        for row in own.iter().chain(&self.rivals) {
+            writeln!(out, "{}", row.text(&self.alone))?;
+        }
+        Ok(())
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -138,6 +181,7 @@ impl Report {
             },
             "execs": self.execs.iter().map(Execs::to_json).collect::<Vec<_>>(),
             "connects": self.connects.iter().map(Connects::to_json).collect::<Vec<_>>(),
+            "rivals": self.rivals.iter().map(|row| row.to_json(&self.alone)).collect::<Vec<_>>(),
         })
     }
 }
@@ -308,6 +352,59 @@ impl Execs {
             "made_without_agent": self.alone.made,
             "storm_cpu_without_agent_ms": ms(self.alone.cpu),
             "used": self.used.to_json(),
+        })
+    }
+}
+
+impl Row {
+    /// The agent's, by a source of its own.
+    pub(crate) fn of_agent(name: &str, execs: &Execs) -> Self {
+        Self {
+            name: name.to_owned(),
+            storm: execs.storm,
+            seen: execs.seen,
+            with_argv: execs.with_argv,
+            with_parent: execs.with_parent,
+            cpu: execs.cpu,
+            resident_bytes: execs.resident_bytes,
+        }
+    }
+
+    fn slow_down(&self, alone: &Storm) -> f64 {
+        let each = |storm: &Storm| storm.cpu.as_secs_f64() / storm.made.max(1) as f64;
+        each(&self.storm) / each(alone).max(f64::EPSILON)
+    }
+
+    fn text(&self, alone: &Storm) -> String {
+        let made = self.storm.made;
+        let rate = made as f64 / self.storm.took.as_secs_f64().max(f64::EPSILON);
+        let cells = [
+            decimal(rate),
+            decimal(percent(self.seen, made)),
+            decimal(percent(self.with_argv, made)),
+            decimal(percent(self.with_parent, made)),
+            decimal(share(self.cpu, self.storm.took)),
+            mebibytes(self.resident_bytes),
+        ];
+        let row = cells
+            .iter()
+            .fold(format!("{:<20}", self.name), |row, cell| {
+                format!("{row}{cell:>9}")
+            });
+        format!("{row}{:>10.2}", self.slow_down(alone))
+    }
+
+    fn to_json(&self, alone: &Storm) -> Value {
+        json!({
+            "name": self.name,
+            "made": self.storm.made,
+            "took_ms": ms(self.storm.took),
+            "seen": self.seen,
+            "with_argv": self.with_argv,
+            "with_parent": self.with_parent,
+            "cpu_ms": ms(self.cpu),
+            "resident_bytes": self.resident_bytes,
+            "slow_down": self.slow_down(alone),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The steps: an empty machine, then more and more on it, and each time what the agent uses at rest.
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::measure::Look;
 use crate::proxy::Proxy;
 use crate::report::{Found, Report, Step};
 use crate::world::Hosts;
-use crate::{Options, storm, tell};
+use crate::{Options, rival, storm, tell};
 
 /// At rest is who has had nothing to tell for so long: longer than the agent ever waits between two scans of sockets.
 const REST: Duration = Duration::from_secs(12);
@@ -32,6 +33,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) server: &'a Server<'a>,
     pub(crate) proxy: &'a Proxy,
     pub(crate) options: &'a Options,
+    /// CPU that the agent uses at rest, as a part of a core.
+    pub(crate) at_rest: f64,
 }
 
 /// Takes all steps, then the storms.
@@ -56,6 +59,7 @@ pub(crate) fn measure(sandbox: &Sandbox, options: &Options, report: &mut Report)
         server: &server,
         proxy: &proxy,
         options,
+        at_rest: 0.0,
     };
     bench.start()?;
     report.steps.push(bench.at_rest("nothing")?);
@@ -78,14 +82,32 @@ pub(crate) fn measure(sandbox: &Sandbox, options: &Options, report: &mut Report)
     }
     bench.restart(report)?;
     report.steps.push(bench.at_rest("all, after the start")?);
-    storm::all(&mut bench, report)
+    storm::all(&mut bench, report)?;
+    if options.rivals {
+        // They and the agent's other sources on a machine without the load: what they make of the storm is asked for.
+        drop(hosts);
+        rival::all(&mut bench, sandbox, report)?;
+    }
+    Ok(())
 }
 
 impl Bench<'_> {
     fn start(&mut self) -> Result<()> {
         self.agent.run()?;
         let console = self.server.admin();
-        self.agent.sensing(&console, "network/sock_diag")?;
+        self.agent.sensing_flows(&console)?;
+        Ok(())
+    }
+
+    /// A start with another source of process events, until it is at rest.
+    pub(crate) fn restart_with(&mut self, sandbox: &Sandbox, source: &str) -> Result<()> {
+        let config = sandbox.fresh("agent.toml");
+        fs::write(&config, format!("[process]\nsource = \"{source}\"\n"))?;
+        let arguments = ["--config", &config.to_string_lossy()];
+        self.agent.run_with(&arguments)?;
+        let sensor = format!("process/{source}");
+        self.agent.sensing(&self.server.admin(), &sensor)?;
+        self.at_rest = self.at_rest(source)?.used.cpu_percent() / 100.0;
         Ok(())
     }
 
@@ -126,7 +148,7 @@ impl Bench<'_> {
         })
     }
 
-    fn meter(&mut self) -> Result<Meter> {
+    pub(crate) fn meter(&mut self) -> Result<Meter> {
         Ok(Meter::new(self.agent.process()?.pid()))
     }
 

@@ -26,24 +26,26 @@ struct Cost {
     since_ms: i64,
 }
 
+/// How long a storm lasts, as its role takes it.
+pub(crate) fn seconds(bench: &Bench<'_>) -> String {
+    bench.options.seconds.min(SECONDS_MAX).to_string()
+}
+
 /// All storms, each on the load that is there; then those of programs without the agent.
 pub(crate) fn all(bench: &mut Bench<'_>, report: &mut Report) -> Result<()> {
-    let seconds = bench.options.seconds.min(SECONDS_MAX).to_string();
-    let at_rest = report
+    let seconds = seconds(bench);
+    bench.at_rest = report
         .steps
         .last()
         .map_or(0.0, |step| step.used.cpu_percent() / 100.0);
     for rate in bench.options.exec_rate.clone() {
         tell(&format!("{rate} programs a second"));
-        let role = ["exec", &rate.to_string(), &seconds];
-        let cost = storm(bench, &role, at_rest)?;
-        let rows = read(bench, "process", cost.since_ms)?;
-        report.execs.push(execs(rate, &cost, &rows));
+        report.execs.push(execs_at(bench, rate)?);
     }
     for rate in bench.options.connect_rate.clone() {
         tell(&format!("{rate} connections a second"));
         let role = ["connect", &rate.to_string(), &seconds];
-        let cost = storm(bench, &role, at_rest)?;
+        let cost = storm(bench, &role)?;
         let rows = read(bench, "network", cost.since_ms)?;
         report.connects.push(connects(rate, &cost, &rows));
     }
@@ -56,12 +58,24 @@ pub(crate) fn all(bench: &mut Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn storm(bench: &mut Bench<'_>, role: &[&str], at_rest: f64) -> Result<Cost> {
+/// A storm of programs, and what the server has of it.
+pub(crate) fn execs_at(bench: &mut Bench<'_>, rate: u32) -> Result<Execs> {
+    let role = ["exec", &rate.to_string(), &seconds(bench)];
+    let cost = storm(bench, &role)?;
+    let rows = read(bench, "process", cost.since_ms)?;
+    let resident_bytes = bench.meter()?.resident_bytes()?;
+    Ok(Execs {
+        resident_bytes,
+        ..execs(rate, &cost, &rows)
+    })
+}
+
+fn storm(bench: &mut Bench<'_>, role: &[&str]) -> Result<Cost> {
     let before = bench.rest()?;
     let since_ms = now_ms();
     let storm = Storm::parse(&Bench::load(role)?)?;
     let used = bench.rest()?.since(&before);
-    let rest = used.took.mul_f64(at_rest);
+    let rest = used.took.mul_f64(bench.at_rest);
     Ok(Cost {
         storm,
         used,
@@ -124,6 +138,7 @@ fn execs(rate: u32, cost: &Cost, rows: &[EventRow]) -> Execs {
         with_exit: count(|found| found.2),
         cpu: cost.cpu,
         used: cost.used,
+        resident_bytes: 0,
     }
 }
 
