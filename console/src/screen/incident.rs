@@ -48,6 +48,9 @@ const COLUMNS: &[Column] = &[
     column("PROVENANCE", 19, 40),
 ];
 
+/// Which of them names the application.
+const APPLICATION_AT: usize = 4;
+
 struct Areas {
     head: Rect,
     axis: Rect,
@@ -283,8 +286,16 @@ fn made(incident: &Incident) -> String {
 fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) -> Rows {
     let rows = [Constraint::Min(3), Constraint::Length(REASON_ROWS)];
     let [list, reasons] = Layout::vertical(rows).areas(area);
+    // A column in which nothing stands leaves its room to the others.
+    let names_application = incident
+        .attempts
+        .iter()
+        .any(|one| !one.application.is_empty());
+    let is_kept = |at: usize| names_application || at != APPLICATION_AT;
+    let kept = COLUMNS.iter().enumerate().filter(|(at, _)| is_kept(*at));
+    let columns: Vec<Column> = kept.map(|(_, column)| *column).collect();
     let table = Table {
-        columns: COLUMNS,
+        columns: &columns,
         rows: incident.attempts.len(),
         selected: state.incident.at(),
         theme: state.theme,
@@ -293,9 +304,11 @@ fn attempts(incident: &Incident, state: &State, frame: &mut Frame, area: Rect) -
     let is_one_day = day(incident.first_event_time_ms) == day(incident.last_event_time_ms);
     let rows = table::draw(table, frame, list, |at| {
         let attempt = incident.attempts.get(at);
-        attempt
-            .map(|one| cells(one, incident, (state, is_one_day)))
-            .unwrap_or_default()
+        let all = attempt.map(|one| cells(one, incident, (state, is_one_day)));
+        let all = all.unwrap_or_default().into_iter().enumerate();
+        all.filter(|(at, _)| is_kept(*at))
+            .map(|(_, cell)| cell)
+            .collect()
     });
     let Some(attempt) = state.incident.attempt() else {
         return rows;

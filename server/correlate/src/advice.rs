@@ -243,7 +243,7 @@ fn remove(case: &Case<'_, '_>) -> Vec<RecommendedAction> {
         let what = match (has_rights, applications(case)) {
             (true, _) => "administrative rights were granted".to_owned(),
             (false, apps) if apps.is_empty() => "applications were opened".to_owned(),
-            (false, apps) => format!("opened were {apps}"),
+            (false, apps) => format!("applications opened: {apps}"),
         };
         actions.push(step(
             "remove_persistence",

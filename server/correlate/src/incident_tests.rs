@@ -94,13 +94,35 @@ fn linked_endpoints_are_listed_in_a_fixed_order_with_what_they_lack() {
     assert_eq!(
         gaps,
         [
-            "endpoint a was not reporting all of the time",
+            "endpoint a was not reporting",
             "endpoint a has no network flows that are matched yet",
-            "endpoint b was not reporting all of the time",
+            "endpoint b was not reporting",
             "endpoint b has no network flows that are matched yet",
         ]
     );
     assert_eq!(incident.attempts[0].provenance.reasons.len(), 2);
+}
+
+#[test]
+fn what_is_missing_is_when_an_endpoint_did_not_report() {
+    let span = |from: i64, until: i64| TimeSpan {
+        from_ms: from,
+        until_ms: until,
+    };
+    let parts = |reporting: &[TimeSpan]| {
+        let silent = silent(reporting, span(10, 50)).into_iter();
+        silent
+            .map(|one| (one.from_ms, one.until_ms))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(parts(&[]), [(10, 50)]);
+    assert_eq!(parts(&[span(0, 5), span(60, 70)]), [(10, 50)]);
+    assert_eq!(parts(&[span(0, 99)]), []);
+    assert_eq!(parts(&[span(0, 30), span(20, 60)]), []);
+    assert_eq!(parts(&[span(40, 60)]), [(10, 40)]);
+    assert_eq!(parts(&[span(0, 20), span(30, 40)]), [(20, 30), (40, 50)]);
+    let instant = silent(&[], span(10, 10));
+    assert_eq!(instant, [span(10, 10)]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod sentence;
 mod severity;
 mod stage;
 mod timeline;
+mod title;
 
 #[cfg(test)]
 mod properties;

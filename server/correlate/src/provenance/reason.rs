@@ -225,6 +225,8 @@ fn lacking(lack: Lack, name: &str, detail: &Detail) -> (MissingKind, String) {
             MissingKind::RouteUntold,
             format!("endpoint {name}: where sign-ins through {way} go is not configured"),
         ),
+        // A clock is only known while the endpoint reports: then that is what is missing.
+        Lack::Clock if detail.blind == Some(Blind::NotReporting) => blind(name, detail),
         Lack::Clock => (
             MissingKind::ClockUnknown,
             format!("endpoint {name}: how far its clock was off around {at} is not known"),
