@@ -4,7 +4,7 @@
 //! Weights are log-odds with their sign; belief is a band in words. Provenance is told as a claim about
 //! traffic, never about what a person did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tocsin_proto::console::v1::{
     Attempt, AttemptResult, Basis, BeliefBand, CampaignMember, Confidence, Evidence, Incident,
@@ -322,19 +322,21 @@ fn claim(provenance: Option<&Provenance>, incident: &Incident) -> String {
     }
 }
 
-/// The reasons behind the column, each once with the number of attempts it holds for; the minutes stand in the attempts.
+/// The reasons behind the column, each once with the number of attempts it holds for. Where only the minute differs, the
+/// minutes stand in the attempts.
 fn provenance(incident: &Incident, page: &mut Page) {
-    let mut reasons: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut reasons: BTreeMap<(String, String), (u64, BTreeSet<&str>)> = BTreeMap::new();
     for attempt in &incident.attempts {
         let Some(provenance) = &attempt.provenance else {
             continue;
         };
         let verdict = super::word::<ProvenanceVerdict>(provenance.verdict);
-        let mut own: Vec<_> = provenance.reasons.iter().map(|one| timeless(one)).collect();
-        own.sort_unstable();
-        own.dedup();
+        let own: BTreeSet<&str> = provenance.reasons.iter().map(String::as_str).collect();
         for reason in own {
-            *reasons.entry((reason, verdict.clone())).or_default() += 1;
+            let known = reasons.entry((timeless(reason), verdict.clone()));
+            let (count, texts) = known.or_default();
+            *count += 1;
+            texts.insert(reason);
         }
     }
     if reasons.is_empty() {
@@ -342,10 +344,14 @@ fn provenance(incident: &Incident, page: &mut Page) {
     }
     page.section("Provenance: where the sign-ins' traffic was seen");
     let mut reasons: Vec<_> = reasons.into_iter().collect();
-    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    for ((reason, verdict), n) in reasons {
+    reasons.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    for ((timeless, verdict), (n, texts)) in reasons {
         let attempts = super::count(n, "attempt");
-        page.item("-", &format!("{verdict} ({attempts}): {reason}"));
+        let said = match texts.first() {
+            Some(one) if texts.len() == 1 => one,
+            _ => timeless.as_str(),
+        };
+        page.item("-", &format!("{verdict} ({attempts}): {said}"));
     }
 }
 
@@ -432,5 +438,44 @@ fn history(incident: &Incident, page: &mut Page) {
             "-",
             &format!("{when} {}: {}", activity.actor, activity.what),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(reasons: [&str; 2]) -> String {
+        let attempts = reasons.map(|reason| Attempt {
+            provenance: Some(Provenance {
+                verdict: ProvenanceVerdict::Unknown.into(),
+                reasons: vec![reason.to_owned()],
+                ..Provenance::default()
+            }),
+            ..Attempt::default()
+        });
+        let incident = Incident {
+            attempts: attempts.into(),
+            ..Incident::default()
+        };
+        let mut page = Page::new(Some(110), false);
+        provenance(&incident, &mut page);
+        page.finish()
+    }
+
+    #[test]
+    fn a_reason_that_differs_by_its_minute_alone_is_told_once() {
+        let (one, other) = (
+            "its clock around 02:10 UTC is not known",
+            "its clock around 02:12 UTC is not known",
+        );
+        let twice = page([one, other]);
+        assert!(
+            twice.contains("unknown (2 attempts): its clock then is not known"),
+            "{twice}"
+        );
+        assert!(page([one, one]).contains(one));
+        let apart = page([one, "around noon UTC"]);
+        assert!(apart.contains(one) && apart.contains("around noon UTC"));
     }
 }
