@@ -89,10 +89,10 @@ pub(crate) async fn run(settings: Settings, record: Option<&Path>) -> Result<Exi
     app.show(&mut screen)?;
     let result = app.turn(&mut screen).await;
     drop(screen);
+    // Also where the terminal has gone meanwhile.
+    let recorded = record.map(|path| app.end_recording(path)).transpose();
     result?;
-    if let Some(path) = record {
-        app.end_recording(path)?;
-    }
+    recorded?;
     if let Some(path) = &memory {
         // Where it cannot be kept, the next run begins at the overview.
         let _best_effort = Memory::of(&app.state).save(path);
