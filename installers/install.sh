@@ -39,6 +39,10 @@ install_part() {
     program=$(program_of "$1")
     install -D -m 755 "bin/$program" "$bin/$program.new"
     mv -f "$bin/$program.new" "$bin/$program"
+    if [ "$1" = agent ]; then
+        install -D -m 755 bin/tocsin-guard "$bin/tocsin-guard.new"
+        mv -f "$bin/tocsin-guard.new" "$bin/tocsin-guard"
+    fi
     if [ -f "systemd/$program.service" ]; then
         install -D -m 644 "systemd/$program.service" "$units/$program.service"
         systemd daemon-reload
@@ -68,6 +72,9 @@ remove_part() {
         systemd daemon-reload
     fi
     rm -f "$bin/$program"
+    if [ "$1" = agent ]; then
+        rm -f "$bin/tocsin-guard"
+    fi
 }
 
 [ $# -gt 0 ] || fail "say what: agent, server, console, or remove and one of them"

@@ -85,11 +85,14 @@ impl RunError {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(config: &Config, state: StateDirectory) -> Result<(), RunError> {
+pub(crate) fn run(config: &Config, state: StateDirectory, guarded: bool) -> Result<(), RunError> {
     state.create()?;
     let _lock = state.lock()?;
     let identity = Identity::load(&state)?;
     memory::prepare();
+    if guarded {
+        end_with_the_guard();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -99,10 +102,14 @@ pub(crate) fn run(config: &Config, state: StateDirectory) -> Result<(), RunError
     let mut signals = runtime
         .block_on(async { Signals::listen() })
         .map_err(RunError::system("listen to signals"))?;
-    let mut app = App::start(config, state.clone(), identity)?;
+    let commands = Arc::new(Commands::new(config, &state, guarded));
+    let mut app = App::start(config, state.clone(), identity, &commands)?;
     let ended = loop {
         match runtime.block_on(app.run_until(signals.received())) {
-            Ok(End::Run) => app = App::start(config, state.clone(), Identity::load(&state)?)?,
+            Ok(End::Run) => {
+                let identity = Identity::load(&state)?;
+                app = App::start(config, state.clone(), identity, &commands)?;
+            }
             Ok(End::Agent) => break Ok(()),
             Err(error) => break Err(error),
         }
@@ -111,6 +118,18 @@ pub(crate) fn run(config: &Config, state: StateDirectory) -> Result<(), RunError
     runtime.shutdown_background();
     ended
 }
+
+/// A guard that was killed must not leave an agent behind that no other guard can stop.
+#[cfg(target_os = "linux")]
+fn end_with_the_guard() {
+    let asked = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    if let Err(error) = asked {
+        tracing::warn!(%error, "this agent will not notice the end of its guard");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_the_guard() {}
 
 /// What has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +166,12 @@ struct App {
 }
 
 impl App {
-    fn start(config: &Config, state: StateDirectory, identity: Identity) -> Result<Self, RunError> {
+    fn start(
+        config: &Config,
+        state: StateDirectory,
+        identity: Identity,
+        commands: &Arc<Commands>,
+    ) -> Result<Self, RunError> {
         let start_ms = clock::now_ms();
         let former = former_run(&state);
         let facts = RunFacts {
@@ -169,10 +193,7 @@ impl App {
             hasher: hasher.clone(),
         };
         let pipeline = Pipeline::new(stages, facts.run, boot, former);
-        let pipeline = std::thread::Builder::new()
-            .name("pipeline".into())
-            .spawn(move || pipeline.run())
-            .map_err(RunError::system("start the pipeline's thread"))?;
+        let pipeline = start_pipeline(pipeline)?;
         if let Some(former) = former {
             queue.push("agent", [stopped(&former, start_ms)]);
         }
@@ -190,7 +211,6 @@ impl App {
                 .map_err(RunError::system("start a sensor's thread"))?;
             sensors.push(running);
         }
-        let commands = Arc::new(Commands::new(config));
         let uplink = Uplink {
             commands: commands.clone(),
             identity: Arc::new(CurrentIdentity::new(state.clone(), identity)),
@@ -203,7 +223,7 @@ impl App {
             sent: Arc::default(),
             anew: CancellationToken::new(),
         };
-        tracing::info!(run = %facts.run, version = env!("CARGO_PKG_VERSION"), "started");
+        tracing::info!(run = %facts.run, version = crate::version::text(), "started");
         Ok(Self {
             state,
             facts,
@@ -211,7 +231,7 @@ impl App {
             health,
             outbox,
             uplink: Arc::new(uplink),
-            commands,
+            commands: commands.clone(),
             sensors,
             pipeline,
         })
@@ -230,6 +250,10 @@ impl App {
                     break Ok(End::Agent);
                 }
                 () = self.uplink.anew.cancelled() => break Ok(End::Run),
+                () = self.commands.updates.installed() => {
+                    tracing::info!("ending: another version was installed");
+                    break Ok(End::Agent);
+                }
                 // Without it every event would be lost; whoever started the agent starts it anew.
                 _ = tick.tick() => if self.pipeline.is_finished() {
                     break Err(RunError::Pipeline);
@@ -323,6 +347,13 @@ impl App {
     }
 }
 
+fn start_pipeline(pipeline: Pipeline) -> Result<JoinHandle<()>, RunError> {
+    std::thread::Builder::new()
+        .name("pipeline".into())
+        .spawn(move || pipeline.run())
+        .map_err(RunError::system("start the pipeline's thread"))
+}
+
 /// Closes the spool once nobody uses it: a lease that a broken connection left behind may take a moment.
 fn close(outbox: Arc<Outbox>) {
     for _look in 0..CLOSE_LOOKS {
@@ -379,15 +410,16 @@ fn stopped(former: &FormerRun, start_ms: i64) -> Observation {
     }))
 }
 
+/// Signals that end a program.
 #[cfg(unix)]
-struct Signals {
+pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -395,7 +427,7 @@ impl Signals {
         })
     }
 
-    async fn received(&mut self) -> &'static str {
+    pub(crate) async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -403,17 +435,18 @@ impl Signals {
     }
 }
 
+/// Signals that end a program.
 #[cfg(not(unix))]
-struct Signals;
+pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
     #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self)
     }
 
-    async fn received(&mut self) -> &'static str {
+    pub(crate) async fn received(&mut self) -> &'static str {
         match tokio::signal::ctrl_c().await {
             Ok(()) => "ctrl-c",
             Err(error) => {

@@ -89,6 +89,7 @@ struct RawConfig {
     network: RawNetwork,
     file: RawFile,
     terminal: RawTerminal,
+    update: RawUpdate,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +129,12 @@ struct RawTerminal {
     count_max: Option<u64>,
     idle_minutes_max: Option<u64>,
     open_minutes_max: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawUpdate {
+    enabled: Option<bool>,
 }
 
 /// Which processes are reported.
@@ -179,6 +186,8 @@ pub(crate) struct Config {
     pub(crate) terminal: TerminalConfig,
     /// What the sensors of files do.
     pub(crate) file: FileConfig,
+    /// Whether signed releases may be installed when the server names one.
+    pub(crate) update_enabled: bool,
 }
 
 /// What the sensors of files do.
@@ -250,6 +259,7 @@ impl Default for Config {
                 hash_bytes_max: 1 << 20,
             },
             terminal: TerminalConfig::default(),
+            update_enabled: true,
         }
     }
 }
@@ -313,6 +323,7 @@ impl Config {
                 )?,
             },
             terminal: check.terminal(&raw.terminal, default.terminal)?,
+            update_enabled: raw.update.enabled.unwrap_or(default.update_enabled),
         })
     }
 }
@@ -453,6 +464,7 @@ mod tests {
             "count_max",
             "idle_minutes_max",
             "open_minutes_max",
+            "enabled",
         ];
         let named: Vec<&str> = DEFAULT_TEXT
             .lines()

@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// What a written file must survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -180,6 +182,19 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
         Ok(content)
     };
     read().map_err(FileError::new("read", path))
+}
+
+/// SHA-256 of a file of any length.
+pub(crate) fn sha256(path: &Path) -> io::Result<[u8; 32]> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            n => hash.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
 }
 
 /// Like [`read`], for UTF-8.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tocsin_agent::main(std::env::args_os())
+    tocsin_agent::main(env!("CARGO_PKG_VERSION"), std::env::args_os())
 }

@@ -8,6 +8,7 @@
 //!     identity.toml     0600  key, certificates, server
 //!     lock              0600  held by the agent that runs
 //!     logins.json       0600  where the session sensor is in the logs, and who is logged in
+//!     update/           0700  what is known of releases, versions beside the packaged one, which of them runs
 //!     spool/            0700  events that the server has not acknowledged
 //! ```
 
@@ -83,6 +84,11 @@ impl StateDirectory {
     /// The operator's root of update trust.
     pub(crate) fn update_root(&self) -> PathBuf {
         self.0.join("update_root")
+    }
+
+    /// What is known of releases, and versions beside the packaged one.
+    pub(crate) fn update(&self) -> PathBuf {
+        self.secret().join("update")
     }
 
     /// Key, certificates, server.

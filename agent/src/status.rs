@@ -114,7 +114,7 @@ impl Status {
         Self {
             version: STATUS_VERSION,
             pid: 0,
-            agent_version: env!("CARGO_PKG_VERSION").into(),
+            agent_version: crate::version::text().into(),
             hostname,
             endpoint: String::new(),
             server: String::new(),
@@ -147,7 +147,7 @@ impl Status {
         Self {
             version: STATUS_VERSION,
             pid: std::process::id(),
-            agent_version: env!("CARGO_PKG_VERSION").into(),
+            agent_version: crate::version::text().into(),
             hostname: facts.hostname.clone(),
             endpoint: report.identity.endpoint,
             server: report.identity.server,

@@ -88,6 +88,12 @@ enum Command {
     /// Terminals at endpoints: open, list, watch, kill.
     #[command(subcommand)]
     Terminal(command::terminal::Terminal),
+    /// Signed versions of the agent: keys, roots, signing, publishing.
+    #[command(subcommand)]
+    Releases(command::releases::Releases),
+    /// A release on its way to the fleet, ring by ring.
+    #[command(subcommand)]
+    Rollouts(command::rollouts::Rollouts),
     /// Who did what to what.
     #[command(subcommand)]
     Audit(command::audit::Audit),
@@ -143,6 +149,12 @@ pub(crate) async fn perform(cli: Cli, now: Timestamp) -> Result<Exit, Failure> {
         // Those that open a file do so before they connect.
         Some(Command::Feeds(command)) => command.perform(connect).await,
         Some(Command::Identities(command)) => command.perform(connect).await,
+        // Most of these need no server.
+        Some(Command::Releases(command)) => {
+            let out = Output::stdout(cli.output);
+            command.perform(connect, out, now).await
+        }
+        Some(Command::Rollouts(command)) => command.perform(connect().await?).await,
         None if app::is_wanted(cli.output) => {
             let settings = Settings::open(Places::find(cli.profile.clone())?)?;
             app::run(settings, cli.record.as_deref()).await

@@ -8,6 +8,7 @@ use std::io;
 
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::release::ReleaseError;
 use crate::text;
 
 /// Columns of one line of an error at most; a server's text could be long.
@@ -86,6 +87,9 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// Releases.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     /// Standard output.
     #[error("write the output")]
     Output(#[from] io::Error),
@@ -103,9 +107,11 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             // Whoever read the output has seen enough (`| head`); that is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Input { .. } | Self::Write { .. } | Self::Output(_) | Self::Start(_) => {
-                Exit::Failed
-            }
+            Self::Input { .. }
+            | Self::Write { .. }
+            | Self::Release(_)
+            | Self::Output(_)
+            | Self::Start(_) => Exit::Failed,
         }
     }
 

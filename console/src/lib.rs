@@ -27,6 +27,7 @@ mod memory;
 mod output;
 mod reading;
 mod recorder;
+mod release;
 mod report;
 mod screen;
 mod settings;

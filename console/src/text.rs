@@ -441,7 +441,7 @@ mod tests {
         fn the_width_holds(text in hostile(), columns in 0_usize..40) {
             let cut = fit(&text, columns);
             prop_assert!(width(&cut) <= columns);
-            prop_assert!(UnicodeWidthStr::width(cut.as_ref()) <= columns);
+            prop_assert!(UnicodeWidthStr::width(&*cut) <= columns);
             for piece in wrap(&line(&text), columns) {
                 prop_assert!(width(&piece) <= columns.max(2));
             }

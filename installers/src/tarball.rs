@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tocsin-VERSION-ARCH-linux/
-//!   bin/tocsin bin/tocsin-agent bin/tocsin-server
+//!   bin/tocsin bin/tocsin-agent bin/tocsin-guard bin/tocsin-server
 //!   systemd/tocsin-agent.service systemd/tocsin-server.service
 //!   install.sh LICENSE README.md SHA256SUMS
 //! ```
@@ -24,6 +24,7 @@ const FILES: &[(&str, u32)] = &[
     ("README.md", 0o644),
     ("bin/tocsin", 0o755),
     ("bin/tocsin-agent", 0o755),
+    ("bin/tocsin-guard", 0o755),
     ("bin/tocsin-server", 0o755),
     ("install.sh", 0o755),
     ("systemd/tocsin-agent.service", 0o644),
@@ -124,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let programs = folder.path().join("programs");
         fs::create_dir(&programs).unwrap();
-        for program in ["tocsin", "tocsin-agent", "tocsin-server"] {
+        for program in ["tocsin", "tocsin-agent", "tocsin-guard", "tocsin-server"] {
             let script = format!("#!/bin/sh\necho {program}\n");
             fs::write(programs.join(program), script).unwrap();
         }
@@ -202,6 +203,7 @@ mod tests {
                 "etc/systemd/system/tocsin-server.service",
                 "usr/local/bin/tocsin",
                 "usr/local/bin/tocsin-agent",
+                "usr/local/bin/tocsin-guard",
                 "usr/local/bin/tocsin-server",
             ]
         );
@@ -231,8 +233,11 @@ mod tests {
 
     #[test]
     fn units_start_the_programs_that_install_puts_there() {
-        for program in ["tocsin-agent", "tocsin-server"] {
-            let unit = root().join(format!("installers/systemd/{program}.service"));
+        for (unit, program) in [
+            ("tocsin-agent", "tocsin-agent"),
+            ("tocsin-server", "tocsin-server"),
+        ] {
+            let unit = root().join(format!("installers/systemd/{unit}.service"));
             let unit = fs::read_to_string(unit).unwrap();
             let start = format!("ExecStart=/usr/local/bin/{program} run");
             assert!(

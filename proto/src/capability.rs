@@ -8,12 +8,16 @@
 //! | 1 | 2026-11-24 | enrolment, sessions, clock probes, uploads; process, login, session, network, gap and health events |
 //! | 2 | 2026-11-24 | file events |
 //! | 3 | 2026-11-24 | remote terminals |
+//! | 4 | 2026-11-24 | releases: updates, their reports, reading the signed repository |
 
 /// What this build can do.
-pub const CURRENT: u32 = 3;
+pub const CURRENT: u32 = 4;
 
 /// The first step with remote terminals.
 pub const TERMINAL: u32 = 3;
+
+/// The first step with releases.
+pub const RELEASE: u32 = 4;
 
 /// The oldest agent that this server still speaks with. Older ones are told so by
 /// `Refused { reason: CAPABILITY }`, which every agent understands.

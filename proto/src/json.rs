@@ -102,6 +102,10 @@ words! {
     TerminalEnd, "TERMINAL_END_", [
         Exited, Closed, Killed, Idle, TimeLimit, AgentStopped, EndpointLost, ServerStopped, Refused, Protocol
     ];
+    RolloutState, "ROLLOUT_STATE_", [Running, Paused, Stopped, Aborted, Done];
+    RolloutMemberState, "ROLLOUT_MEMBER_STATE_", [
+        Waiting, Updating, OnTrial, Done, Refused, Failed
+    ];
 }
 
 #[cfg(test)]

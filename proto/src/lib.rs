@@ -18,6 +18,7 @@ pub mod id;
 pub mod json;
 pub mod limits;
 pub mod profile;
+pub mod release;
 pub mod tls;
 pub mod token;
 

@@ -31,6 +31,7 @@ use crate::data_dir::{self, DataDir, DataDirError};
 use crate::geo::{Geo, GeoError};
 use crate::ingest::Ingest;
 use crate::listener::{Acceptor, Connection, Connections, tls_config};
+use crate::release::Releases;
 use crate::revocation::Revocations;
 use crate::rpc::auth::Auth;
 use crate::rpc::console::{Consoles, IMPORTS_MAX, SEARCHES_MAX};
@@ -46,7 +47,7 @@ use crate::store::trust::TrustStore;
 use crate::store::{StateStore, StoreError};
 use crate::task::accounts::Accounts;
 use crate::task::correlate::Correlator;
-use crate::task::{Tasks, retention};
+use crate::task::{Tasks, retention, rollout};
 use crate::trace::Tracer;
 
 /// The setting in which the server's address is kept for the profiles of analysts.
@@ -163,6 +164,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
         stopping: stopping.clone(),
     };
     let parts = Parts {
+        releases: Releases::new(data.releases()),
         tracer: config.tracer(),
         config,
         geo,
@@ -198,6 +200,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
 
 /// What the context is made of.
 struct Parts {
+    releases: Releases,
     config: Arc<Config>,
     geo: Arc<Geo>,
     tracer: Tracer,
@@ -248,10 +251,13 @@ impl Parts {
         );
         tasks.spawn("presence", presence);
         let revocations = Arc::new(Revocations::new(self.state.clone(), self.connections));
-        let cut = revocations
-            .clone()
-            .run(config.certificate.grace, self.stopping.clone());
+        let grace = config.certificate.grace;
+        let cut = revocations.clone().run(grace, self.stopping.clone());
         tasks.spawn("revocation", cut);
+        let rollouts = rollout::Turn::default();
+        let (turn, stopping) = (rollouts.clone(), self.stopping.clone());
+        let roll_out = rollout::run(self.state.clone(), registry.clone(), turn, stopping);
+        tasks.spawn("rollout", roll_out);
         let audit = Audit::new(self.state.clone());
         let context = Context {
             config,
@@ -269,6 +275,8 @@ impl Parts {
             enroller: Enroller::default(),
             revocations,
             registry,
+            releases: self.releases,
+            rollouts,
             terminals: Arc::new(Terminals::default()),
             stopping: self.stopping,
         };

@@ -8,6 +8,7 @@
 //!   admin.profile       the first administrator's console profile
 //!   state.db            trust, audit log, MFA events, identities, incidents
 //!   telemetry.db        events of endpoints
+//!   releases/           what endpoints may update to; signed elsewhere
 //!   lock                held by a running server
 //! ```
 //!
@@ -176,6 +177,11 @@ impl DataDir {
     /// Trust, audit log, cases.
     pub(crate) fn state(&self) -> PathBuf {
         self.path.join("state.db")
+    }
+
+    /// Signed releases.
+    pub(crate) fn releases(&self) -> PathBuf {
+        self.path.join("releases")
     }
 
     /// Events.

@@ -99,11 +99,20 @@ impl<'a> Agent<'a> {
     /// # Errors
     /// Where it fails, with what it said.
     pub fn enroll(&self, server: &Server<'_>, token: &str) -> Result<()> {
+        self.enroll_with(server, token, &[])
+    }
+
+    /// [`Agent::enroll`] with further arguments.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn enroll_with(&self, server: &Server<'_>, token: &str, arguments: &[&str]) -> Result<()> {
         let mut command = self.place.command(&Programs::get()?.agent());
         command
             .args(["enroll", "--server", &server.address().to_string()])
             .args(["--token", token, "--state"])
-            .arg(&self.state);
+            .arg(&self.state)
+            .args(arguments);
         run(&mut command)?;
         Ok(())
     }
@@ -126,6 +135,18 @@ impl<'a> Agent<'a> {
         command.args(arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         self.process = Some(Process::start("tocsin-agent", &mut command, &self.log)?);
+        Ok(())
+    }
+
+    /// `tocsin-guard run`, in the background, with further arguments: it starts the agent.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn run_guarded(&mut self, arguments: &[&str]) -> Result<()> {
+        let mut command = self.place.command(&Programs::get()?.guard());
+        command.args(["run", "--state"]).arg(&self.state);
+        command.args(arguments);
+        self.process = Some(Process::start("tocsin-guard", &mut command, &self.log)?);
         Ok(())
     }
 

@@ -49,6 +49,16 @@ impl Programs {
         self.folder.join("tocsin-agent")
     }
 
+    /// `tocsin-guard`.
+    pub fn guard(&self) -> PathBuf {
+        self.folder.join("tocsin-guard")
+    }
+
+    /// The agent under a later version's number: 9.0.0.
+    pub fn agent_next(&self) -> PathBuf {
+        self.folder.join("agent-next")
+    }
+
     /// `tocsin`.
     pub fn console(&self) -> PathBuf {
         self.folder.join("tocsin")

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tocsin_proto::token::TokenError;
 
 use crate::address::AddressError;
@@ -66,6 +66,9 @@ enum Command {
         /// Configuration file; without one, the default place, where nothing need be
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Said by tocsin-guard, which starts another version where one was installed
+        #[arg(long, hide = true)]
+        guarded: bool,
     },
     /// Show how the agent on this machine is; any user may ask
     Status {
@@ -192,8 +195,13 @@ impl CommandError {
 }
 
 /// Runs the command line and says how it ended. Errors are on standard error, with their causes.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+/// `version` is that of the program.
+pub fn main(version: &'static str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::version::say(version);
+    let matches = Arguments::command()
+        .version(version)
+        .try_get_matches_from(arguments);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => {
             let is_answer = !error.use_stderr();
@@ -215,10 +223,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
         Command::Enroll(arguments) => enroll::run(arguments),
-        Command::Run { state, config } => {
+        Command::Run {
+            state,
+            config,
+            guarded,
+        } => {
             let config = Config::load(config.as_deref())?;
             log_to_stderr(&config.log);
-            app::run(&config, state.open())?;
+            app::run(&config, state.open(), guarded)?;
             Ok(Exit::Done)
         }
         Command::Status { state, output } => status::run(&state.open(), output.output),
@@ -259,7 +271,7 @@ fn print_json(value: &impl serde::Serialize, output: Output) -> Result<(), Comma
     print(&format!("{text}\n"))
 }
 
-fn log_to_stderr(level: &str) {
+pub(crate) fn log_to_stderr(level: &str) {
     let filter = tracing_subscriber::EnvFilter::new(format!(
         "warn,tocsin_agent={level},tocsin_spool={level}"
     ));
@@ -315,7 +327,7 @@ mod tests {
     fn an_agent_that_is_not_enrolled_does_not_run() {
         let directory = tempfile::tempdir().unwrap();
         let state = crate::state::StateDirectory::new(directory.path().join("state"));
-        let error = app::run(&Config::default(), state).unwrap_err();
+        let error = app::run(&Config::default(), state, false).unwrap_err();
         let error = CommandError::from(error);
         assert_eq!(error.exit(), Exit::Configuration);
         assert!(chain(&error).contains("tocsin-agent enroll"));

@@ -7,20 +7,26 @@
 
 use std::sync::Arc;
 
-use tocsin_proto::agent::v1::OpenTerminal;
+use tocsin_proto::agent::v1::{OpenTerminal, StartUpdate};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::state::StateDirectory;
 
 pub(crate) mod terminal;
+pub(crate) mod update;
 
 use terminal::{Link, Terminals};
+use update::Updates;
+use update::source::Source;
 
 /// Everything that a server may ask for.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A terminal, over this link.
     OpenTerminal(OpenTerminal, Link),
+    /// Another version, from this source.
+    StartUpdate(StartUpdate, Arc<dyn Source>),
 }
 
 /// Carries out commands.
@@ -28,13 +34,16 @@ pub(crate) enum Command {
 pub(crate) struct Commands {
     /// Open terminals.
     pub(crate) terminals: Arc<Terminals>,
+    /// Other versions of this agent.
+    pub(crate) updates: Arc<Updates>,
 }
 
 impl Commands {
-    /// By the machine's configuration.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// By the machine's configuration. `guarded`: whether a guard would start another version.
+    pub(crate) fn new(config: &Config, state: &StateDirectory, guarded: bool) -> Self {
         Self {
             terminals: Arc::new(Terminals::new(config.terminal.clone())),
+            updates: Arc::new(Updates::new(state, config.update_enabled, guarded)),
         }
     }
 
@@ -43,6 +52,11 @@ impl Commands {
     pub(crate) async fn perform(&self, command: Command, lost: CancellationToken) {
         match command {
             Command::OpenTerminal(open, link) => self.terminals.open(open, link, lost).await,
+            Command::StartUpdate(update, source) => tokio::select! {
+                () = self.updates.start(&update, source) => {}
+                // What came is kept; the server asks again.
+                () = lost.cancelled() => self.updates.interrupted(&update.version),
+            },
         }
     }
 

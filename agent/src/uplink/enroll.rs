@@ -105,7 +105,7 @@ async fn enroll_as(
         token_secret: token.secret.to_vec(),
         certificate_request: key.certificate_request()?,
         hostname: machine::hostname(),
-        agent_version: env!("CARGO_PKG_VERSION").into(),
+        agent_version: crate::version::text().into(),
     };
     let config = tls::enrolling_client(token.ca_pin, former.map(Identity::client_identity))?;
     let channel = connect(server, config).await?;

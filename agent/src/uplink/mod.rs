@@ -11,6 +11,7 @@
 
 mod connect;
 pub(crate) mod enroll;
+mod release;
 mod retry;
 mod terminal;
 mod upload;
@@ -25,12 +26,12 @@ use tocsin_proto::agent::v1::session_request::Message;
 use tocsin_proto::agent::v1::session_response::Message as Reply;
 use tocsin_proto::agent::v1::{
     ClockReply, Heartbeat, Hello, Machine as WireMachine, RenewCertificateRequest, SessionRequest,
-    SessionResponse, Welcome,
+    SessionResponse, UpdateReport, Welcome,
 };
 use tocsin_proto::capability;
 use tocsin_proto::id::{BootId, RunId};
 use tocsin_proto::limits::{HEARTBEAT_INTERVAL, MESSAGE_BYTES_MAX};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -209,7 +210,7 @@ impl Uplink {
             run_id: self.run.as_bytes().to_vec(),
             boot_id: self.boot.as_bytes().to_vec(),
             capability: capability::CURRENT,
-            agent_version: env!("CARGO_PKG_VERSION").into(),
+            agent_version: crate::version::text().into(),
             start_time_ms: self.start_ms,
             machine: machine.map(WireMachine::from),
             sent_sequence: Some(self.sent.load(Ordering::Relaxed)),
@@ -253,6 +254,9 @@ impl Uplink {
         welcome: &Welcome,
         calls: &Calls,
     ) -> Result<Infallible, SessionError> {
+        let mut reports = self.commands.updates.reports();
+        // What was said over a former connection is said again.
+        reports.mark_changed();
         let mut heartbeat = interval(heartbeat_interval(welcome.heartbeat_interval_ms));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -268,6 +272,7 @@ impl Uplink {
                             send(requests, Message::ClockReply(reply)).await?;
                         }
                         Some(Reply::OpenTerminal(open)) => calls.terminal(open),
+                        Some(Reply::StartUpdate(update)) => calls.update(update),
                         Some(Reply::Refused(refused)) => return Err(SessionError::Refused(refused)),
                         Some(Reply::Welcome(_)) => {
                             return Err(SessionError::Protocol("a second welcome"));
@@ -276,7 +281,15 @@ impl Uplink {
                         None => {}
                     }
                 }
+                // There always is a sender.
+                Ok(()) = reports.changed() => {
+                    reports.mark_changed();
+                    tell_update(requests, &mut reports).await?;
+                }
                 _ = heartbeat.tick() => {
+                    // Before the heartbeat: a server that has had one knows what is on trial.
+                    blocking(&self.commands, |commands| commands.updates.look()).await;
+                    tell_update(requests, &mut reports).await?;
                     let health = normalize::health(&self.health.report(), health::usage());
                     let heartbeat = Heartbeat { health: Some(health) };
                     send(requests, Message::Heartbeat(heartbeat)).await?;
@@ -333,6 +346,19 @@ impl Uplink {
     }
 }
 
+/// What is to be told of an update, where that is new.
+async fn tell_update(
+    requests: &mpsc::Sender<SessionRequest>,
+    reports: &mut watch::Receiver<Option<UpdateReport>>,
+) -> Result<(), SessionError> {
+    let is_new = reports.has_changed().unwrap_or(false);
+    let report = reports.borrow_and_update().clone();
+    match report.filter(|_| is_new) {
+        Some(report) => send(requests, Message::UpdateReport(report)).await,
+        None => Ok(()),
+    }
+}
+
 /// What the first reply says.
 async fn first_reply(
     replies: &mut Streaming<SessionResponse>,
@@ -341,7 +367,7 @@ async fn first_reply(
     Ok(match reply.and_then(|reply| reply.message) {
         Some(Reply::Welcome(welcome)) => Ok(welcome),
         Some(Reply::Refused(refused)) => Err(SessionError::Refused(refused)),
-        Some(Reply::ClockProbe(_) | Reply::OpenTerminal(_)) => {
+        Some(Reply::ClockProbe(_) | Reply::OpenTerminal(_) | Reply::StartUpdate(_)) => {
             Err(SessionError::Protocol("something before a welcome"))
         }
         None => Err(SessionError::Ended),

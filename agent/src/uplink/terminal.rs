@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tocsin_proto::agent::v1::{OpenTerminal, TerminalResponse};
+use tocsin_proto::agent::v1::{OpenTerminal, StartUpdate, TerminalResponse};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
+use super::release::Repository;
 use super::{ANSWER_TIMEOUT, Client};
 use crate::command::terminal::Link;
 use crate::command::{Command, Commands};
@@ -47,6 +48,21 @@ impl Calls {
             _ends: lost.clone().drop_guard(),
             lost,
         }
+    }
+
+    /// Begins an update; it ends with the session, and what came by then is kept.
+    pub(super) fn update(&self, update: StartUpdate) {
+        let Ok(permit) = self.running.clone().try_acquire_owned() else {
+            tracing::warn!("the server asked for too much at once: an update is not begun");
+            return;
+        };
+        let (source, commands) = (Repository(self.client.clone()), self.commands.clone());
+        let lost = self.lost.clone();
+        tokio::spawn(async move {
+            let command = Command::StartUpdate(update, Arc::new(source));
+            commands.perform(command, lost).await;
+            drop(permit);
+        });
     }
 
     /// Opens what the server asked for. It goes on by itself, also beyond the session, until what was begun is ended.

@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod listing;
 mod pane;
+mod release;
 pub(crate) mod task;
 mod terminal;
 

@@ -12,6 +12,8 @@ mod identities_import;
 pub(crate) mod identities_unmapped;
 mod incident_page;
 pub(crate) mod incidents;
+pub(crate) mod releases;
+pub(crate) mod rollouts;
 pub(crate) mod status;
 pub(crate) mod terminal;
 mod upload;

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use tocsin_proto::console::v1::{
-    AuditRow, Endpoint, Feed, Identity, IncidentSummary, Terminal, Unmapped,
+    AuditRow, Endpoint, Feed, Identity, IncidentSummary, Release, Rollout, Terminal, Unmapped,
 };
 
 use super::Session;
@@ -93,6 +93,18 @@ impl Watched for AuditRow {
     // Only the end of the log is read again.
     const GOES: bool = false;
 
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Watched for Release {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Watched for Rollout {
     fn id(&self) -> &str {
         &self.id
     }

@@ -37,6 +37,8 @@ async fn every_listing_gives_rows_with_an_id_in_every_form() {
         (&["identities", "list", "--suggestions"], 5),
         (&["events", "search"], 300),
         (&["feeds", "list"], 0),
+        (&["releases", "list"], 1),
+        (&["rollouts", "list"], 1),
         (&["audit", "list"], 5),
     ] {
         let run = async |form| fake.run(&[command, &["-o", form]].concat()).await;

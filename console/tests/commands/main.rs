@@ -12,6 +12,7 @@ mod fake;
 mod import;
 mod incident;
 mod list;
+mod release;
 #[cfg(target_os = "linux")]
 mod screens;
 mod terminal;

@@ -1735,6 +1735,254 @@ impl Basis {
     }
 }
 #[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReleasesRequest {}
+/// What the published metadata names. The server keeps it and cannot sign it; endpoints verify it themselves.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListReleasesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub releases: ::prost::alloc::vec::Vec<Release>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Release {
+    /// Name of the archive in the metadata.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub os: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub architecture: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub minimum_version: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub bytes: u64,
+    /// Of the archive, lower-case hex.
+    #[prost(string, tag = "7")]
+    pub sha256: ::prost::alloc::string::String,
+    /// When the metadata that lets endpoints update expires.
+    #[prost(int64, tag = "8")]
+    #[serde(rename = "expiry_time", serialize_with = "crate::json::time_ms")]
+    pub expiry_time_ms: i64,
+}
+/// One file after the other: its head, then its bytes. Archives and metadata, timestamp.json last.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublishReleasesRequest {
+    #[prost(oneof = "publish_releases_request::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<publish_releases_request::Message>,
+}
+/// Nested message and enum types in `PublishReleasesRequest`.
+pub mod publish_releases_request {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        File(super::PublishFile),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::alloc::vec::Vec<u8>),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublishFile {
+    /// proto/src/release.rs says which names there are.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublishReleasesResponse {
+    /// Files that were not there yet.
+    #[prost(uint32, tag = "1")]
+    pub files: u32,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Rollout {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(enumeration = "RolloutState", tag = "3")]
+    #[serde(serialize_with = "crate::json::word::<RolloutState, _>")]
+    pub state: i32,
+    /// Why it is stopped, paused or aborted.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(int64, tag = "6")]
+    #[serde(rename = "created_time", serialize_with = "crate::json::time_ms")]
+    pub created_time_ms: i64,
+    /// As they were asked for: "2", "20%", "tag:pilot", "100%".
+    #[prost(string, repeated, tag = "7")]
+    pub rings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which one it is at, from 1.
+    #[prost(uint32, tag = "8")]
+    pub ring: u32,
+    #[prost(uint32, tag = "9")]
+    pub waiting: u32,
+    #[prost(uint32, tag = "10")]
+    pub updating: u32,
+    #[prost(uint32, tag = "11")]
+    pub done: u32,
+    #[prost(uint32, tag = "12")]
+    pub refused: u32,
+    #[prost(uint32, tag = "13")]
+    pub failed: u32,
+    /// Only where one rollout is asked for.
+    #[prost(message, repeated, tag = "14")]
+    pub members: ::prost::alloc::vec::Vec<RolloutMember>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloutMember {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub ring: u32,
+    #[prost(enumeration = "RolloutMemberState", tag = "3")]
+    #[serde(serialize_with = "crate::json::word::<RolloutMemberState, _>")]
+    pub state: i32,
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    #[prost(int64, tag = "5")]
+    #[serde(rename = "time", serialize_with = "crate::json::time_ms")]
+    pub time_ms: i64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateRolloutRequest {
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// One after the other; an endpoint is in the first that has it.
+    #[prost(string, repeated, tag = "2")]
+    pub rings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRolloutsRequest {}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRolloutsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub rollouts: ::prost::alloc::vec::Vec<Rollout>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRolloutRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// To RUNNING, PAUSED or ABORTED.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRolloutStateRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "RolloutState", tag = "2")]
+    #[serde(serialize_with = "crate::json::word::<RolloutState, _>")]
+    pub state: i32,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RolloutState {
+    Unspecified = 0,
+    Running = 1,
+    /// By an analyst; those that have begun go on.
+    Paused = 2,
+    /// By itself, as too many failed; can be resumed.
+    Stopped = 3,
+    /// For good.
+    Aborted = 4,
+    Done = 5,
+}
+impl RolloutState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ROLLOUT_STATE_UNSPECIFIED",
+            Self::Running => "ROLLOUT_STATE_RUNNING",
+            Self::Paused => "ROLLOUT_STATE_PAUSED",
+            Self::Stopped => "ROLLOUT_STATE_STOPPED",
+            Self::Aborted => "ROLLOUT_STATE_ABORTED",
+            Self::Done => "ROLLOUT_STATE_DONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROLLOUT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ROLLOUT_STATE_RUNNING" => Some(Self::Running),
+            "ROLLOUT_STATE_PAUSED" => Some(Self::Paused),
+            "ROLLOUT_STATE_STOPPED" => Some(Self::Stopped),
+            "ROLLOUT_STATE_ABORTED" => Some(Self::Aborted),
+            "ROLLOUT_STATE_DONE" => Some(Self::Done),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RolloutMemberState {
+    Unspecified = 0,
+    /// Not asked yet, or not connected.
+    Waiting = 1,
+    /// Asked, and on its way.
+    Updating = 2,
+    OnTrial = 3,
+    Done = 4,
+    /// It did not take it; detail says why.
+    Refused = 5,
+    /// It took it, and went back; detail says why.
+    Failed = 6,
+}
+impl RolloutMemberState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ROLLOUT_MEMBER_STATE_UNSPECIFIED",
+            Self::Waiting => "ROLLOUT_MEMBER_STATE_WAITING",
+            Self::Updating => "ROLLOUT_MEMBER_STATE_UPDATING",
+            Self::OnTrial => "ROLLOUT_MEMBER_STATE_ON_TRIAL",
+            Self::Done => "ROLLOUT_MEMBER_STATE_DONE",
+            Self::Refused => "ROLLOUT_MEMBER_STATE_REFUSED",
+            Self::Failed => "ROLLOUT_MEMBER_STATE_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROLLOUT_MEMBER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ROLLOUT_MEMBER_STATE_WAITING" => Some(Self::Waiting),
+            "ROLLOUT_MEMBER_STATE_UPDATING" => Some(Self::Updating),
+            "ROLLOUT_MEMBER_STATE_ON_TRIAL" => Some(Self::OnTrial),
+            "ROLLOUT_MEMBER_STATE_DONE" => Some(Self::Done),
+            "ROLLOUT_MEMBER_STATE_REFUSED" => Some(Self::Refused),
+            "ROLLOUT_MEMBER_STATE_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+#[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Terminal {
     #[prost(string, tag = "1")]
@@ -3181,6 +3429,162 @@ pub mod console_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        pub async fn list_releases(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListReleasesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReleasesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ListReleases",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "ListReleases"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Nothing of it is served before all of it has come.
+        pub async fn publish_releases(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::PublishReleasesRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<super::PublishReleasesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/PublishReleases",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "tocsin.console.v1.ConsoleService",
+                        "PublishReleases",
+                    ),
+                );
+            self.inner.client_streaming(req, path, codec).await
+        }
+        pub async fn create_rollout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/CreateRollout",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "CreateRollout"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_rollouts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRolloutsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRolloutsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ListRollouts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "ListRollouts"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_rollout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/GetRollout",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "GetRollout"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn set_rollout_state(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetRolloutStateRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/SetRolloutState",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "tocsin.console.v1.ConsoleService",
+                        "SetRolloutState",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn list_audit(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAuditRequest>,
@@ -3450,6 +3854,40 @@ pub mod console_service_server {
             &self,
             request: tonic::Request<super::KillTerminalRequest>,
         ) -> std::result::Result<tonic::Response<super::Terminal>, tonic::Status>;
+        async fn list_releases(
+            &self,
+            request: tonic::Request<super::ListReleasesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReleasesResponse>,
+            tonic::Status,
+        >;
+        /// Nothing of it is served before all of it has come.
+        async fn publish_releases(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::PublishReleasesRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<super::PublishReleasesResponse>,
+            tonic::Status,
+        >;
+        async fn create_rollout(
+            &self,
+            request: tonic::Request<super::CreateRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status>;
+        async fn list_rollouts(
+            &self,
+            request: tonic::Request<super::ListRolloutsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRolloutsResponse>,
+            tonic::Status,
+        >;
+        async fn get_rollout(
+            &self,
+            request: tonic::Request<super::GetRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status>;
+        async fn set_rollout_state(
+            &self,
+            request: tonic::Request<super::SetRolloutStateRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status>;
         async fn list_audit(
             &self,
             request: tonic::Request<super::ListAuditRequest>,
@@ -4763,6 +5201,281 @@ pub mod console_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = KillTerminalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ListReleases" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListReleasesSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::ListReleasesRequest>
+                    for ListReleasesSvc<T> {
+                        type Response = super::ListReleasesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListReleasesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::list_releases(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListReleasesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/PublishReleases" => {
+                    #[allow(non_camel_case_types)]
+                    struct PublishReleasesSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::ClientStreamingService<
+                        super::PublishReleasesRequest,
+                    > for PublishReleasesSvc<T> {
+                        type Response = super::PublishReleasesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::PublishReleasesRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::publish_releases(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PublishReleasesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/CreateRollout" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateRolloutSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::CreateRolloutRequest>
+                    for CreateRolloutSvc<T> {
+                        type Response = super::Rollout;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateRolloutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::create_rollout(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateRolloutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ListRollouts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRolloutsSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::ListRolloutsRequest>
+                    for ListRolloutsSvc<T> {
+                        type Response = super::ListRolloutsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRolloutsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::list_rollouts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRolloutsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/GetRollout" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRolloutSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::GetRolloutRequest>
+                    for GetRolloutSvc<T> {
+                        type Response = super::Rollout;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRolloutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::get_rollout(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRolloutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/SetRolloutState" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetRolloutStateSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::SetRolloutStateRequest>
+                    for SetRolloutStateSvc<T> {
+                        type Response = super::Rollout;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetRolloutStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::set_rollout_state(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetRolloutStateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

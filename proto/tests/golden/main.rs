@@ -223,6 +223,42 @@ fn capability_1_what_a_server_says_in_a_session_decodes() {
 }
 
 #[test]
+fn capability_4_releases_decode() {
+    use agent::session_request::Message as Up;
+    use agent::session_response::Message as Down;
+    let start = agent::StartUpdate {
+        version: "1.2.3".into(),
+        delay_ms_max: 5000,
+    };
+    let message = Some(Down::StartUpdate(start));
+    check(
+        "session_start_update.bin",
+        &agent::SessionResponse { message },
+    );
+    let report = agent::UpdateReport {
+        version: "1.2.3".into(),
+        state: agent::UpdateState::Returned.into(),
+        detail: "it ended with exit status: 3, 3 times".into(),
+        running_version: "1.2.2".into(),
+    };
+    let message = Some(Up::UpdateReport(report));
+    check(
+        "session_update_report.bin",
+        &agent::SessionRequest { message },
+    );
+    let request = agent::ReadReleaseRequest {
+        name: "timestamp.json".into(),
+        offset: 7,
+    };
+    check("read_release_request.bin", &request);
+    let data = vec![1, 2, 3];
+    check(
+        "read_release_response.bin",
+        &agent::ReadReleaseResponse { data },
+    );
+}
+
+#[test]
 fn capability_3_terminals_decode() {
     use agent::terminal_request::Message as Up;
     use agent::terminal_response::Message as Down;
@@ -466,6 +502,8 @@ fn surroundings() -> console::Incident {
         recommended_actions: vec![console::RecommendedAction {
             action: "block_sign_in".into(),
             reason: "the approved session may be in use".into(),
+            // Later than these bytes.
+            text: String::new(),
         }],
         related_incidents: vec![console::RelatedIncident {
             id: IncidentId::derive(&[b"c"]).to_string(),

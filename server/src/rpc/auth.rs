@@ -11,7 +11,7 @@
 //! | endpoint | all of `AgentService`, `Enroll` (anew) |
 //! | viewer | read incidents, endpoints, identities, events, feeds |
 //! | analyst | also work on incidents, tag, link, import, watch terminals, read and verify the audit log |
-//! | responder | also act on endpoints: revoke, open and kill terminals |
+//! | responder | also act on endpoints: revoke, open and kill terminals; pause, resume and abort rollouts |
 //! | admin | everything |
 //!
 //! Every handler begins with [`Auth::authorize`]. A refusal is in the audit log before the caller learns of it.
@@ -76,6 +76,7 @@ macro_rules! methods {
 const VIEWER: Admits = Admits::Role(Role::Viewer);
 const ANALYST: Admits = Admits::Role(Role::Analyst);
 const RESPONDER: Admits = Admits::Role(Role::Responder);
+const ADMIN: Admits = Admits::Role(Role::Admin);
 
 methods! {
     Enroll: "tocsin.agent.v1.EnrollmentService/Enroll", "endpoints.enroll", Admits::Enrolling;
@@ -83,6 +84,7 @@ methods! {
     Session: "tocsin.agent.v1.AgentService/Session", "endpoints.session", Admits::Endpoint;
     UploadEvents: "tocsin.agent.v1.AgentService/UploadEvents", "endpoints.upload", Admits::Endpoint;
     Terminal: "tocsin.agent.v1.AgentService/Terminal", "endpoints.terminal", Admits::Endpoint;
+    ReadRelease: "tocsin.agent.v1.AgentService/ReadRelease", "endpoints.release", Admits::Endpoint;
 
     GetServer: "tocsin.console.v1.ConsoleService/GetServer", "server.show", VIEWER;
     WatchChanges: "tocsin.console.v1.ConsoleService/WatchChanges", "server.watch", VIEWER;
@@ -111,6 +113,12 @@ methods! {
     ListTerminals: "tocsin.console.v1.ConsoleService/ListTerminals", "terminal.list", VIEWER;
     WatchTerminal: "tocsin.console.v1.ConsoleService/WatchTerminal", "terminal.watch", ANALYST;
     KillTerminal: "tocsin.console.v1.ConsoleService/KillTerminal", "terminal.kill", RESPONDER;
+    ListReleases: "tocsin.console.v1.ConsoleService/ListReleases", "releases.list", VIEWER;
+    PublishReleases: "tocsin.console.v1.ConsoleService/PublishReleases", "releases.publish", ADMIN;
+    CreateRollout: "tocsin.console.v1.ConsoleService/CreateRollout", "rollouts.create", ADMIN;
+    ListRollouts: "tocsin.console.v1.ConsoleService/ListRollouts", "rollouts.list", VIEWER;
+    GetRollout: "tocsin.console.v1.ConsoleService/GetRollout", "rollouts.show", VIEWER;
+    SetRolloutState: "tocsin.console.v1.ConsoleService/SetRolloutState", "rollouts.state", RESPONDER;
     ListAudit: "tocsin.console.v1.ConsoleService/ListAudit", "audit.list", ANALYST;
     VerifyAudit: "tocsin.console.v1.ConsoleService/VerifyAudit", "audit.verify", ANALYST;
 }
@@ -357,6 +365,7 @@ mod tests {
             "endpoints.session",
             "endpoints.upload",
             "endpoints.terminal",
+            "endpoints.release",
         ];
         assert_eq!(
             allowed(&caller(Who::Nobody, false), false),
@@ -389,6 +398,10 @@ mod tests {
         let responders = allowed(&analyst(Role::Responder), false);
         for method in ["endpoints.revoke", "terminal.open", "terminal.kill"] {
             assert!(responders.contains(&method), "{method}");
+        }
+        assert!(responders.contains(&"rollouts.state"));
+        for method in ["releases.publish", "rollouts.create"] {
+            assert!(!responders.contains(&method), "{method}");
         }
         let admin = allowed(&analyst(Role::Admin), false);
         assert_eq!(admin.len(), Method::ALL.len() - agent.len());

@@ -16,6 +16,7 @@ use crate::ca::Authority;
 use crate::config::Config;
 use crate::geo::Geo;
 use crate::ingest::Ingest;
+use crate::release::Releases;
 use crate::revocation::Revocations;
 use crate::session::Registry;
 use crate::session::terminal::Terminals;
@@ -27,6 +28,7 @@ use crate::task::correlate::Correlator;
 pub(crate) mod auth;
 pub(crate) mod console;
 pub(crate) mod enroll;
+pub(crate) mod release;
 pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod terminal;
@@ -68,6 +70,10 @@ pub(crate) struct Context {
     pub(crate) revocations: Arc<Revocations>,
     /// Connected agents.
     pub(crate) registry: Arc<Registry>,
+    /// What endpoints may update to.
+    pub(crate) releases: Releases,
+    /// Held by whoever changes a rollout.
+    pub(crate) rollouts: crate::task::rollout::Turn,
     /// Open terminals.
     pub(crate) terminals: Arc<Terminals>,
     /// Cancelled when the server stops: long streams end themselves.
@@ -93,6 +99,7 @@ impl AgentService for Agents {
     type SessionStream = Replies<wire::SessionResponse>;
     type UploadEventsStream = Replies<wire::UploadEventsResponse>;
     type TerminalStream = Replies<wire::TerminalResponse>;
+    type ReadReleaseStream = Replies<wire::ReadReleaseResponse>;
 
     async fn session(
         &self,
@@ -113,6 +120,13 @@ impl AgentService for Agents {
         request: Request<Streaming<wire::TerminalRequest>>,
     ) -> Result<Response<Self::TerminalStream>, Status> {
         terminal::terminal(&self.0, request).await
+    }
+
+    async fn read_release(
+        &self,
+        request: Request<wire::ReadReleaseRequest>,
+    ) -> Result<Response<Self::ReadReleaseStream>, Status> {
+        release::read(&self.0, request).await
     }
 
     async fn renew_certificate(

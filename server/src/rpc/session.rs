@@ -217,6 +217,10 @@ fn take(session: &Session, request: wire::SessionRequest) -> bool {
             session.heartbeat(health, now_ms());
             true
         }
+        Some(Request_::UpdateReport(report)) => {
+            session.update(report, now_ms());
+            true
+        }
         Some(Request_::Hello(_)) => {
             tracing::warn!(endpoint = %session.endpoint(), "a second hello ends the session");
             false

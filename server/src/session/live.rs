@@ -3,9 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tocsin_proto::agent::v1::{ClockProbe, SessionResponse, session_response};
+use tocsin_proto::agent::v1::{ClockProbe, SessionResponse, UpdateReport, session_response};
 use tocsin_proto::console::v1::ClockSkew;
 use tocsin_proto::id::{EndpointId, RunId};
+use tocsin_proto::limits::{REASON_BYTES_MAX, TEXT_BYTES_MAX};
 use tocsin_proto::telemetry::v1::Health;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ const PROBES_MAX: usize = 4;
 /// How long a session's facts may be newer in memory than in the store.
 const WRITE_INTERVAL: Duration = Duration::from_secs(60);
 
+fn cut(text: &mut String, bytes_max: usize) {
+    text.truncate(text.floor_char_boundary(bytes_max));
+}
+
 /// What is known of a connected endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
@@ -38,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) clock_skew: Option<ClockSkew>,
     /// Where reported in this session.
     pub(crate) health: Option<(i64, Health)>,
+    /// What it last said of an update in this session.
+    pub(crate) update: Option<UpdateReport>,
 }
 
 /// An open session.
@@ -59,6 +66,7 @@ struct State {
     facts: HelloFacts,
     seen_time_ms: i64,
     health: Option<(i64, Health)>,
+    update: Option<UpdateReport>,
     skew: ClockSkewEstimate,
     skew_time_ms: i64,
     probe_id: u64,
@@ -91,6 +99,7 @@ impl Session {
                 facts: applicant.hello.facts,
                 seen_time_ms: applicant.time_ms,
                 health: None,
+                update: None,
                 skew: ClockSkewEstimate::default(),
                 skew_time_ms: 0,
                 probe_id: 0,
@@ -175,6 +184,16 @@ impl Session {
         state.seen_time_ms = state.seen_time_ms.max(now_ms);
     }
 
+    /// Takes what the agent says of an update, cut to its limits.
+    pub(crate) fn update(&self, mut report: UpdateReport, now_ms: i64) {
+        cut(&mut report.version, TEXT_BYTES_MAX);
+        cut(&mut report.running_version, TEXT_BYTES_MAX);
+        cut(&mut report.detail, REASON_BYTES_MAX);
+        let mut state = self.state();
+        state.update = Some(report);
+        state.seen_time_ms = state.seen_time_ms.max(now_ms);
+    }
+
     /// Notes that the agent was heard.
     pub(crate) fn heard(&self, now_ms: i64) {
         let mut state = self.state();
@@ -191,6 +210,7 @@ impl Session {
             facts: state.facts.clone(),
             clock_skew: state.clock_skew(),
             health: state.health.clone(),
+            update: state.update.clone(),
         }
     }
 

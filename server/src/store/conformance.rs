@@ -1,6 +1,6 @@
 //! The suite that every engine must pass. An engine's own tests call each function with a way to open its store anew.
 //! Telemetry is here, cases are in `conformance/tests/case.rs` and `conformance/tests/listing.rs`, people in
-//! `conformance/tests/people.rs`, traces in `conformance/tests/trace.rs`, addresses and clocks in
+//! `conformance/tests/people.rs`, rollouts in `conformance/tests/rollout.rs`, traces in `conformance/tests/trace.rs`, addresses and clocks in
 //! `conformance/tests/trust.rs`.
 
 use std::collections::BTreeMap;
@@ -33,6 +33,9 @@ pub(crate) mod lineage;
 
 #[path = "conformance/tests/trace.rs"]
 pub(crate) mod trace;
+
+#[path = "conformance/tests/rollout.rs"]
+pub(crate) mod rollout;
 
 #[path = "conformance/tests/trust.rs"]
 pub(crate) mod trust;

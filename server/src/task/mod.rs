@@ -4,6 +4,7 @@
 pub(crate) mod accounts;
 pub(crate) mod correlate;
 pub(crate) mod retention;
+pub(crate) mod rollout;
 
 use tokio::task::JoinSet;
 

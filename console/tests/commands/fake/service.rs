@@ -390,6 +390,61 @@ impl ConsoleService for Service {
         Ok(Response::new(Box::pin(answers)))
     }
 
+    async fn list_releases(
+        &self,
+        request: Request<ListReleasesRequest>,
+    ) -> Answer<ListReleasesResponse> {
+        self.called("list_releases", request.get_ref())?;
+        Ok(Response::new(ListReleasesResponse {
+            releases: vec![story::release()],
+        }))
+    }
+
+    async fn publish_releases(
+        &self,
+        request: Request<Streaming<PublishReleasesRequest>>,
+    ) -> Answer<PublishReleasesResponse> {
+        use publish_releases_request::Message;
+        let mut pieces = request.into_inner();
+        let mut published = PublishReleasesResponse::default();
+        while let Some(piece) = pieces.message().await? {
+            match piece.message {
+                Some(Message::File(file)) => {
+                    self.called("publish_file", &file)?;
+                    published.files += 1;
+                }
+                Some(Message::Data(data)) => published.bytes += data.len() as u64,
+                None => {}
+            }
+        }
+        Ok(Response::new(published))
+    }
+
+    async fn create_rollout(&self, request: Request<CreateRolloutRequest>) -> Answer<Rollout> {
+        self.called("create_rollout", request.get_ref())?;
+        Ok(Response::new(story::rollout(RolloutState::Running)))
+    }
+
+    async fn list_rollouts(
+        &self,
+        request: Request<ListRolloutsRequest>,
+    ) -> Answer<ListRolloutsResponse> {
+        self.called("list_rollouts", request.get_ref())?;
+        Ok(Response::new(ListRolloutsResponse {
+            rollouts: vec![story::rollout(RolloutState::Stopped)],
+        }))
+    }
+
+    async fn get_rollout(&self, request: Request<GetRolloutRequest>) -> Answer<Rollout> {
+        self.called("get_rollout", request.get_ref())?;
+        Ok(Response::new(story::rollout(RolloutState::Stopped)))
+    }
+
+    async fn set_rollout_state(&self, request: Request<SetRolloutStateRequest>) -> Answer<Rollout> {
+        self.called("set_rollout_state", request.get_ref())?;
+        Ok(Response::new(story::rollout(request.get_ref().state())))
+    }
+
     async fn list_audit(&self, request: Request<ListAuditRequest>) -> Answer<ListAuditResponse> {
         self.called("list_audit", request.get_ref())?;
         let (rows, next_page_token) = self.page(&request.get_ref().page_token, story::audit_row);

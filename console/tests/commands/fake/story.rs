@@ -231,3 +231,34 @@ pub(crate) fn audit_row(n: u32) -> AuditRow {
         ..AuditRow::default()
     }
 }
+
+pub(crate) fn release() -> Release {
+    Release {
+        id: "tocsin-agent-1.2.0-linux-x86_64.tar.gz".into(),
+        version: "1.2.0".into(),
+        os: HOSTILE.into(),
+        bytes: 5,
+        expiry_time_ms: NIGHT_MS,
+        ..Release::default()
+    }
+}
+
+pub(crate) fn rollout(state: RolloutState) -> Rollout {
+    Rollout {
+        id: "0123456789abcdef".into(),
+        version: "1.2.0".into(),
+        state: state.into(),
+        reason: HOSTILE.into(),
+        rings: vec!["2".into(), "100%".into()],
+        ring: 1,
+        failed: 1,
+        members: vec![RolloutMember {
+            endpoint: id(0xe1),
+            ring: 1,
+            state: RolloutMemberState::Failed.into(),
+            detail: HOSTILE.into(),
+            time_ms: NIGHT_MS,
+        }],
+        ..Rollout::default()
+    }
+}

@@ -19,6 +19,8 @@ mod identity;
 mod incident;
 mod people;
 mod process;
+mod release;
+mod rollout;
 mod server;
 mod terminal;
 mod unmapped;
@@ -255,6 +257,48 @@ impl ConsoleService for Consoles {
         request: Request<wire::KillTerminalRequest>,
     ) -> Answer<wire::Terminal> {
         terminal::kill(&self.0, request).await
+    }
+
+    async fn list_releases(
+        &self,
+        request: Request<wire::ListReleasesRequest>,
+    ) -> Answer<wire::ListReleasesResponse> {
+        release::list(&self.0, request).await
+    }
+
+    async fn publish_releases(
+        &self,
+        request: Request<Streaming<wire::PublishReleasesRequest>>,
+    ) -> Answer<wire::PublishReleasesResponse> {
+        release::publish(&self.0, request).await
+    }
+
+    async fn create_rollout(
+        &self,
+        request: Request<wire::CreateRolloutRequest>,
+    ) -> Answer<wire::Rollout> {
+        rollout::create(&self.0, request).await
+    }
+
+    async fn list_rollouts(
+        &self,
+        request: Request<wire::ListRolloutsRequest>,
+    ) -> Answer<wire::ListRolloutsResponse> {
+        rollout::list(&self.0, request).await
+    }
+
+    async fn get_rollout(
+        &self,
+        request: Request<wire::GetRolloutRequest>,
+    ) -> Answer<wire::Rollout> {
+        rollout::get(&self.0, request).await
+    }
+
+    async fn set_rollout_state(
+        &self,
+        request: Request<wire::SetRolloutStateRequest>,
+    ) -> Answer<wire::Rollout> {
+        rollout::set_state(&self.0, request).await
     }
 
     async fn list_audit(

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use super::StoreError;
 
 mod case;
+mod rollout;
 mod telemetry;
 mod trust;
 

@@ -116,6 +116,11 @@ conform! {
 }
 
 conform! {
+    crate::store::conformance::rollout:
+    rollouts_are_kept_one_at_a_time,
+}
+
+conform! {
     crate::store::conformance::trust:
     an_address_holds_as_long_as_it_is_seen,
     an_address_of_several_at_one_time_is_shared,
