@@ -100,7 +100,8 @@ words! {
     EndpointState, "ENDPOINT_STATE_", [Online, Offline, Conflict, Revoked];
     TerminalState, "TERMINAL_STATE_", [Opening, Open, Ending, Ended];
     TerminalEnd, "TERMINAL_END_", [
-        Exited, Closed, Killed, Idle, TimeLimit, AgentStopped, EndpointLost, ServerStopped, Refused, Protocol
+        Exited, Closed, Killed, Idle, TimeLimit, AgentStopped, EndpointLost, ServerStopped, Refused, Protocol,
+        NotRecorded
     ];
     RolloutState, "ROLLOUT_STATE_", [Running, Paused, Stopped, Aborted, Done];
     RolloutMemberState, "ROLLOUT_MEMBER_STATE_", [

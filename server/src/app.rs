@@ -31,6 +31,7 @@ use crate::data_dir::{self, DataDir, DataDirError};
 use crate::geo::{Geo, GeoError};
 use crate::ingest::Ingest;
 use crate::listener::{Acceptor, Connection, Connections, tls_config};
+use crate::recording::Recordings;
 use crate::release::Releases;
 use crate::revocation::Revocations;
 use crate::rpc::auth::Auth;
@@ -97,6 +98,9 @@ pub(crate) enum RunError {
         #[source]
         source: io::Error,
     },
+    /// Recordings of terminals.
+    #[error("read the recordings of terminals")]
+    Recordings(#[source] io::Error),
     /// Signals.
     #[error("wait for signals")]
     Signal(#[source] io::Error),
@@ -166,6 +170,7 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     let parts = Parts {
         releases: Releases::new(data.releases()),
         tracer: config.tracer(),
+        recordings: open_recordings(data, &config, stores.state.as_ref()).await?,
         config,
         geo,
         authority,
@@ -198,11 +203,27 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     result
 }
 
+/// The recordings of terminals. Those that a former run did not end are ended, which the audit log says.
+async fn open_recordings(
+    data: &DataDir,
+    config: &Config,
+    state: &dyn StateStore,
+) -> Result<Recordings, RunError> {
+    let recordings = Recordings::new(data.recordings(), config.retention.recordings_size);
+    for recovered in recordings.recover().map_err(RunError::Recordings)? {
+        tracing::warn!("{}", recovered.said);
+        let entry = AuditEntry::server("terminal.recover", &recovered.endpoint, &recovered.said);
+        state.append_audit(&entry).await?;
+    }
+    Ok(recordings)
+}
+
 /// What the context is made of.
 struct Parts {
     releases: Releases,
     config: Arc<Config>,
     geo: Arc<Geo>,
+    recordings: Recordings,
     tracer: Tracer,
     authority: Arc<Authority>,
     connections: Arc<Connections>,
@@ -231,6 +252,7 @@ impl Parts {
         let retain = retention::run(
             self.telemetry.clone(),
             correlator.clone(),
+            self.recordings.clone(),
             config.retention,
             self.stopping.clone(),
         );
@@ -278,6 +300,7 @@ impl Parts {
             releases: self.releases,
             rollouts,
             terminals: Arc::new(Terminals::default()),
+            recordings: self.recordings,
             stopping: self.stopping,
         };
         (context, tasks)

@@ -4,9 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Unix milliseconds now; 0 where the clock stands before 1970.
 pub(crate) fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, millis)
+    unix_ms(SystemTime::now())
+}
+
+/// Unix milliseconds of a moment; 0 before 1970.
+pub(crate) fn unix_ms(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
 /// A duration as milliseconds, at most `i64::MAX`.

@@ -20,8 +20,10 @@ use crate::network::{
 };
 use crate::trace::Tracer;
 
+mod retention;
 mod sign_in;
 
+pub(crate) use retention::RetentionConfig;
 pub(crate) use sign_in::RemoteToolConfig;
 
 /// The default file, with the meaning of every key. `NAMES` stands for the names given to `init`.
@@ -91,7 +93,7 @@ section! {
         certificate: RawCertificate,
         limit: RawLimit,
         session: RawSession,
-        retention: RawRetention,
+        retention: retention::RawRetention,
         network: RawNetwork,
         sign_in: sign_in::RawSignIn,
         remote_tool: sign_in::RawRemoteTool,
@@ -125,15 +127,6 @@ section! {
         heartbeat: String,
         clock_probe: String,
         conflict_probe_timeout: String,
-    }
-}
-
-section! {
-    /// `[retention]`
-    RawRetention {
-        events_age: String,
-        events_size: String,
-        mfa_events_age: String,
     }
 }
 
@@ -227,20 +220,6 @@ pub(crate) struct SessionConfig {
     pub(crate) conflict_probe_timeout: Duration,
 }
 
-/// How long what is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RetentionConfig {
-    /// Events of endpoints.
-    pub(crate) events_age: Duration,
-    /// Bytes of stored events; the oldest go first.
-    pub(crate) events_size: u64,
-    /// MFA events, counted from their import; at least 90 days.
-    pub(crate) mfa_events_age: Duration,
-}
-
-/// MFA events stay at least that long: the contract with scripts that import old records.
-const MFA_EVENTS_AGE_MIN: Duration = Duration::from_secs(90 * 24 * 3600);
-
 impl Config {
     /// Reads a file.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -326,24 +305,6 @@ impl RawSession {
                 "session.conflict_probe_timeout",
                 &self.conflict_probe_timeout,
             )?,
-        })
-    }
-}
-
-impl RawRetention {
-    fn mean(&self) -> Result<RetentionConfig, ConfigError> {
-        let mfa_events_age = interval("retention.mfa_events_age", &self.mfa_events_age)?;
-        if mfa_events_age < MFA_EVENTS_AGE_MIN {
-            return Err(ConfigError::Value {
-                key: "retention.mfa_events_age",
-                value: self.mfa_events_age.clone(),
-                expected: "at least 90d",
-            });
-        }
-        Ok(RetentionConfig {
-            events_age: interval("retention.events_age", &self.events_age)?,
-            events_size: size("retention.events_size", &self.events_size)?,
-            mfa_events_age,
         })
     }
 }

@@ -8,6 +8,7 @@
 //!   admin.profile       the first administrator's console profile
 //!   state.db            trust, audit log, MFA events, identities, incidents
 //!   telemetry.db        events of endpoints
+//!   recordings/         of terminals
 //!   releases/           what endpoints may update to; signed elsewhere
 //!   lock                held by a running server
 //! ```
@@ -99,8 +100,13 @@ impl DataDir {
             return;
         };
         for entry in entries.flatten() {
-            if let Err(error) = fs::remove_file(entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "a file stays behind");
+            let path = entry.path();
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "a file stays behind");
             }
         }
     }
@@ -187,6 +193,11 @@ impl DataDir {
     /// Events.
     pub(crate) fn telemetry(&self) -> PathBuf {
         self.path.join("telemetry.db")
+    }
+
+    /// Recordings of terminals.
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.path.join("recordings")
     }
 }
 

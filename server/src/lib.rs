@@ -27,6 +27,7 @@ mod listener;
 mod network;
 mod people;
 mod per_minute;
+mod recording;
 mod release;
 mod revocation;
 mod role;

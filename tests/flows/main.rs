@@ -19,6 +19,7 @@ mod logins;
 mod outage;
 mod people;
 mod provenance;
+mod recording;
 mod screens;
 mod sequence;
 mod snapshot;

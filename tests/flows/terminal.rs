@@ -22,21 +22,21 @@ const RESIDENT_BYTES_MAX: u64 = 96 << 20;
 const FLOOD_BYTES: usize = 100_000_000;
 
 /// A server and an endpoint of it that is online.
-struct Lab<'a> {
-    server: Server<'a>,
-    agent: Agent<'a>,
-    admin: Console<'a>,
-    endpoint: String,
+pub(crate) struct Lab<'a> {
+    pub(crate) server: Server<'a>,
+    pub(crate) agent: Agent<'a>,
+    pub(crate) admin: Console<'a>,
+    pub(crate) endpoint: String,
 }
 
 impl<'a> Lab<'a> {
-    fn start(sandbox: &Sandbox) -> Result<Self> {
+    pub(crate) fn start(sandbox: &Sandbox) -> Result<Self> {
         let server = Server::start(sandbox)?;
         let agent = Agent::start(sandbox, Place::Here, &server)?;
         Self::of(server, agent)
     }
 
-    fn of(server: Server<'a>, mut agent: Agent<'a>) -> Result<Self> {
+    pub(crate) fn of(server: Server<'a>, mut agent: Agent<'a>) -> Result<Self> {
         let admin = server.admin();
         agent.online(&admin)?;
         let endpoint = agent.id()?;
@@ -49,14 +49,14 @@ impl<'a> Lab<'a> {
     }
 
     /// Runs a script in a terminal to its end.
-    fn script(&self, script: &str, more: &[&str]) -> Result<Done> {
+    pub(crate) fn script(&self, script: &str, more: &[&str]) -> Result<Done> {
         let mut open = self.open(more)?;
         open.say(script)?;
         open.end()
     }
 
     /// Opens a terminal whose input stays open.
-    fn open(&self, more: &[&str]) -> Result<Open> {
+    pub(crate) fn open(&self, more: &[&str]) -> Result<Open> {
         let reason = ["terminal", "open", &self.endpoint, "--reason", "a test's"];
         let mut child = self
             .admin
@@ -71,7 +71,7 @@ impl<'a> Lab<'a> {
     }
 
     /// The one that is open.
-    fn listed(&self) -> Result<Value> {
+    pub(crate) fn listed(&self) -> Result<Value> {
         eventually("one terminal is open", LIMIT, || {
             let list = self.admin.json(&["terminal", "list"])?;
             let open = rows(&list)?.iter().find(|row| row["state"] == "open");
@@ -80,7 +80,7 @@ impl<'a> Lab<'a> {
     }
 
     /// Rows of the audit log about terminals.
-    fn audit(&self, action: &str) -> Result<Vec<Value>> {
+    pub(crate) fn audit(&self, action: &str) -> Result<Vec<Value>> {
         let log = self.admin.json(&["audit", "list"])?;
         let found = rows(&log)?.iter().filter(|row| row["action"] == action);
         Ok(found.cloned().collect())
@@ -88,18 +88,18 @@ impl<'a> Lab<'a> {
 }
 
 /// A terminal whose input this test holds.
-struct Open {
-    child: Child,
+pub(crate) struct Open {
+    pub(crate) child: Child,
     input: ChildStdin,
 }
 
 impl Open {
-    fn say(&mut self, script: &str) -> Result<()> {
+    pub(crate) fn say(&mut self, script: &str) -> Result<()> {
         Ok(self.input.write_all(script.as_bytes())?)
     }
 
     /// No more input; what it ended with.
-    fn end(self) -> Result<Done> {
+    pub(crate) fn end(self) -> Result<Done> {
         drop(self.input);
         let done = self.child.wait_with_output()?;
         Ok(Done {

@@ -2,8 +2,8 @@
 
 use tocsin_proto::console::v1::{
     AuditRow, Endpoint, Identity, IncidentSummary, ListAuditRequest, ListEndpointsRequest,
-    ListIdentitiesRequest, ListIncidentsRequest, ListProcessesRequest, ListUnmappedRequest,
-    ProcessRow, Unmapped,
+    ListIdentitiesRequest, ListIncidentsRequest, ListProcessesRequest, ListRecordingsRequest,
+    ListUnmappedRequest, ProcessRow, Recording, Unmapped,
 };
 
 use super::{Client, ClientError};
@@ -112,5 +112,6 @@ listings! {
         |response: &tocsin_proto::console::v1::ListProcessesResponse| response.as_of_time_ms;
     ListIdentitiesRequest -> Identity, "list identities", list_identities, identities, no_time;
     ListUnmappedRequest -> Unmapped, "list what is not mapped", list_unmapped, rows, no_time;
+    ListRecordingsRequest -> Recording, "list recordings", list_recordings, recordings, no_time;
     ListAuditRequest -> AuditRow, "list the audit log", list_audit, rows, no_time;
 }

@@ -3,8 +3,8 @@
 use tocsin_proto::console::v1::open_terminal_request::Message as Said;
 use tocsin_proto::console::v1::terminal_news::Message as News;
 use tocsin_proto::console::v1::{
-    KillTerminalRequest, ListTerminalsRequest, OpenTerminalRequest, Terminal, TerminalHeader,
-    TerminalNews, WatchTerminalRequest,
+    KillTerminalRequest, ListTerminalsRequest, OpenTerminalRequest, PlayTerminalRequest,
+    PlayTerminalResponse, Terminal, TerminalHeader, TerminalNews, WatchTerminalRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -85,6 +85,18 @@ impl Client {
         let request = WatchTerminalRequest { id: id.to_owned() };
         self.stream("watch a terminal", request, async |mut s, r| {
             s.watch_terminal(r).await
+        })
+        .await
+    }
+
+    /// What a terminal printed, as it was recorded.
+    pub(crate) async fn play_terminal(
+        &self,
+        id: &str,
+    ) -> Result<Messages<PlayTerminalResponse>, ClientError> {
+        let request = PlayTerminalRequest { id: id.to_owned() };
+        self.stream("play a terminal", request, async |mut s, r| {
+            s.play_terminal(r).await
         })
         .await
     }

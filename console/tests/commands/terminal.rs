@@ -126,3 +126,57 @@ async fn a_watcher_sees_it_made_safe() {
     );
     assert_harmless(&done.error.replace("\r\n", "\n"));
 }
+
+#[tokio::test]
+async fn a_recording_is_played_made_safe_searched_and_written() {
+    let fake = Fake::start().await;
+    let play = ["terminal", "play", "0707"];
+    let done = fake.run(&play).await;
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (0, "one\ntwo\n"),
+        "{}",
+        done.error
+    );
+    assert_harmless(&done.error);
+    assert!(
+        done.error.contains("the recording is whole"),
+        "{}",
+        done.error
+    );
+    assert!(done.error.contains(&"ab".repeat(32)), "{}", done.error);
+
+    let done = fake.run(&[&play[..], &["--find", "TWO"]].concat()).await;
+    assert_eq!((done.code, done.out.as_str()), (0, "     2.50 s  two\n"));
+    let done = fake.run(&[&play[..], &["--find", "none"]].concat()).await;
+    assert_eq!((done.code, done.out.as_str()), (1, ""));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.cast");
+    let out = [&play[..], &["--out", file.to_str().unwrap()]].concat();
+    assert_eq!(fake.run(&out).await.code, 0);
+    let cast = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(cast.lines().count(), 4);
+    let again = fake.run(&out).await;
+    assert_eq!(again.code, 1, "it is not written over");
+    assert!(again.error.contains("a.cast"), "{}", again.error);
+}
+
+#[tokio::test]
+async fn a_recording_that_is_not_whole_says_so() {
+    let fake = Fake::start().await;
+    let done = fake.run(&["terminal", "play", "torn"]).await;
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("two"), "what there is of it is shown");
+    assert!(
+        done.error.contains("NOT WHOLE: it was changed"),
+        "{}",
+        done.error
+    );
+    assert_harmless(&done.error);
+    let listed = fake
+        .run(&["terminal", "list", "--recorded", "-o", "json"])
+        .await;
+    let rows: Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!(rows[0]["stored_bytes"], 2048);
+}

@@ -102,7 +102,7 @@ pub struct OpenTerminal {
 /// From the agent. The first message is started or refused, the last one report.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TerminalRequest {
-    #[prost(oneof = "terminal_request::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "terminal_request::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<terminal_request::Message>,
 }
 /// Nested message and enum types in `TerminalRequest`.
@@ -121,7 +121,19 @@ pub mod terminal_request {
         InputCredit(u32),
         #[prost(message, tag = "5")]
         Report(super::TerminalReport),
+        /// How input was taken, for the server's recording; gives no credit.
+        #[prost(message, tag = "6")]
+        InputTaken(super::TerminalInputTaken),
     }
+}
+/// The terminal has taken the next so many bytes of input.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalInputTaken {
+    #[prost(uint32, tag = "1")]
+    pub bytes: u32,
+    /// Echo was on, so that they are no secret. Input that is not said to be echoed is not recorded.
+    #[prost(bool, tag = "2")]
+    pub echoed: bool,
 }
 /// From the server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

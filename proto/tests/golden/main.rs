@@ -287,6 +287,7 @@ fn capability_3_terminals_decode() {
         ("refused", Up::Refused(refused)),
         ("output", Up::Output(b"out".to_vec())),
         ("input_credit", Up::InputCredit(5)),
+        ("input_taken", Up::InputTaken(terminal_sample::taken())),
         ("report", Up::Report(terminal_sample::report())),
     ] {
         let message = Some(message);
@@ -314,6 +315,8 @@ fn capability_3_terminals_decode() {
 fn a_terminals_published_json_fields_stay() {
     let today = serde_json::to_string_pretty(&terminal_sample::terminal()).expect("JSON");
     check_text("terminal.json", &today);
+    let today = serde_json::to_string_pretty(&terminal_sample::recording()).expect("JSON");
+    check_text("recording.json", &today);
 }
 
 #[test]

@@ -23,6 +23,23 @@ fn processes() -> Vec<agent::TerminalProcess> {
     }]
 }
 
+/// How input was taken.
+pub(crate) fn taken() -> agent::TerminalInputTaken {
+    agent::TerminalInputTaken {
+        bytes: 5,
+        echoed: true,
+    }
+}
+
+/// A recording as the console sees it.
+pub(crate) fn recording() -> console::Recording {
+    console::Recording {
+        terminal: Some(terminal()),
+        stored_bytes: 2048,
+        sha256: "ab".repeat(32),
+    }
+}
+
 /// How one ended.
 pub(crate) fn report() -> agent::TerminalReport {
     agent::TerminalReport {

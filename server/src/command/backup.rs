@@ -4,6 +4,7 @@
 //! OUT/            0700, files 0600
 //!   manifest.toml   written last: a folder without it is an incomplete backup
 //!   config.toml ca.key ca.crt server.key server.crt admin.profile state.db telemetry.db
+//!   recordings/     of terminals that had ended; each tells by itself whether it is whole
 //! ```
 //!
 //! Each database is copied at one moment, the state before the telemetry, so that no incident in the copy speaks of
@@ -22,6 +23,7 @@ use super::{CommandError, DataArgs, answer};
 use crate::audit::AuditEntry;
 use crate::clock::now_ms;
 use crate::data_dir::{self, DataDir};
+use crate::recording::Recordings;
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::trust::TrustStore;
 
@@ -43,6 +45,9 @@ pub(super) const FILES: [&str; 6] = [
     "admin.profile",
     "config.toml",
 ];
+
+/// Recordings of terminals, in both places.
+pub(super) const RECORDINGS: &str = "recordings";
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
@@ -97,6 +102,7 @@ pub(super) async fn backup(args: BackupArgs) -> Result<(), CommandError> {
         data_dir::restrict(&path, 0o600).map_err(wrap("restrict", &path))?;
         sha256.insert(name.to_owned(), hash(&path)?);
     }
+    copy_recordings(&data.recordings(), &out.join(RECORDINGS))?;
     let manifest = Manifest {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -105,6 +111,22 @@ pub(super) async fn backup(args: BackupArgs) -> Result<(), CommandError> {
     };
     data_dir::write(&out.join(MANIFEST), &toml::to_string(&manifest)?)?;
     answer(&out.display().to_string())
+}
+
+/// Copies the recordings of terminals that have ended.
+pub(super) fn copy_recordings(from: &Path, to: &Path) -> Result<(), CommandError> {
+    // What they may fill is of no concern where none is begun.
+    let ended = Recordings::new(from.to_owned(), 0).ended();
+    let ended = ended.map_err(wrap("read", from))?;
+    if ended.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir(to).map_err(wrap("make", to))?;
+    data_dir::restrict(to, 0o700).map_err(wrap("restrict", to))?;
+    for path in ended {
+        copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// `DIR-backup-20261124T044200Z`, beside DIR.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::backup::{DATABASES, FILES, FORMAT, MANIFEST, Manifest, copy, hash};
+use super::backup::{
+    DATABASES, FILES, FORMAT, MANIFEST, Manifest, RECORDINGS, copy, copy_recordings, hash,
+};
 use super::{CommandError, DataArgs, tell};
 use crate::audit::AuditEntry;
 use crate::data_dir::{self, DataDir};
@@ -67,6 +69,7 @@ async fn fill(data: &DataDir, args: &RestoreArgs, manifest: &Manifest) -> Result
     );
     state.append_audit(&entry).await?;
     state.close().await;
+    copy_recordings(&args.from.join(RECORDINGS), &data.recordings())?;
     for name in FILES {
         copy(&args.from.join(name), &data.path().join(name))?;
     }

@@ -10,7 +10,7 @@
 //! | endpoint, certificate expired but within its grace period | `Enroll`, `RenewCertificate` |
 //! | endpoint | all of `AgentService`, `Enroll` (anew) |
 //! | viewer | read incidents, endpoints, identities, events, feeds |
-//! | analyst | also work on incidents, tag, link, import, watch terminals, read and verify the audit log |
+//! | analyst | also work on incidents, tag, link, import, watch and play terminals, read and verify the audit log |
 //! | responder | also act on endpoints: revoke, open and kill terminals; pause, resume and abort rollouts |
 //! | admin | everything |
 //!
@@ -113,6 +113,8 @@ methods! {
     ListTerminals: "tocsin.console.v1.ConsoleService/ListTerminals", "terminal.list", VIEWER;
     WatchTerminal: "tocsin.console.v1.ConsoleService/WatchTerminal", "terminal.watch", ANALYST;
     KillTerminal: "tocsin.console.v1.ConsoleService/KillTerminal", "terminal.kill", RESPONDER;
+    ListRecordings: "tocsin.console.v1.ConsoleService/ListRecordings", "terminal.recordings", VIEWER;
+    PlayTerminal: "tocsin.console.v1.ConsoleService/PlayTerminal", "terminal.play", ANALYST;
     ListReleases: "tocsin.console.v1.ConsoleService/ListReleases", "releases.list", VIEWER;
     PublishReleases: "tocsin.console.v1.ConsoleService/PublishReleases", "releases.publish", ADMIN;
     CreateRollout: "tocsin.console.v1.ConsoleService/CreateRollout", "rollouts.create", ADMIN;
@@ -394,7 +396,7 @@ mod tests {
         assert!(changes.iter().all(|method| analysts.contains(method)));
         assert!(!analysts.contains(&"endpoints.revoke"));
         assert!(!analysts.contains(&"terminal.open") && !analysts.contains(&"terminal.kill"));
-        assert!(analysts.contains(&"terminal.watch"));
+        assert!(analysts.contains(&"terminal.watch") && analysts.contains(&"terminal.play"));
         let responders = allowed(&analyst(Role::Responder), false);
         for method in ["endpoints.revoke", "terminal.open", "terminal.kill"] {
             assert!(responders.contains(&method), "{method}");

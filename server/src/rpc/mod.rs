@@ -16,6 +16,7 @@ use crate::ca::Authority;
 use crate::config::Config;
 use crate::geo::Geo;
 use crate::ingest::Ingest;
+use crate::recording::Recordings;
 use crate::release::Releases;
 use crate::revocation::Revocations;
 use crate::session::Registry;
@@ -76,6 +77,8 @@ pub(crate) struct Context {
     pub(crate) rollouts: crate::task::rollout::Turn,
     /// Open terminals.
     pub(crate) terminals: Arc<Terminals>,
+    /// What terminals printed.
+    pub(crate) recordings: Recordings,
     /// Cancelled when the server stops: long streams end themselves.
     pub(crate) stopping: CancellationToken,
 }

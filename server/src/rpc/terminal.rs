@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::auth::{Caller, Method};
 use super::status::ErrorCode;
 use super::{Context, Replies};
+use crate::recording::Happening;
 use crate::session::Admission;
 use crate::session::terminal::{Far, FromEndpoint, Terminal, Violation};
 
@@ -123,10 +124,8 @@ async fn bring_up(
     up: mpsc::Sender<FromEndpoint>,
 ) -> Result<(), Status> {
     while let Some(request) = requests.message().await? {
-        let (message, is_last) = match check(terminal, request) {
-            Ok(Some(message)) => message,
-            // A message of a later version.
-            Ok(None) => continue,
+        let brought = match check(terminal, request) {
+            Ok(brought) => brought,
             Err(violation) => {
                 tracing::warn!(
                     endpoint = %terminal.endpoint(),
@@ -138,6 +137,13 @@ async fn bring_up(
                 return Err(ErrorCode::Invalid.status(violation.to_string()));
             }
         };
+        if let Some(happening) = brought.happening {
+            terminal.record(happening).await;
+        }
+        let Some(message) = brought.message else {
+            continue;
+        };
+        let is_last = matches!(message, FromEndpoint::Report(_));
         if up.send(message).await.is_err() || is_last {
             return Ok(());
         }
@@ -145,22 +151,31 @@ async fn bring_up(
     Ok(())
 }
 
-/// What a message brings, and whether nothing follows it.
-fn check(
-    terminal: &Terminal,
-    request: wire::TerminalRequest,
-) -> Result<Option<(FromEndpoint, bool)>, Violation> {
-    Ok(Some(match request.message {
+/// What a message brings.
+#[derive(Debug, Default)]
+struct Brought {
+    /// For the recording, first.
+    happening: Option<Happening>,
+    /// For the analyst's call.
+    message: Option<FromEndpoint>,
+}
+
+fn check(terminal: &Terminal, request: wire::TerminalRequest) -> Result<Brought, Violation> {
+    let (happening, message) = match request.message {
         Some(Up::Output(bytes)) => {
             terminal.printed(&bytes)?;
-            (FromEndpoint::Output(bytes), false)
+            let happening = Happening::Output(bytes.clone());
+            (Some(happening), Some(FromEndpoint::Output(bytes)))
         }
         Some(Up::InputCredit(bytes)) => {
             let given = terminal.give_input_credit(bytes);
-            (FromEndpoint::InputCredit(given), false)
+            (None, Some(FromEndpoint::InputCredit(given)))
         }
-        Some(Up::Report(report)) => (FromEndpoint::Report(report), true),
+        Some(Up::InputTaken(taken)) => (terminal.taken(taken), None),
+        Some(Up::Report(report)) => (None, Some(FromEndpoint::Report(report))),
         Some(Up::Started(_) | Up::Refused(_)) => return Err(Violation::Order),
-        None => return Ok(None),
-    }))
+        // A message of a later version.
+        None => (None, None),
+    };
+    Ok(Brought { happening, message })
 }

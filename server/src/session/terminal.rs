@@ -12,7 +12,7 @@
 //! that one stays. This module knows values and queues; `rpc` carries them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tocsin_proto::agent::v1 as agent;
 use tocsin_proto::agent::v1::terminal_response::Message as Down;
@@ -24,6 +24,12 @@ use tocsin_proto::limits::{
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
+
+use crate::recording::{Happening, Recorder};
+
+mod watch;
+
+pub(crate) use watch::{Seen, Watcher};
 
 /// Terminals at once: of the server, of one endpoint, of one analyst.
 const TERMINALS_MAX: usize = 256;
@@ -143,6 +149,8 @@ pub(crate) struct Terminal {
     /// It has ended and that is in the audit log.
     ended: CancellationToken,
     watched: broadcast::Sender<Shown>,
+    /// Set before the endpoint is asked for the terminal.
+    recorder: OnceLock<Recorder>,
     state: Mutex<State>,
 }
 
@@ -154,6 +162,8 @@ struct State {
     output_credit: u32,
     input_credit: u32,
     input_ended: bool,
+    /// Input of which the endpoint has not said how it was taken: at most a window.
+    untaken: VecDeque<u8>,
     backlog: VecDeque<u8>,
     /// Why it was asked to end: the first reason.
     why: Option<(wire::TerminalEnd, String)>,
@@ -288,12 +298,14 @@ impl Terminal {
             asked: CancellationToken::new(),
             ended: CancellationToken::new(),
             watched: broadcast::channel(WATCHED_MAX).0,
+            recorder: OnceLock::new(),
             state: Mutex::new(State {
                 row,
                 far: Some(far),
                 output_credit: TERMINAL_OUTPUT_WINDOW_BYTES,
                 input_credit: TERMINAL_INPUT_WINDOW_BYTES,
                 input_ended: false,
+                untaken: VecDeque::new(),
                 backlog: VecDeque::new(),
                 why: None,
             }),
@@ -376,7 +388,42 @@ impl Terminal {
         let left = state.input_credit.checked_sub(length);
         state.input_credit = left.ok_or(Violation::Credit)?;
         state.row.input_bytes += u64::from(length);
+        state.untaken.extend(bytes);
+        let window = usize::try_from(TERMINAL_INPUT_WINDOW_BYTES).unwrap_or(usize::MAX);
+        let over = state.untaken.len().saturating_sub(window);
+        // An agent that does not say how it takes input: none is recorded.
+        state.untaken.drain(..over);
         Ok(())
+    }
+
+    /// The endpoint has taken input, with echo on or not: what of that is recorded.
+    pub(crate) fn taken(&self, taken: agent::TerminalInputTaken) -> Option<Happening> {
+        let mut state = self.state();
+        let count = usize::try_from(taken.bytes).unwrap_or(usize::MAX);
+        let count = count.min(state.untaken.len());
+        let bytes: Vec<u8> = state.untaken.drain(..count).collect();
+        match (bytes.is_empty(), taken.echoed) {
+            (true, _) => None,
+            (false, true) => Some(Happening::Input(bytes)),
+            (false, false) => Some(Happening::Hidden(count)),
+        }
+    }
+
+    /// From now on it is recorded. The first recorder stays.
+    pub(crate) fn record_with(&self, recorder: Recorder) {
+        let _second = self.recorder.set(recorder);
+    }
+
+    /// What records it.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.get()
+    }
+
+    /// Records something, once there is room for it.
+    pub(crate) async fn record(&self, happening: Happening) {
+        if let Some(recorder) = self.recorder.get() {
+            recorder.note(happening).await;
+        }
     }
 
     /// The analyst sends no more input.
@@ -500,64 +547,6 @@ fn reported_end(reason: agent::TerminalEndReason) -> wire::TerminalEnd {
         // Nobody asked, so its connection ended on its side.
         Reason::Asked => wire::TerminalEnd::EndpointLost,
         Reason::Protocol | Reason::Unspecified => wire::TerminalEnd::Protocol,
-    }
-}
-
-/// Somebody who watches.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    /// The terminal when watching began.
-    pub(crate) row: wire::Terminal,
-    /// What was printed last.
-    pub(crate) backlog: Vec<u8>,
-    seen: u64,
-    news: broadcast::Receiver<Shown>,
-    terminal: Arc<Terminal>,
-}
-
-/// What a watcher is to see next.
-#[derive(Debug)]
-pub(crate) enum Seen {
-    /// So many bytes were missed, then this.
-    Output(u64, Arc<[u8]>),
-    /// Another size.
-    Size(wire::TerminalSize),
-    /// The end.
-    Ended(Box<wire::Terminal>),
-}
-
-impl Watcher {
-    /// The next thing; `None` after the end.
-    pub(crate) async fn next(&mut self) -> Seen {
-        loop {
-            let shown = tokio::select! {
-                biased;
-                shown = self.news.recv() => shown,
-                () = self.terminal.ended.cancelled() => {
-                    return Seen::Ended(Box::new(self.terminal.row()));
-                }
-            };
-            match shown {
-                Ok(Shown::Output(before, bytes)) => {
-                    let missed = before.saturating_sub(self.seen);
-                    self.seen = before + bytes.len() as u64;
-                    return Seen::Output(missed, bytes);
-                }
-                Ok(Shown::Size(size)) => return Seen::Size(size),
-                // The next piece tells how much it was.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => {
-                    return Seen::Ended(Box::new(self.terminal.row()));
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let mut state = self.terminal.state();
-        state.row.watchers = state.row.watchers.saturating_sub(1);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is old goes: telemetry by age and by size, MFA events by age.
+//! What is old goes: telemetry by age and by size, MFA events and recordings of terminals by age.
 //!
 //! The oldest go first, a few at a time, so that no commit waits long. Where there is too much, and one endpoint holds
 //! many times what others hold ([`SHARE_MAX`]), it is its own oldest that go: an endpoint in hostile hands, or one gone
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{millis, now_ms};
 use crate::config::RetentionConfig;
+use crate::recording::Recordings;
 use crate::rpc::status::chain;
 use crate::store::StoreError;
 use crate::store::telemetry::{Heaviest, TelemetryStore};
@@ -38,6 +39,7 @@ const REMOVE_TRACES: u32 = 4096;
 pub(crate) async fn run(
     telemetry: Arc<dyn TelemetryStore>,
     correlator: Arc<Correlator>,
+    recordings: Recordings,
     config: RetentionConfig,
     stopping: CancellationToken,
 ) {
@@ -63,6 +65,11 @@ pub(crate) async fn run(
                     tracing::error!(error = chain(&error), "old MFA events were not removed");
                 }
             }
+            remove_recordings(
+                &recordings,
+                now_ms().saturating_sub(millis(config.recordings_age)),
+            )
+            .await;
             // As long as the MFA events that are judged by them, and their look-back.
             let before_ms = before_ms.saturating_sub(LOOK_BACK_MS);
             let work = telemetry.remove_old_traces(before_ms, REMOVE_TRACES);
@@ -71,6 +78,16 @@ pub(crate) async fn run(
             }
         }
         ticks = ticks.wrapping_add(1);
+    }
+}
+
+async fn remove_recordings(recordings: &Recordings, before_ms: i64) {
+    let recordings = recordings.clone();
+    let removing = tokio::task::spawn_blocking(move || recordings.remove_old(before_ms));
+    match removing.await.map_err(std::io::Error::other).flatten() {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "old recordings of terminals removed"),
+        Err(error) => tracing::error!(%error, "old recordings of terminals were not removed"),
     }
 }
 
@@ -166,6 +183,8 @@ mod tests {
             events_age: Duration::MAX,
             events_size: 8 << 20,
             mfa_events_age: Duration::MAX,
+            recordings_age: Duration::MAX,
+            recordings_size: u64::MAX,
         };
         let removed = telemetry_once(&store, &config, now_ms()).await.unwrap();
         assert!((1..600).contains(&removed), "{removed}");

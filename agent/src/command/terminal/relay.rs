@@ -9,7 +9,8 @@ use std::time::Duration;
 use tocsin_proto::agent::v1::terminal_request::Message as Up;
 use tocsin_proto::agent::v1::terminal_response::Message as Down;
 use tocsin_proto::agent::v1::{
-    TerminalEndReason, TerminalProcess, TerminalReport as WireReport, TerminalStarted,
+    TerminalEndReason, TerminalInputTaken, TerminalProcess, TerminalReport as WireReport,
+    TerminalStarted,
 };
 use tocsin_proto::limits::{
     TERMINAL_CHUNK_BYTES_MAX, TERMINAL_INPUT_WINDOW_BYTES, TERMINAL_OUTPUT_WINDOW_BYTES,
@@ -52,6 +53,7 @@ impl Terminals {
             credit: TERMINAL_OUTPUT_WINDOW_BYTES,
             pending: VecDeque::new(),
             taken: 0,
+            untold: 0,
             last_typed: None,
             input_end: None,
             deadlines: Deadlines::new(&self.config, now),
@@ -117,6 +119,8 @@ pub(super) struct Relay {
     pending: VecDeque<u8>,
     /// Input that it has taken and that no credit was given back for.
     taken: u32,
+    /// Input of the server of which was not said how the PTY took it.
+    untold: u64,
     /// The last byte of input.
     last_typed: Option<u8>,
     /// Input has ended: when that is told next, and the pause after.
@@ -138,7 +142,7 @@ pub(super) struct Relay {
 enum Happened {
     Said(Option<Down>),
     Read(std::io::Result<Vec<u8>>),
-    Wrote(std::io::Result<usize>),
+    Wrote(std::io::Result<(usize, bool)>),
     Exited(Exited),
     Ended(Ended),
     Timer,
@@ -263,6 +267,7 @@ impl Relay {
                     self.begin_end(TerminalEndReason::Protocol);
                 } else if matches!(self.end, End::None) {
                     self.input_bytes += bytes.len() as u64;
+                    self.untold += bytes.len() as u64;
                     self.last_typed = bytes.last().copied().or(self.last_typed);
                     self.pending.extend(bytes);
                 }
@@ -314,10 +319,18 @@ impl Relay {
         }
     }
 
-    async fn note_written(&mut self, written: std::io::Result<usize>, link: &Link) {
+    async fn note_written(&mut self, written: std::io::Result<(usize, bool)>, link: &Link) {
         match written {
-            Ok(count) => {
+            Ok((count, echoed)) => {
                 self.pending.drain(..count.min(self.pending.len()));
+                // What this side adds at the end of input comes after all that the server sent.
+                let told = self.untold.min(count as u64);
+                self.untold -= told;
+                if told > 0 {
+                    let bytes = u32::try_from(told).unwrap_or(u32::MAX);
+                    let taken = TerminalInputTaken { bytes, echoed };
+                    let _gone = link.send(Up::InputTaken(taken)).await;
+                }
                 self.taken += u32::try_from(count).unwrap_or(0);
                 if self.input_end.is_some() {
                     return;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::termios::{SpecialCharacterIndices, tcgetattr};
+use nix::sys::termios::{LocalFlags, SpecialCharacterIndices, tcgetattr};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{AccessFlags, Pid, User, access, geteuid};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -238,6 +238,12 @@ impl Shell {
         (character != 0).then_some(character)
     }
 
+    /// Whether what is typed now is shown by the PTY itself. Where it is not, a program may be asking for a secret.
+    pub(super) fn echoes(&self) -> bool {
+        tcgetattr(self.master.get_ref().as_fd())
+            .is_ok_and(|settings| settings.local_flags.contains(LocalFlags::ECHO))
+    }
+
     /// Reads what was printed, as much as is there, at most `room`; nothing at the end.
     pub(super) async fn read(&self, room: usize) -> io::Result<Vec<u8>> {
         self.master
@@ -261,11 +267,14 @@ impl Shell {
             .await
     }
 
-    /// Writes what is typed, as much as the PTY takes now.
-    pub(super) async fn write(&self, from: &[u8]) -> io::Result<usize> {
+    /// Writes what is typed, as much as the PTY takes now; and whether it echoed that.
+    pub(super) async fn write(&self, from: &[u8]) -> io::Result<(usize, bool)> {
         self.master
             .async_io(Interest::WRITABLE, |master| {
-                Ok(nix::unistd::write(master, from)?)
+                // Echo is made as the PTY takes a byte, so it is asked for right before. What is typed ahead of a question
+                // with echo off was echoed, and stands in the output.
+                let echoes = self.echoes();
+                Ok((nix::unistd::write(master, from)?, echoes))
             })
             .await
     }

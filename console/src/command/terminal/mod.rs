@@ -2,11 +2,14 @@
 
 mod local;
 mod open;
+mod play;
 mod printer;
 mod watch;
 
 use clap::Subcommand;
-use tocsin_proto::console::v1::{Terminal as Open, TerminalEnd, TerminalState};
+use tocsin_proto::console::v1::{
+    ListRecordingsRequest, Recording, Terminal as Open, TerminalEnd, TerminalState,
+};
 
 use super::Session;
 use crate::client::Client;
@@ -42,18 +45,36 @@ pub(crate) enum Terminal {
         #[arg(long)]
         raw: bool,
     },
-    /// The open ones, newest first.
-    List(crate::command::watch_list::Watch),
+    /// The open ones, newest first; with --recorded those that the server has recorded, ended ones too.
+    List(List),
     /// See what one prints, made safe. Its analyst sees how many watch.
     Watch {
         /// Id.
         id: String,
     },
+    /// See what one printed, from its recording; that is in the audit log. Exit code 1 where the recording is not whole.
+    Play(play::Play),
     /// End one, with everything that was started in it; exit code 2 where something survived.
     Kill {
         /// Id.
         id: String,
     },
+}
+
+/// Of `terminal list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    watch: crate::command::watch_list::Watch,
+    /// Those that the server has recorded.
+    #[arg(long, conflicts_with = "is_on")]
+    recorded: bool,
+    /// Of those only this endpoint's: id or hostname.
+    #[arg(long, value_name = "ENDPOINT", requires = "recorded")]
+    endpoint: Option<String>,
+    /// Of those only this analyst's.
+    #[arg(long, value_name = "NAME", requires = "recorded")]
+    analyst: Option<String>,
 }
 
 impl Terminal {
@@ -77,7 +98,15 @@ impl Terminal {
                 };
                 open::open(&session.client, wanted).await
             }
-            Self::List(watch) if watch.is_on => session.watch(Client::terminals).await,
+            Self::List(list) if list.recorded => {
+                let request = ListRecordingsRequest {
+                    endpoint: list.endpoint.unwrap_or_default(),
+                    analyst: list.analyst.unwrap_or_default(),
+                    ..ListRecordingsRequest::default()
+                };
+                session.list(request).await
+            }
+            Self::List(list) if list.watch.is_on => session.watch(Client::terminals).await,
             Self::List(_) => {
                 let terminals = session.client.terminals().await?;
                 let mut rows = session.out.rows();
@@ -86,6 +115,7 @@ impl Terminal {
                 Ok(Exit::Done)
             }
             Self::Watch { id } => watch::watch(&session.client, &id).await,
+            Self::Play(wanted) => play::play(&session.client, wanted).await,
             Self::Kill { id } => {
                 let terminal = session.client.kill_terminal(&id).await?;
                 session.out.object(&terminal, describe)?;
@@ -150,6 +180,7 @@ pub(crate) fn how_ended(terminal: &Open) -> String {
         TerminalEnd::ServerStopped => "ended with the server".to_owned(),
         TerminalEnd::Refused => "refused by the endpoint".to_owned(),
         TerminalEnd::Protocol => "the endpoint broke the protocol".to_owned(),
+        TerminalEnd::NotRecorded => "ended, as the server could not record it any more".to_owned(),
         TerminalEnd::Unspecified => "ended".to_owned(),
     };
     if !terminal.end_detail.is_empty() {
@@ -197,6 +228,34 @@ impl Row for Open {
             super::bytes(self.output_bytes).into(),
             self.watchers.to_string().into(),
             self.reason.as_str().into(),
+        ]
+    }
+}
+
+impl Row for Recording {
+    const PLURAL: &'static str = "recordings";
+    const COLUMNS: &'static [Column] = &[
+        Column::id("ID"),
+        Column::text("ENDPOINT", 12),
+        Column::text("ANALYST", 8),
+        Column::whole("OPENED (UTC)"),
+        Column::whole("END"),
+        Column::number("OUT").optional(2),
+        Column::number("STORED").optional(3),
+        Column::text("REASON", 10).optional(1),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let terminal = self.terminal.clone().unwrap_or_default();
+        vec![
+            terminal.id.into(),
+            terminal.hostname.into(),
+            terminal.analyst.into(),
+            time::second(terminal.open_time_ms).into(),
+            super::word::<TerminalEnd>(terminal.end).into(),
+            super::bytes(terminal.output_bytes).into(),
+            super::bytes(self.stored_bytes).into(),
+            terminal.reason.into(),
         ]
     }
 }

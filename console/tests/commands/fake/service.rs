@@ -92,6 +92,7 @@ impl ConsoleService for Service {
     type ImportIdentitiesStream = Stream_<ImportIdentitiesResponse>;
     type OpenTerminalStream = Stream_<TerminalNews>;
     type WatchTerminalStream = Stream_<TerminalNews>;
+    type PlayTerminalStream = Stream_<PlayTerminalResponse>;
 
     async fn open_terminal(
         &self,
@@ -132,6 +133,28 @@ impl ConsoleService for Service {
             Ok(TerminalNews { message })
         });
         Ok(Response::new(Box::pin(tokio_stream::iter(news))))
+    }
+
+    async fn list_recordings(
+        &self,
+        request: Request<ListRecordingsRequest>,
+    ) -> Answer<ListRecordingsResponse> {
+        self.called("list_recordings", request.get_ref())?;
+        Ok(Response::new(ListRecordingsResponse {
+            recordings: vec![terminal::recording()],
+            next_page_token: String::new(),
+        }))
+    }
+
+    async fn play_terminal(
+        &self,
+        request: Request<PlayTerminalRequest>,
+    ) -> Answer<Self::PlayTerminalStream> {
+        self.called("play_terminal", request.get_ref())?;
+        let whole = !request.get_ref().id.starts_with("torn");
+        Ok(Response::new(Box::pin(tokio_stream::iter(
+            terminal::played(whole),
+        ))))
     }
 
     async fn kill_terminal(&self, request: Request<KillTerminalRequest>) -> Answer<Terminal> {

@@ -44,6 +44,42 @@ pub(crate) fn ended(end: TerminalEnd) -> Terminal {
     }
 }
 
+/// Its recording.
+pub(crate) fn recording() -> Recording {
+    Recording {
+        terminal: Some(ended(TerminalEnd::Closed)),
+        stored_bytes: 2048,
+        sha256: "ab".repeat(32),
+    }
+}
+
+/// What is played of it.
+pub(crate) fn played(whole: bool) -> Vec<Result<PlayTerminalResponse, Status>> {
+    use play_terminal_response::Message as Part;
+    let lines = concat!(
+        "{\"version\":2,\"width\":80,\"height\":24}\n",
+        "[0.5,\"o\",\"one\\u001b]0;t\\u0007\\r\\n\"]\n",
+        "[1.5,\"i\",\"ls\\r\"]\n",
+        "[2.5,\"o\",\"two\\r\\n\"]\n",
+    );
+    let (first, rest) = lines.split_at(50);
+    let problem = match whole {
+        true => String::new(),
+        false => "it was changed\u{1b}[2J".to_owned(),
+    };
+    let parts = [
+        Part::Recording(recording()),
+        Part::Lines(first.into()),
+        Part::Lines(rest.into()),
+        Part::End(RecordingEnd { whole, problem }),
+    ];
+    let part = |message| {
+        let message = Some(message);
+        Ok(PlayTerminalResponse { message })
+    };
+    parts.map(part).into()
+}
+
 /// Answers an open call, message by message, until its input ends.
 pub(crate) async fn echo(
     mut requests: Streaming<OpenTerminalRequest>,

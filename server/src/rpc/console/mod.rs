@@ -68,6 +68,7 @@ impl ConsoleService for Consoles {
     type ImportFeedStream = Replies<wire::ImportFeedResponse>;
     type OpenTerminalStream = Replies<wire::TerminalNews>;
     type WatchTerminalStream = Replies<wire::TerminalNews>;
+    type PlayTerminalStream = Replies<wire::PlayTerminalResponse>;
     type ImportIdentitiesStream = Replies<wire::ImportIdentitiesResponse>;
 
     async fn get_server(
@@ -299,6 +300,20 @@ impl ConsoleService for Consoles {
         request: Request<wire::SetRolloutStateRequest>,
     ) -> Answer<wire::Rollout> {
         rollout::set_state(&self.0, request).await
+    }
+
+    async fn list_recordings(
+        &self,
+        request: Request<wire::ListRecordingsRequest>,
+    ) -> Answer<wire::ListRecordingsResponse> {
+        terminal::list_recordings(&self.0, request).await
+    }
+
+    async fn play_terminal(
+        &self,
+        request: Request<wire::PlayTerminalRequest>,
+    ) -> Answer<Self::PlayTerminalStream> {
+        terminal::play(&self.0, request).await
     }
 
     async fn list_audit(

@@ -33,6 +33,9 @@ use crate::session::terminal::{
 };
 
 mod keep;
+mod recording;
+
+pub(super) use recording::{list as list_recordings, play};
 
 /// How long an analyst's console may take to say what it wants.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,6 +73,7 @@ pub(super) async fn open(
     let (reason, incident) = (facts.reason.clone(), facts.incident.clone());
     let near = context.terminals.add(facts)?;
     let id = near.terminal.id();
+    recording::begin(context, &near.terminal, &asked.term).await?;
     let incident = match incident.as_str() {
         "" => "no incident".to_owned(),
         id => format!("incident {id}"),

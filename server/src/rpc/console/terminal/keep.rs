@@ -4,7 +4,9 @@ use super::{
     AuditEntry, Context, Down, Duration, ErrorCode, FromEndpoint, Near, News, Said, Status,
     Streaming, Terminal, agent, chain, check_size, mpsc, now_ms, wire,
 };
+use crate::recording::{self, Happening};
 use std::sync::Arc;
+use tocsin_proto::json::Word as _;
 
 /// How long an endpoint may take to open a terminal.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -80,7 +82,14 @@ pub(super) async fn note_end(
 ) -> wire::Terminal {
     let lost = (wire::TerminalEnd::EndpointLost, otherwise);
     let row = terminal.end(report, lost, now_ms());
-    let entry = AuditEntry::server("terminal.end", &row.endpoint, &describe(&row));
+    let mut said = describe(&row);
+    if let Some(recorder) = terminal.recorder() {
+        said += &match recorder.end(row.clone(), row.end().word()).await {
+            Some(link) => format!(", recorded as sha256 {}", recording::hex(&link)),
+            None => ", the end of its recording is missing".to_owned(),
+        };
+    }
+    let entry = AuditEntry::server("terminal.end", &row.endpoint, &said);
     if let Err(error) = context.state.append_audit(&entry).await {
         tracing::error!(
             terminal = row.id,
@@ -93,7 +102,6 @@ pub(super) async fn note_end(
 
 /// The end of a terminal, in one line.
 fn describe(row: &wire::Terminal) -> String {
-    use tocsin_proto::json::Word;
     let mut said = format!(
         "terminal {} of {}: {}",
         row.id,
@@ -130,6 +138,14 @@ fn describe(row: &wire::Terminal) -> String {
         said += &format!(", {what} {count}: {}", names.join(", "));
     }
     said
+}
+
+/// Completes when its recording cannot go on.
+async fn not_recorded(terminal: &Terminal) {
+    match terminal.recorder() {
+        Some(recorder) => recorder.failed().cancelled().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How the endpoint's side ended.
@@ -180,6 +196,10 @@ impl Open {
                 said = from_console, if !self.hung_up => self.hear(said).await,
                 () = replies.closed() => self.leave("its console has gone"),
                 () = &mut opening, if !self.is_open => return Outcome::Silent,
+                () = not_recorded(&self.near.terminal), if !asked.is_cancelled() => {
+                    let why = "the server cannot record it any more";
+                    self.near.terminal.ask_end(wire::TerminalEnd::NotRecorded, why);
+                }
                 () = asked.cancelled() => break,
                 () = context.stopping.cancelled() => {
                     let end = wire::TerminalEnd::ServerStopped;
@@ -256,6 +276,10 @@ impl Open {
                 return;
             }
         };
+        if let Down::Size(agent::TerminalSize { columns, rows }) = down {
+            let happening = Happening::Size(wire::TerminalSize { columns, rows });
+            self.near.terminal.record(happening).await;
+        }
         // Where the endpoint's call has ended, its queue tells it.
         let _gone = self.near.down.send(down).await;
     }
