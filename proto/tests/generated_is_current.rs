@@ -43,6 +43,7 @@ fn generate(into: &Path) {
     let mut config = tonic_prost_build::configure()
         .out_dir(into)
         .build_transport(false)
+        .boxed(".tocsin.console.v1.PlayTerminalResponse.message.recording")
         .type_attribute(".tocsin.console.v1", "#[derive(serde::Serialize)]");
     for file in set
         .file

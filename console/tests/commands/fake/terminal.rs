@@ -68,7 +68,7 @@ pub(crate) fn played(whole: bool) -> Vec<Result<PlayTerminalResponse, Status>> {
         false => "it was changed\u{1b}[2J".to_owned(),
     };
     let parts = [
-        Part::Recording(recording()),
+        Part::Recording(Box::new(recording())),
         Part::Lines(first.into()),
         Part::Lines(rest.into()),
         Part::End(RecordingEnd { whole, problem }),

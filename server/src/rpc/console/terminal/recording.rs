@@ -96,7 +96,7 @@ pub(in crate::rpc::console) async fn play(
                 .blocking_send(Ok(wire::PlayTerminalResponse { message }))
                 .is_ok()
         };
-        if !send(Part::Recording(recording)) {
+        if !send(Part::Recording(Box::new(recording))) {
             return;
         }
         if let Err(error) = recording::play(&path, |played| send(part(played))) {
