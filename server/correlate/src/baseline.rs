@@ -278,7 +278,13 @@ impl Baseline {
         }
         let at_home = address_value(origin).is_some_and(|value| self.has(&value, now_ms));
         let is_alike = self.has_any(&alike, now_ms);
-        if at_home && is_alike && (novelty.device != Some(true) || self.is_forgetful()) {
+        // In an office many machines are alike: one that is named, and otherwise than the person's, is another.
+        let is_another = self.is_known() && origin.device_id.is_some() && self.has_kind("device/");
+        if at_home
+            && is_alike
+            && !is_another
+            && (novelty.device != Some(true) || self.is_forgetful())
+        {
             return Standing::Usual;
         }
         if is_alike && origin.device_id.is_none() && self.is_forgetful() {
@@ -499,6 +505,27 @@ mod tests {
             known().device(&at_home, Novelty::default(), NOW_MS, true),
             Standing::Usual
         );
+    }
+
+    #[test]
+    fn a_machine_of_another_name_is_another_however_alike_and_wherever() {
+        let named = |name: &str| Origin {
+            device_token: None,
+            device_id: Some(name.into()),
+            ..origin("192.0.2.1", "")
+        };
+        let mut baseline = Baseline::default();
+        for day in 0..6 {
+            baseline.learn(&named("laptop"), day * DAY_MS + 9 * HOUR_MS);
+            baseline.learn(&named("laptop"), day * DAY_MS + 14 * HOUR_MS);
+        }
+        let standing = |origin: &Origin| baseline.device(origin, Novelty::default(), NOW_MS, true);
+        assert_eq!(standing(&named("another")), Standing::Unusual);
+        let unnamed = Origin {
+            device_id: None,
+            ..named("")
+        };
+        assert_eq!(standing(&unnamed), Standing::Usual);
     }
 
     #[test]

@@ -32,10 +32,12 @@ impl Evidence for ClientLoop {
         if case.refusals.len() < COUNT_MIN || !case.refusals.iter().all(is_own) {
             return None;
         }
-        // Who enrols a factor next was no program.
-        let last_ms = case.refusals.last()?.time_ms;
+        // Who enrols a factor soon after any of them was no program.
         let is_next = |item: &&Item<'_>| {
-            !item.is_by_other() && (0..=CHANGED_SOON_MS).contains(&(item.time_ms - last_ms))
+            let after = |refusal: &&Item<'_>| {
+                (0..=CHANGED_SOON_MS).contains(&(item.time_ms - refusal.time_ms))
+            };
+            !item.is_by_other() && case.refusals.iter().any(after)
         };
         if case.factor_changes.iter().any(is_next) {
             return None;
@@ -107,5 +109,13 @@ mod tests {
             ),
             0
         );
+    }
+
+    #[test]
+    fn who_enrols_a_factor_soon_after_was_no_program_whatever_is_ignored_days_later() {
+        let story = Story::new().usual_sign_ins(10).at("2026-03-12 10:00");
+        let story = asked(story, 6, MfaEventKind::Unanswered).event(MfaEventKind::FactorEnrolled);
+        let story = asked(story.at("2026-03-15 10:00"), 1, MfaEventKind::Unanswered);
+        assert_eq!(weigh(&ClientLoop, story), 0);
     }
 }

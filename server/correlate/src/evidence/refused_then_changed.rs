@@ -36,24 +36,10 @@ impl Evidence for RefusedThenChanged {
         let is_enrolled = |item: &Item<'_>| {
             item.is_kind(MfaEventKind::FactorEnrolled) || item.is_kind(MfaEventKind::DeviceEnrolled)
         };
-        let change = case.items.iter().copied().find(|item| is_enrolled(item))?;
-        let is_denied = |item: &&Item<'_>| {
-            let result = item.attempt().map(|attempt| attempt.result);
-            result == Some(AttemptResult::Denied)
-        };
-        let refused = case.refusals.iter().copied();
-        let mut items: Vec<&Item<'_>> = refused
-            .filter(|item| (0..=CHANGED_SOON_MS).contains(&(change.time_ms - item.time_ms)))
-            .collect();
-        let denied = items.iter().copied().filter(is_denied).count();
-        let what = if denied >= DENIED_MIN {
-            items.retain(is_denied);
-            "denied"
-        } else if items.len() >= IGNORED_MIN {
-            "refused or ignored"
-        } else {
-            return None;
-        };
+        let changes = case.items.iter().copied().filter(|item| is_enrolled(item));
+        let (mut items, what, change) = changes
+            .filter_map(|change| refused_before(case, change))
+            .next()?;
         let prompts = sentence::count(items.len(), "prompt");
         items.push(change);
         Some(Finding {
@@ -62,6 +48,27 @@ impl Evidence for RefusedThenChanged {
             event_ids: event_ids(&items),
         })
     }
+}
+
+/// Items, what they were, and the change that they came before.
+type Refused<'t, 'a> = (Vec<&'t Item<'a>>, &'static str, &'t Item<'a>);
+
+/// What was refused within the hour before a change, where it is enough.
+fn refused_before<'t, 'a>(case: &Case<'t, 'a>, change: &'t Item<'a>) -> Option<Refused<'t, 'a>> {
+    let is_denied = |item: &&Item<'_>| {
+        let result = item.attempt().map(|attempt| attempt.result);
+        result == Some(AttemptResult::Denied)
+    };
+    let refused = case.refusals.iter().copied();
+    let mut items: Vec<&'t Item<'a>> = refused
+        .filter(|item| (0..=CHANGED_SOON_MS).contains(&(change.time_ms - item.time_ms)))
+        .collect();
+    let denied = items.iter().copied().filter(is_denied).count();
+    if denied >= DENIED_MIN {
+        items.retain(is_denied);
+        return Some((items, "denied", change));
+    }
+    (items.len() >= IGNORED_MIN).then_some((items, "refused or ignored", change))
 }
 
 #[cfg(test)]
