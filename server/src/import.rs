@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tocsin_correlate::{MfaEvent, Provider};
+use tocsin_correlate::{MfaEvent, MfaEventKind, Provider};
 use tocsin_proto::id::IdentityId;
 
 pub(crate) use run::Import;
@@ -150,6 +150,7 @@ fn pack(records: Vec<Record>, lookup: &Lookup) -> Result<Vec<NewMfaEvent>, Store
                 id: event.id,
                 account: people::row(&event.account),
                 event_time_ms: event.time_ms,
+                is_approval: event.kind == MfaEventKind::Approved,
                 event: stored,
                 said,
                 raw: raw.clone(),

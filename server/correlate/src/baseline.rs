@@ -109,6 +109,13 @@ fn agent_value(origin: &Origin) -> Option<String> {
     }
 }
 
+/// A machine that has no name at the provider, as far as its likeness tells.
+fn bare_value(origin: &Origin) -> Option<String> {
+    let is_bare = origin.device_id.is_none() && origin.device_token.is_none();
+    let agent = agent_value(origin).filter(|_| is_bare)?;
+    Some(format!("bare/{agent}"))
+}
+
 fn address_value(origin: &Origin) -> Option<String> {
     origin.ip.map(|ip| format!("ip/{ip}"))
 }
@@ -138,6 +145,7 @@ fn country_value(origin: &Origin) -> Option<String> {
 fn all_values(origin: &Origin) -> Vec<String> {
     let mut values = device_values(origin);
     values.extend(likeness_values(origin));
+    values.extend(bare_value(origin));
     values.extend(address_value(origin));
     values.extend(network_value(origin));
     values.extend(country_value(origin));
@@ -278,8 +286,12 @@ impl Baseline {
         }
         let at_home = address_value(origin).is_some_and(|value| self.has(&value, now_ms));
         let is_alike = self.has_any(&alike, now_ms);
-        // In an office many machines are alike: one that is named, and otherwise than the person's, is another.
-        let is_another = self.is_known() && origin.device_id.is_some() && self.has_kind("device/");
+        // In an office many machines are alike: one that is named, and otherwise than the person's, is another. One
+        // that is not named may be any, where all of this person's that are like it were; and elsewhere it is none.
+        let can_tell_id = self.is_known() && self.has_kind("device/");
+        let is_nameless =
+            can_tell_id && bare_value(origin).is_some_and(|value| !self.has(&value, now_ms));
+        let is_another = is_nameless || (can_tell_id && origin.device_id.is_some());
         if at_home
             && is_alike
             && !is_another
@@ -297,7 +309,7 @@ impl Baseline {
             let can_tell_name = (origin.device_id.is_some() && self.has_kind("device/"))
                 || (origin.device_token.is_some() && self.has_kind("token/"));
             let can_tell_agent = agent_value(origin).is_some() && self.has_kind("agent/");
-            if can_tell_name || (can_tell_agent && !is_alike) {
+            if can_tell_name || (can_tell_agent && !is_alike) || (is_nameless && !at_home) {
                 return Standing::Unusual;
             }
             return Standing::Unknown;
@@ -525,7 +537,15 @@ mod tests {
             device_id: None,
             ..named("")
         };
-        assert_eq!(standing(&unnamed), Standing::Usual);
+        assert_eq!(standing(&unnamed), Standing::Unknown);
+        let away = Origin {
+            ip: Some("198.51.100.9".parse().unwrap()),
+            ..unnamed.clone()
+        };
+        assert_eq!(standing(&away), Standing::Unusual);
+        baseline.learn(&unnamed, 6 * DAY_MS);
+        let standing = baseline.device(&unnamed, Novelty::default(), NOW_MS, true);
+        assert_eq!(standing, Standing::Usual);
     }
 
     #[test]

@@ -128,10 +128,11 @@ impl<'t, 'a> Case<'t, 'a> {
     }
 
     /// The same without attempts from where and with what the person usually signs in, which only happened meanwhile,
-    /// and without sign-ins on phones: no phone is an endpoint, so that none was seen on one says nothing.
+    /// and without sign-ins on phones and prompts of the person's own one: no phone is an endpoint, so that none was
+    /// seen on one says nothing.
     pub(crate) fn suspects(&self) -> Vec<(&'t Item<'a>, &'t Judged)> {
         let mut judged = self.judged();
-        judged.retain(|(item, _)| item.is_refusal() || (item.is_odd() && !item.is_mobile()));
+        judged.retain(|(item, _)| is_suspect_prompt(item) || (item.is_odd() && !item.is_mobile()));
         judged
     }
 
@@ -140,7 +141,7 @@ impl<'t, 'a> Case<'t, 'a> {
     pub(crate) fn while_in_use_elsewhere(&self) -> Vec<(&'t Item<'a>, &'t Sight)> {
         let mut judged = self.judged();
         judged.retain(|(item, _)| {
-            item.is_refusal() || (item.is_odd() && (!item.is_mobile() || item.is_new_country))
+            is_suspect_prompt(item) || (item.is_odd() && (!item.is_mobile() || item.is_new_country))
         });
         let active =
             |(item, judged): (&'t Item<'a>, &'t Judged)| Some((item, judged.in_use_elsewhere()?));
@@ -238,6 +239,11 @@ impl<'t, 'a> Case<'t, 'a> {
                 .attempt()
                 .is_some_and(|attempt| attempt.result == AttemptResult::Prompted)
     }
+}
+
+/// A prompt that led to no sign-in, but for those of the person's own phone.
+fn is_suspect_prompt(item: &Item<'_>) -> bool {
+    item.is_refusal() && !(item.is_mobile() && item.is_own_client())
 }
 
 /// The ids of the stored events that these items are made of.

@@ -112,9 +112,11 @@ fn is_signal(item: &Item<'_>) -> bool {
         MfaEventKind::PasswordAccepted
         | MfaEventKind::FactorEnrolled
         | MfaEventKind::FactorRemoved
-        | MfaEventKind::DeviceEnrolled
-        | MfaEventKind::SessionStarted => item.is_foreign(),
-        MfaEventKind::SessionMoved => item.place == Standing::Unusual,
+        | MfaEventKind::DeviceEnrolled => item.is_foreign(),
+        // As an approval: where the answer is logged from the phone, the session says where the client is.
+        MfaEventKind::SessionStarted | MfaEventKind::SessionMoved => {
+            item.place == Standing::Unusual
+        }
         _ => false,
     }
 }

@@ -471,9 +471,12 @@ pub enum WeightsVersion {
     #[serde(rename = "2026-11.4")]
     V2026_11_4,
     /// Whether the person was at work elsewhere, or away; what somebody on their machine leaves.
-    #[default]
     #[serde(rename = "2026-11.5")]
     V2026_11_5,
+    /// Outages of a provider; machines that should have a name and have none; the person's own phone is on no endpoint.
+    #[default]
+    #[serde(rename = "2026-11.6")]
+    V2026_11_6,
 }
 
 impl WeightsVersion {
@@ -485,6 +488,7 @@ impl WeightsVersion {
             Self::V2026_11_3 => "2026-11.3",
             Self::V2026_11_4 => "2026-11.4",
             Self::V2026_11_5 => "2026-11.5",
+            Self::V2026_11_6 => "2026-11.6",
         }
     }
 }
@@ -509,6 +513,9 @@ pub struct Input {
     /// Where sign-ins go: the built-in table, with what the operator adds.
     #[serde(default)]
     pub directory: SignInDirectory,
+    /// Outages of providers, as the failures of all people show them: see [`crate::outages`].
+    #[serde(default)]
+    pub outages: Vec<crate::outage::Outage>,
     /// Which weights to use.
     #[serde(default)]
     pub weights: WeightsVersion,

@@ -21,7 +21,8 @@
 //! It recomputes a person whole, so an incident can grow backwards, change severity, merge or vanish
 //! when late records come: the [`Outcome`] is *all* incidents of the person. [`successors`] tells which
 //! former incident is which. Attacks on many people at once are a second pure pass, over the [`Sighting`]s of
-//! many people instead of their events: [`campaigns`], then [`absorb`].
+//! many people instead of their events: [`campaigns`], then [`absorb`]. So are outages of a provider, over the
+//! [`Failure`]s of many people: [`outages`], which come back with the [`Input`] of those who had one.
 
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,7 @@ mod incident;
 mod input;
 mod lineage;
 mod network;
+mod outage;
 mod provenance;
 mod provider;
 pub mod remote_tool;
@@ -90,6 +92,7 @@ pub use crate::input::{
 };
 pub use crate::lineage::successors;
 pub use crate::network::{NETWORKS_MAX, NamedNetwork};
+pub use crate::outage::{Failure, OUTAGE_PEOPLE_MIN, OUTAGE_STEP_MS, Outage, outage_step, outages};
 pub use crate::provenance::{
     Confidence, ENDPOINTS_MAX, JUDGED_MAX, Missing, MissingKind, Provenance, ProvenanceVerdict,
 };
@@ -101,7 +104,7 @@ use crate::case::Case;
 use crate::episode::episodes;
 use crate::incident::{Context, draft, relate, sighted};
 use crate::provenance::judge;
-use crate::timeline::{Item, timeline};
+use crate::timeline::{Item, Known, timeline};
 
 /// All that follows from an [`Input`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +125,9 @@ pub struct Outcome {
     /// Attempts that may be part of a campaign, whether or not an incident holds them.
     #[serde(default)]
     pub sightings: Vec<Sighting>,
+    /// Attempts that may be part of an outage of their provider.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
 }
 
 /// The incidents of one person. See the crate's documentation.
@@ -134,11 +140,7 @@ pub fn correlate(input: &Input) -> Outcome {
         .filter(|attempt| attempt.result == AttemptResult::Prompted)
         .map(|attempt| attempt.time_ms.saturating_add(UNANSWERED_AFTER_MS))
         .min();
-    let timeline = timeline(
-        &events,
-        attempts,
-        (input.baseline.clone(), &input.directory.networks),
-    );
+    let timeline = timeline(&events, attempts, Known::of(input));
     let endpoints = linked(&input.endpoints);
     let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
     let judgements = judge(&timeline.items, &endpoints, &input.directory);
@@ -156,6 +158,7 @@ pub fn correlate(input: &Input) -> Outcome {
     let privileged = input.identity.privileged || admin_ms.is_some();
     let sightings = sighted(&timeline.items, &context, &incidents, privileged);
     Outcome {
+        failures: outage::failures(&timeline.items, input.identity.id),
         sightings,
         incidents,
         privileged,
@@ -170,11 +173,7 @@ pub fn correlate(input: &Input) -> Outcome {
 pub fn provenances(input: &Input) -> Vec<(MfaEventId, Provenance)> {
     let (events, _) = input::normalize(&input.mfa_events);
     let attempts = attempts(&events, &input.observed_until_ms);
-    let timeline = timeline(
-        &events,
-        attempts,
-        (input.baseline.clone(), &input.directory.networks),
-    );
+    let timeline = timeline(&events, attempts, Known::of(input));
     let endpoints = linked(&input.endpoints);
     let endpoints: Vec<&LinkedEndpoint> = endpoints.iter().collect();
     let judgements = judge(&timeline.items, &endpoints, &input.directory);
@@ -203,12 +202,7 @@ pub fn baseline_before(input: &Input, until_ms: i64) -> Baseline {
     let (mut events, _) = input::normalize(&input.mfa_events);
     events.retain(|event| event.time_ms < until_ms);
     let attempts = attempts(&events, &input.observed_until_ms);
-    timeline(
-        &events,
-        attempts,
-        (input.baseline.clone(), &input.directory.networks),
-    )
-    .baseline
+    timeline(&events, attempts, Known::of(input)).baseline
 }
 
 /// When the person is first known to hold administrative rights.

@@ -7,8 +7,8 @@ use tocsin_proto::id::MfaEventId;
 
 use crate::story::{Story, account};
 use crate::{
-    AccountKey, Actor, EVENTS_MAX, Factor, FlowIds, Input, MfaEvent, MfaEventKind, Novelty, Origin,
-    Outcome, Place, Provider, correlate,
+    AccountKey, Actor, EVENTS_MAX, Factor, Failure, FlowIds, Input, MfaEvent, MfaEventKind,
+    Novelty, OUTAGE_PEOPLE_MIN, Origin, Outage, Outcome, Place, Provider, correlate, outages,
 };
 
 const KINDS: &[MfaEventKind] = &[
@@ -223,6 +223,44 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What many people show of an outage depends on nothing that follows from it, so that both settle; and on no order.
+    #[test]
+    fn outages_depend_on_no_outage_and_no_order(
+        events in prop::collection::vec(event(), 0..160),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 1..320),
+        people in 1..12_usize,
+    ) {
+        let mut input = input(events);
+        let alone = correlate(&input);
+        let mut failures: Vec<Failure> = Vec::new();
+        for n in 0..people {
+            let subject = tocsin_proto::id::IdentityId::derive(&[&n.to_be_bytes()]);
+            failures.extend(alone.failures.iter().map(|failure| Failure { subject, ..*failure }));
+        }
+        let span = |provider: &Provider| (*provider, i64::MIN / 2, i64::MAX / 2);
+        let all = |failures: &[Failure]| -> Vec<Outage> {
+            let of = |provider| outages(span(provider), failures, &BTreeMap::new());
+            PROVIDERS.iter().flat_map(of).collect()
+        };
+        let found = all(&failures);
+        prop_assert!(people >= OUTAGE_PEOPLE_MIN || found.is_empty());
+        if !failures.is_empty() {
+            let picked = order.iter().map(|at| *at.get(&failures));
+            let again: Vec<Failure> = picked.chain(failures.iter().rev().copied()).collect();
+            prop_assert_eq!(all(&again), found.clone());
+        }
+        input.outages = found.iter().rev().chain(&found).copied().collect();
+        let told = correlate(&input);
+        prop_assert_eq!(&told.failures, &alone.failures);
+        prop_assert_eq!(&told.sightings.len(), &alone.sightings.len());
+        input.mfa_events.reverse();
+        prop_assert_eq!(bytes(&correlate(&input)), bytes(&told));
+    }
+}
+
 #[test]
 fn nothing_comes_of_nothing() {
     let outcome = correlate(&input(Vec::new()));
@@ -238,6 +276,7 @@ fn nothing_comes_of_nothing() {
                 ..crate::Habits::default()
             },
             sightings: vec![],
+            failures: vec![],
         }
     );
 }

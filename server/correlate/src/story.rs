@@ -12,7 +12,8 @@ use crate::input::{
     AccountKey, Actor, Factor, FlowIds, Input, LinkedEndpoint, MfaEvent, MfaEventKind, Novelty,
     Origin, Person, Place, Provider, Risk, WeightsVersion, normalize,
 };
-use crate::timeline::{Item, timeline};
+use crate::outage::Outage;
+use crate::timeline::{Item, Known, timeline};
 use crate::{Baseline, Outcome, Severity, correlate};
 
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ pub(crate) struct Story {
     privileged: bool,
     endpoints: Vec<LinkedEndpoint>,
     provider: Provider,
+    outages: Vec<Outage>,
 }
 
 pub(crate) fn ms(time: &str) -> i64 {
@@ -78,6 +80,7 @@ impl Story {
             privileged: false,
             endpoints: Vec::new(),
             provider: Provider::Okta,
+            outages: Vec::new(),
         }
         .home()
     }
@@ -118,6 +121,16 @@ impl Story {
     pub(crate) fn home(self) -> Self {
         let place = place("192.0.2.10", 64_500, "PT", "Porto");
         self.from(machine(place, "laptop", "Linux", "FIREFOX"))
+    }
+
+    /// A browser like hers that has no name, in her network at home.
+    pub(crate) fn nameless_machine(self) -> Self {
+        let origin = place("192.0.2.11", 64_500, "PT", "Porto");
+        let named = machine(origin, "", "Linux", "FIREFOX");
+        self.from(Origin {
+            device_token: None,
+            ..named
+        })
     }
 
     /// Her machine, in a hotel abroad.
@@ -279,6 +292,7 @@ impl Story {
                 .collect(),
             baseline: Baseline::default(),
             directory: crate::SignInDirectory::default(),
+            outages: self.outages.clone(),
             weights: WeightsVersion::default(),
         }
     }
@@ -306,7 +320,12 @@ impl Story {
         let input = self.input();
         let (events, _) = normalize(&input.mfa_events);
         let attempts = attempts(&events, &input.observed_until_ms);
-        look(&timeline(&events, attempts, (Baseline::default(), &[])).items)
+        look(&timeline(&events, attempts, Known::of(&input)).items)
+    }
+
+    /// Outages of providers that many people's failures showed.
+    pub(crate) fn outages(self, outages: Vec<Outage>) -> Self {
+        Self { outages, ..self }
     }
 
     pub(crate) fn endpoint(mut self, endpoint: LinkedEndpoint) -> Self {

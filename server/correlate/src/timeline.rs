@@ -17,8 +17,9 @@ use tocsin_proto::id::MfaEventId;
 
 use crate::attempt::{Attempt, AttemptResult};
 use crate::baseline::{Baseline, DAY_MS, HOUR_MS, MINUTE_MS, Standing, same_device, same_place};
-use crate::input::{MfaEvent, MfaEventKind, Novelty, Origin};
+use crate::input::{Input, MfaEvent, MfaEventKind, Novelty, Origin};
 use crate::network::{NamedNetwork, is_named};
+use crate::outage::{self, Outage};
 
 /// Refusals within an hour that no ordinary retry makes. Public rules use 2 to 10; a person who gets it
 /// wrong gives up or succeeds before five.
@@ -99,6 +100,8 @@ pub(crate) struct Item<'a> {
     /// A refusal that an ordinary retry explains.
     pub is_closed: bool,
     pub is_hostile: bool,
+    /// It failed in an outage of its provider, in which prompts of at least so many people failed.
+    pub in_outage: Option<usize>,
 }
 
 impl<'a> Item<'a> {
@@ -232,6 +235,27 @@ impl<'a> Item<'a> {
     }
 }
 
+/// What is known beside the events.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known<'i> {
+    /// What was usual before them.
+    pub baseline: Baseline,
+    /// Networks that the operator has named.
+    pub networks: &'i [NamedNetwork],
+    /// Outages of providers.
+    pub outages: &'i [Outage],
+}
+
+impl<'i> Known<'i> {
+    pub(crate) fn of(input: &'i Input) -> Self {
+        Self {
+            baseline: input.baseline.clone(),
+            networks: &input.directory.networks,
+            outages: &input.outages,
+        }
+    }
+}
+
 /// All that happened to a person, judged.
 #[derive(Debug)]
 pub(crate) struct Timeline<'a> {
@@ -244,7 +268,7 @@ pub(crate) struct Timeline<'a> {
 pub(crate) fn timeline<'a>(
     events: &[&'a MfaEvent],
     attempts: Vec<Attempt<'a>>,
-    (baseline, networks): (Baseline, &[NamedNetwork]),
+    known: Known<'_>,
 ) -> Timeline<'a> {
     // Prompts and answers always are part of an attempt, other events where they belong to one.
     let in_attempts: BTreeSet<MfaEventId> = attempts
@@ -267,11 +291,12 @@ pub(crate) fn timeline<'a>(
         What::Event(event) => (event.time_ms, Some(event.id)),
     });
     let mut walk = Walk {
-        baseline,
-        networks,
+        baseline: known.baseline,
+        networks: known.networks,
         ..Walk::default()
     };
     let mut items: Vec<Item<'a>> = whats.into_iter().map(|what| walk.judge(what)).collect();
+    outage::mark(&mut items, known.outages);
     close_retried(&mut items);
     mark_hostile(&mut items);
     Timeline {
@@ -310,6 +335,7 @@ impl Walk<'_> {
             known_sign_ins: self.baseline.sign_ins(),
             is_closed: false,
             is_hostile: false,
+            in_outage: None,
         };
         // What somebody else did says where *they* were.
         if !item.is_by_other() {
@@ -460,7 +486,8 @@ fn mark_hostile(items: &mut [Item<'_>]) {
     let refusals: Vec<usize> = items
         .iter()
         .enumerate()
-        .filter(|(_, i)| i.is_refusal())
+        // Who is asked again and again because nothing arrives is no attacker's victim.
+        .filter(|(_, i)| i.is_refusal() && i.in_outage.is_none())
         .map(|(at, _)| at)
         .collect();
     let counted = |keep: fn(&Item<'_>) -> bool| -> Vec<i64> {

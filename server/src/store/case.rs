@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use tocsin_proto::id::{EndpointId, IdentityId, IncidentId, MfaEventId};
 
 use super::StoreError;
+use super::outage::FailureRow;
 use crate::audit::AuditEntry;
 
 /// Notes on one incident.
@@ -101,6 +102,8 @@ pub(crate) struct NewMfaEvent {
     pub(crate) account: AccountRow,
     /// By the provider's clock.
     pub(crate) event_time_ms: i64,
+    /// A prompt was approved: counted, see [`OutageStore`](super::outage::OutageStore).
+    pub(crate) is_approval: bool,
     /// Normalized, JSON, with what was looked up.
     pub(crate) event: Vec<u8>,
     /// The same as the provider said it, where anything was looked up: which of two forms of a record is the fuller is
@@ -328,6 +331,8 @@ pub(crate) enum Correlated {
         /// All sightings that follow from the person's stored events. A source of which any is new, gone or another one is
         /// marked dirty; those of events that retention has removed stay.
         sightings: Vec<SightingRow>,
+        /// All failures that follow from them, in the same way: see [`OutageStore`](super::outage::OutageStore).
+        failures: Vec<FailureRow>,
     },
     /// Everybody's sightings of one source.
     Source {

@@ -3,6 +3,7 @@
 //! ```text
 //! StateStore = TrustStore   analysts, endpoints, tokens, audit log, presence   (trust.rs)
 //!            + CaseStore    MFA events, identities, incidents                  (case.rs)
+//!            + OutageStore  outages of providers                              (outage.rs)
 //!            + PeopleStore  accounts of endpoints and whose they are           (people.rs)
 //!            + RolloutStore rollouts and how far each endpoint is             (rollout.rs)
 //! TelemetryStore            event batches and what is read from them           (telemetry.rs)
@@ -15,6 +16,7 @@
 pub(crate) mod case;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub(crate) mod outage;
 pub(crate) mod people;
 pub(crate) mod rollout;
 pub(crate) mod sqlite;
@@ -23,14 +25,18 @@ pub(crate) mod trace;
 pub(crate) mod trust;
 
 use case::CaseStore;
+use outage::OutageStore;
 use people::PeopleStore;
 use rollout::RolloutStore;
 use trust::TrustStore;
 
 /// All state but telemetry.
-pub(crate) trait StateStore: TrustStore + CaseStore + PeopleStore + RolloutStore {}
+pub(crate) trait StateStore:
+    TrustStore + CaseStore + OutageStore + PeopleStore + RolloutStore
+{
+}
 
-impl<T: TrustStore + CaseStore + PeopleStore + RolloutStore> StateStore for T {}
+impl<T: TrustStore + CaseStore + OutageStore + PeopleStore + RolloutStore> StateStore for T {}
 
 /// Why a store did not do it. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! dirty people  -> load their Input -> tocsin_correlate::correlate (blocking thread) -> absorb -> plan -> apply, mark taken away
+//! dirty hours   -> everybody's failures and approvals of a provider -> tocsin_correlate::outages -> mark whom they concern
 //! dirty sources -> load what everybody showed of each -> tocsin_correlate::campaigns -> plan -> apply, mark taken away
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod facts;
 mod input;
 mod lineage;
+mod outage;
 mod retain;
 mod source;
 mod telemetry;
@@ -25,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tocsin_correlate::{Outcome, Sighting, absorb, correlate};
+use tocsin_correlate::{Failure, Outcome, Sighting, absorb, correlate};
 use tocsin_proto::id::{IdentityId, IncidentId, MfaEventId};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -36,6 +38,7 @@ use crate::incident::{Effect, Owner, Plan, Stored, plan, tally};
 use crate::rpc::status::chain;
 use crate::session::Registry;
 use crate::store::case::{CaseChange, CaseError, Correlated, IdentityFacts, SightingRow};
+use crate::store::outage::FailureRow;
 use crate::store::telemetry::TelemetryStore;
 use crate::store::{StateStore, StoreError};
 use crate::trace::Tracer;
@@ -224,6 +227,10 @@ impl Correlator {
         loop {
             let limit = GROUP.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
             let dirty = self.dirty(limit, &failed).await?;
+            let is_person = |(what, _): &(Dirty, i64)| matches!(what, Dirty::Person(_));
+            if !dirty.iter().any(is_person) && self.hours().await? {
+                continue;
+            }
             if dirty.is_empty() {
                 return Ok(());
             }
@@ -358,6 +365,7 @@ impl Correlator {
                             .unwrap_or_default(),
                     },
                     sightings: outcome.sightings.iter().map(sighting_row).collect(),
+                    failures: outcome.failures.iter().map(failure_row).collect(),
                 },
                 mark,
                 read,
@@ -399,6 +407,15 @@ fn fail(what: &Dirty, error: &(dyn std::error::Error + 'static), failed: &mut BT
         "a person or source was not correlated"
     );
     failed.insert(what.clone());
+}
+
+fn failure_row(failure: &Failure) -> FailureRow {
+    FailureRow {
+        identity: failure.subject,
+        attempt: failure.attempt,
+        provider: failure.provider.word().to_owned(),
+        time_ms: failure.time_ms,
+    }
 }
 
 fn sighting_row(sighting: &Sighting) -> SightingRow {

@@ -31,6 +31,7 @@ mod prompting_long;
 mod prompting_slow;
 mod provenance_elsewhere;
 mod provenance_here;
+mod provider_outage;
 mod refused_then_changed;
 mod remote_support_tool;
 mod reported_risk;
@@ -73,6 +74,7 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &prompting_slow::PromptingSlow,
     &provenance_elsewhere::ProvenanceElsewhere,
     &provenance_here::ProvenanceHere,
+    &provider_outage::ProviderOutage,
     &refused_then_changed::RefusedThenChanged,
     &remote_support_tool::RemoteSupportTool,
     &reported_risk::ReportedRisk,

@@ -351,6 +351,7 @@ fn one_push_denied_is_one_attempt_from_end_to_end() {
         observed_until_ms: Default::default(),
         baseline: Default::default(),
         directory: tocsin_correlate::SignInDirectory::default(),
+        outages: Vec::new(),
         weights: Default::default(),
     };
     let outcome = tocsin_correlate::correlate(&input);

@@ -60,6 +60,7 @@ fn drafts(hours: &[i64]) -> Vec<IncidentDraft> {
         observed_until_ms: BTreeMap::new(),
         baseline: tocsin_correlate::Baseline::default(),
         directory: tocsin_correlate::SignInDirectory::default(),
+        outages: Vec::new(),
         weights: WeightsVersion::default(),
     };
     correlate(&input).incidents

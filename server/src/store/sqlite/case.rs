@@ -19,6 +19,7 @@ mod incident;
 mod link;
 mod local;
 mod mfa;
+mod outage;
 mod people;
 mod prefix;
 mod retain;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_correlate::{
-    AccountKey, Baseline, EVENTS_MAX, Input, MfaEvent, Person, Provider, WeightsVersion,
+    AccountKey, Baseline, EVENTS_MAX, Input, MfaEvent, OUTAGE_STEP_MS, Outage, Person, Provider,
+    WeightsVersion,
 };
 use tocsin_proto::id::{EndpointId, IdentityId};
 
@@ -22,6 +23,8 @@ pub(super) struct Loaded {
     endpoints: Vec<Source>,
     lineage: Lineage,
     feeds: Vec<FeedRow>,
+    /// By provider: step and people.
+    outages: Vec<(Provider, Vec<(i64, u64)>)>,
     tracer: Arc<Tracer>,
     /// Of what the endpoints say beside their traces.
     pub(super) telemetry_sha256: [u8; 32],
@@ -51,7 +54,9 @@ pub(super) async fn load(
         let person = (id, row.links.as_slice());
         endpoints.push(facts::source(state, telemetry, person, endpoint, window).await?);
     }
+    let outages = outages(state, &row).await?;
     Ok(Loaded {
+        outages,
         row,
         events,
         endpoints,
@@ -77,7 +82,21 @@ impl Loaded {
             endpoints: Vec::new(),
             lineage: Lineage::default(),
             feeds: state.feeds().await?,
+            outages: Vec::new(),
         })
+    }
+
+    fn outages(&self) -> Vec<Outage> {
+        let of = |(provider, steps): &(Provider, Vec<(i64, u64)>)| {
+            let provider = *provider;
+            let steps = steps.clone().into_iter();
+            steps.map(move |(from_ms, people)| Outage {
+                from_ms,
+                provider,
+                people: usize::try_from(people).unwrap_or(usize::MAX),
+            })
+        };
+        self.outages.iter().flat_map(of).collect()
     }
 
     /// Understands it.
@@ -124,6 +143,7 @@ impl Loaded {
             observed_until_ms: observed(&self.feeds),
             baseline,
             directory: self.tracer.directory.clone(),
+            outages: self.outages(),
             weights: WeightsVersion::default(),
         })
     }
@@ -138,7 +158,30 @@ fn display_name(events: &[MfaEvent]) -> Option<String> {
         .clone()
 }
 
-fn provider(word: &str) -> Option<Provider> {
+/// Outages of the person's providers in the time of their events.
+async fn outages(
+    state: &dyn StateStore,
+    row: &IdentityRow,
+) -> Result<Vec<(Provider, Vec<(i64, u64)>)>, StoreError> {
+    let span_ms = (
+        row.event_time_min_ms.saturating_sub(OUTAGE_STEP_MS),
+        row.event_time_max_ms,
+    );
+    let words: BTreeSet<&str> = row
+        .accounts
+        .iter()
+        .map(|one| one.provider.as_str())
+        .collect();
+    let mut all = Vec::new();
+    for word in words {
+        if let Some(provider) = provider(word) {
+            all.push((provider, state.outages(word, span_ms).await?));
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn provider(word: &str) -> Option<Provider> {
     Provider::ALL
         .iter()
         .copied()

@@ -41,6 +41,7 @@ impl Correlator {
                 .await?;
             let Some((last, _)) = page.last() else {
                 self.state.remove_sightings().await?;
+                self.state.remove_failures().await?;
                 return Ok(removed);
             };
             after = Some(*last);

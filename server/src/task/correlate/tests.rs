@@ -19,6 +19,7 @@ use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 
 mod bench;
 mod campaign;
+mod outage;
 
 use bench::*;
 

@@ -6,18 +6,20 @@
 //!
 //! world      sites, networks, people          random     the same numbers for the same seed
 //! life/      harmless months                   attack/    attacks and evasions, labelled
-//! endpoint   what agents would have told       rules/     public rules
-//! month      one seed through all detectors    score, report
+//! endpoint   what agents would have told      outage     what many people's failures show       rules/     public rules
+//! month      one seed through all detectors    score, curve, report
 //! ```
 //!
 //! It drives the pure engine in this process. The generator knows nothing of the engine's weights. Weights are tuned on
 //! seeds 1..50 and reported on others, each range of them once.
 
 mod attack;
+mod curve;
 mod endpoint;
 mod life;
 mod merge;
 mod month;
+mod outage;
 mod random;
 mod record;
 mod report;
@@ -27,6 +29,8 @@ mod world;
 
 use std::io::Write;
 use std::process::ExitCode;
+
+use crate::month::Measured;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
@@ -56,6 +60,9 @@ struct Options {
     /// Tells what the engine costs instead: time an event, on this machine.
     #[arg(long)]
     cost: bool,
+    /// As if nobody knew of outages of providers: to see what knowing them is worth.
+    #[arg(long)]
+    without_outages: bool,
     /// How it prints.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -93,7 +100,10 @@ fn run(options: &Options) -> Result<()> {
         seeds(&options.seeds)?,
         options.people,
         options.jobs,
-        options.cost,
+        Measured {
+            baselines: options.cost,
+            without_outages: options.without_outages,
+        },
     );
     let text = match options.output {
         _ if options.cost => report::cost(&totals),

@@ -3,20 +3,20 @@
 
 use std::ops::RangeInclusive;
 
-use crate::month::{Totals, Verdicts};
+use crate::month::{Measured, Totals, Verdicts};
 
 /// Runs all seeds on so many threads.
 pub(crate) fn run(
     seeds: RangeInclusive<u64>,
     people: usize,
     jobs: usize,
-    measures_baselines: bool,
+    measured: Measured,
 ) -> Totals {
     let seeds: Vec<u64> = seeds.collect();
     let length = seeds.len().div_ceil(jobs.max(1)).max(1);
     let one = |seeds: &[u64]| {
         let mut totals = Totals {
-            measures_baselines,
+            measured,
             ..Totals::default()
         };
         for seed in seeds {
@@ -47,7 +47,9 @@ impl Totals {
         self.events += other.events;
         self.engine_time += other.engine_time;
         self.baseline_bytes += other.baseline_bytes;
-        self.measures_baselines |= other.measures_baselines;
+        self.measured = other.measured;
+        self.curve.merge(other.curve);
+        self.outages.merge(other.outages);
         self.engine.merge(other.engine);
         for (severity, score) in other.above {
             self.above.entry(severity).or_default().merge(score);
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn how_many_threads_does_not_show() {
-        let text = |jobs| report::object(&run(3..=4, 100, jobs, false)).to_string();
+        let text = |jobs| report::object(&run(3..=4, 100, jobs, Measured::default())).to_string();
         assert_eq!(text(1), text(2));
     }
 }

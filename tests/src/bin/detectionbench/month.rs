@@ -5,15 +5,17 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use tocsin_correlate::{
-    Baseline, BeliefBand, IncidentDraft, Input, LinkedEndpoint, MfaEvent, NamedNetwork, Outcome,
-    Person as Subject, ProvenanceVerdict, Provider, Severity, Sighting, SignInDirectory,
+    Baseline, BeliefBand, IncidentDraft, Input, LinkedEndpoint, MfaEvent, NamedNetwork, Outage,
+    Outcome, Person as Subject, ProvenanceVerdict, Provider, Severity, Sighting, SignInDirectory,
     WeightsVersion, absorb, baseline_before, campaigns, correlate, memberships, provenances,
 };
 use tocsin_proto::id::{IncidentId, MfaEventId};
 
 use crate::attack::{Attack, attack};
+use crate::curve::Curve;
 use crate::endpoint::laptop;
-use crate::life::{Life, Month, Outage};
+use crate::life::{self, Life, Month};
+use crate::outage::{self, Found};
 use crate::random::Random;
 use crate::rules::{RULES, findings};
 use crate::score::{Finding, Score};
@@ -32,6 +34,15 @@ pub(crate) struct Verdicts {
     pub covered: (usize, usize),
 }
 
+/// What is measured beside, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Measured {
+    /// Baselines as they are stored.
+    pub baselines: bool,
+    /// The engine is not told of outages.
+    pub without_outages: bool,
+}
+
 /// All that some seeds gave.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
@@ -42,9 +53,11 @@ pub(crate) struct Totals {
     pub engine_time: Duration,
     /// Of all people's baselines as they are stored.
     pub baseline_bytes: usize,
-    /// Whether baselines are measured.
-    pub measures_baselines: bool,
+    pub measured: Measured,
     pub engine: Score,
+    /// The same at each score.
+    pub curve: Curve,
+    pub outages: Found,
     /// The same where only incidents of this severity and above are looked at.
     pub above: BTreeMap<Severity, Score>,
     pub rules: BTreeMap<&'static str, Score>,
@@ -93,7 +106,7 @@ pub(crate) fn generate<'c>(
             let from_ms = MONTH_MS
                 + random.between(0, MONTH_DAYS - 2) * DAY_MS
                 + random.between(7, 18) * HOUR_MS;
-            Outage {
+            life::Outage {
                 from_ms,
                 until_ms: from_ms + random.between(30, 90) * MINUTE_MS,
                 provider,
@@ -139,8 +152,16 @@ impl Totals {
         let mut seen: BTreeMap<IncidentId, i64> = BTreeMap::new();
         let mut rules: BTreeMap<&'static str, Vec<Finding>> = BTreeMap::new();
         let labels = Labels::new(&attacks);
+        let outages = outage::known(&company.people, &lives);
+        self.outages.take(&month, &outages);
+        let outages: &[Outage] = if self.measured.without_outages {
+            &[]
+        } else {
+            &outages
+        };
         for (person, life) in company.people.iter().zip(&mut lives) {
-            let outcome = self.person(&month, (person, life), &labels, (&mut seen, &mut rules));
+            let told = (&month, outages);
+            let outcome = self.person(told, (person, life), &labels, (&mut seen, &mut rules));
             drafts.extend(outcome.incidents);
             sightings.extend(outcome.sightings);
         }
@@ -154,7 +175,7 @@ impl Totals {
                 || attack.is_acted_on
                 || attack.victims.iter().all(|n| covered[*n])
         };
-        let engine = self.settle((drafts, &sightings), &labels, &seen);
+        let engine = self.settle((drafts, &sightings), (&labels, &attacks), &seen);
         let all: Vec<Finding> = engine.iter().map(|(_, found)| found.clone()).collect();
         self.engine.add(&all, &attacks, certain);
         for least in [Severity::High, Severity::Critical] {
@@ -201,7 +222,7 @@ impl Totals {
 
     fn person(
         &mut self,
-        month: &Month<'_>,
+        (month, outages): (&Month<'_>, &[Outage]),
         (person, life): (&Person, &mut Life),
         labels: &Labels,
         (seen, rules): (
@@ -226,10 +247,11 @@ impl Totals {
         }
         let mut input = input(person, events.clone(), endpoint.into_iter().collect());
         input.directory.networks.clone_from(&month.named);
+        input.outages = outages.to_vec();
         let began = on_processor();
         let outcome = correlate(&input);
         self.engine_time += on_processor().saturating_sub(began);
-        if self.measures_baselines {
+        if self.measured.baselines {
             let baseline = serde_json::to_vec(&baseline_before(&input, END_MS));
             self.baseline_bytes += baseline.map_or(0, |bytes| bytes.len());
         }
@@ -243,6 +265,7 @@ impl Totals {
             }
         }
         self.take_lesser(&outcome, labels);
+        self.outages.take_incidents(month, &outcome, labels);
         if person.is_covered {
             self.take_verdicts(&input, life, labels);
         }
@@ -253,12 +276,22 @@ impl Totals {
     fn settle(
         &mut self,
         (mut drafts, sightings): (Vec<IncidentDraft>, &[Sighting]),
-        labels: &Labels,
+        (labels, attacks): (&Labels, &[Attack]),
         seen: &BTreeMap<IncidentId, i64>,
     ) -> Vec<(Severity, Finding)> {
         let found = campaigns(sightings);
         absorb(&mut drafts, &memberships(&found, sightings));
         drafts.extend(found);
+        let is_measured = |draft: &IncidentDraft| {
+            let hits = draft.event_ids.iter().any(|id| labels.attack.contains(id));
+            is_shown(draft) && (hits || draft.first_event_time_ms >= MONTH_MS)
+        };
+        let measured: Vec<IncidentDraft> = drafts
+            .iter()
+            .filter(|draft| is_measured(draft))
+            .cloned()
+            .collect();
+        self.curve.add(&measured, attacks);
         self.take_bands(&drafts, labels);
         let mut findings = Vec::new();
         for draft in drafts.iter().filter(|draft| is_shown(draft)) {
@@ -452,6 +485,7 @@ pub(crate) fn input(
         observed_until_ms: [(person.account.provider, END_MS + DAY_MS)].into(),
         baseline: Baseline::default(),
         directory: SignInDirectory::default(),
+        outages: Vec::new(),
         weights: WeightsVersion::default(),
     }
 }
@@ -472,6 +506,7 @@ fn first_seen_ms(input: &Input, labels: &Labels) -> i64 {
             .observed_until_ms
             .values_mut()
             .for_each(|until_ms| *until_ms = time_ms);
+        so_far.outages.retain(|outage| outage.from_ms <= time_ms);
         let outcome = correlate(&so_far);
         shown(&outcome).any(|incident| {
             incident

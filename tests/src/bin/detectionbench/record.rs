@@ -203,10 +203,11 @@ impl Log {
             end_ms = prompt_ms + 300_000;
         }
         if !is_silent {
+            // A code is typed at the client.
             let from = sign_in
                 .phone
                 .as_ref()
-                .filter(|_| person.logs_phone)
+                .filter(|_| person.logs_phone && is_prompt)
                 .unwrap_or(origin);
             let answer = self.event(person, end_ms, sign_in.ending, from);
             answer.factor = Some(sign_in.factor);

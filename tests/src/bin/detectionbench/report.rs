@@ -38,6 +38,7 @@ fn counted(name: &str, (all, hits): (usize, usize)) -> String {
 /// A table.
 pub(crate) fn table(totals: &Totals) -> String {
     let mut lines = detectors(totals);
+    lines.extend(matched(totals));
     lines.push(String::new());
     lines.push(format!("found by {OWN}, by scenario"));
     let scenarios = totals.engine.scenarios.iter();
@@ -62,6 +63,8 @@ pub(crate) fn table(totals: &Totals) -> String {
         "attempts decided where an endpoint is covered",
         verdicts.covered,
     ));
+    lines.push(String::new());
+    lines.extend(outages(totals));
     lines.push(String::new());
     let mut kinds: Vec<_> = totals.false_kinds.iter().collect();
     kinds.sort_by_key(|(kinds, count)| (std::cmp::Reverse(**count), *kinds));
@@ -103,6 +106,46 @@ fn detectors(totals: &Totals) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Each rule beside ours at the lowest score from which ours is at least as precise.
+fn matched(totals: &Totals) -> Vec<String> {
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "{:<54} {:<21} from {:<21} {:<21}",
+            "recall at no less precision than the rule's", "rule", "ours: precision", "recall"
+        ),
+    ];
+    for (name, rule) in &totals.rules {
+        let Some(found) = totals.curve.beside(rule) else {
+            lines.push(format!("{name:<54} never fired"));
+            continue;
+        };
+        let ours = found.ours.map_or_else(String::new, |point| {
+            format!(
+                "{:>4} {} {}",
+                point.score,
+                share(point.precision),
+                share(point.recall)
+            )
+        });
+        let recall = share(found.rule_recall);
+        lines.push(format!("{name:<54} {recall} {ours} {}", found.word()));
+    }
+    lines
+}
+
+fn outages(totals: &Totals) -> Vec<String> {
+    let found = totals.outages;
+    vec![
+        counted("outages of a provider, found", found.outages),
+        counted("steps of outages, where there was none", found.steps),
+        counted(
+            "incidents with a prompt in an outage, medium and above",
+            found.incidents,
+        ),
+    ]
 }
 
 /// What the engine costs. Between runs it keeps nothing of a person but the events themselves and, for those that are
@@ -161,6 +204,23 @@ fn score_json(score: &Score, totals: &Totals) -> Value {
     })
 }
 
+fn matched_json(totals: &Totals) -> Value {
+    let of = |(name, rule): (&&'static str, &Score)| {
+        let found = totals.curve.beside(rule)?;
+        let ours = found.ours.map(|point| {
+            json!({
+                "score": point.score,
+                "precision": share_json(point.precision),
+                "recall": share_json(point.recall),
+            })
+        });
+        let value =
+            json!({"rule_recall": share_json(found.rule_recall), "ours": ours, "is": found.word()});
+        Some(((*name).to_owned(), value))
+    };
+    Value::Object(totals.rules.iter().filter_map(of).collect())
+}
+
 /// The same as one JSON object.
 pub(crate) fn object(totals: &Totals) -> Value {
     let verdicts = totals.verdicts;
@@ -182,6 +242,12 @@ pub(crate) fn object(totals: &Totals) -> Value {
         .collect();
     json!({
         "above": above,
+        "matched": matched_json(totals),
+        "outages": {
+            "found": pair(totals.outages.outages),
+            "steps_without": pair(totals.outages.steps),
+            "incidents_medium": pair(totals.outages.incidents),
+        },
         "months": totals.seeds,
         "people": totals.people,
         "records": totals.events,

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
 use tocsin_proto::id::{IdentityId, IncidentId};
 
-use super::{incident, incident_id, sighting};
+use super::{incident, incident_id, outage, sighting};
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
 use crate::store::case::{
@@ -45,9 +45,11 @@ async fn one(connection: &mut SqliteConnection, change: &CaseChange) -> Result<(
             identity,
             facts,
             sightings,
+            failures,
         } => {
             write_facts(connection, *identity, facts).await?;
             sighting::write(connection, *identity, sightings).await?;
+            outage::write(connection, *identity, failures).await?;
             let clean = sqlx::query("DELETE FROM dirty WHERE identity = ? AND mark <= ?")
                 .bind(identity.as_bytes().as_slice())
                 .bind(change.mark);

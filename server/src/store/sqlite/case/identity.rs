@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Encode, FromRow, QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool, Type};
 use tocsin_proto::id::{EndpointId, IdentityId};
 
-use super::{id_bytes, identity_id, prefix, sighting};
+use super::{id_bytes, identity_id, outage, prefix, sighting};
 use crate::store::StoreError;
 use crate::store::case::{AccountRow, CaseError, IdentityGroup, IdentityRow, LinkRow};
 use crate::store::sqlite::engine;
@@ -308,6 +308,7 @@ async fn take_in(
     former: IdentityId,
 ) -> Result<(), StoreError> {
     sighting::take_in(connection, into, former).await?;
+    outage::take_in(connection, into, former).await?;
     const STEPS: [&str; 14] = [
         "UPDATE identity_key SET identity = ?1 WHERE identity = ?2",
         "UPDATE account SET identity = ?1 WHERE identity = ?2",

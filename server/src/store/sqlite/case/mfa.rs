@@ -1,11 +1,12 @@
 //! Feeds and MFA events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::{Row, SqliteConnection, SqlitePool};
+use tocsin_correlate::outage_step;
 use tocsin_proto::id::{IdentityId, MfaEventId};
 
-use super::{dirty, identity, identity_id};
+use super::{dirty, identity, identity_id, outage};
 use crate::store::StoreError;
 use crate::store::case::{
     AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent, REFUSED_FILES_MAX, RefusedRecords,
@@ -91,6 +92,7 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
     let owners = owners(&mut transaction, batch).await?;
     let mut results = Vec::with_capacity(batch.events.len());
     let mut tally: HashMap<i64, Tally> = HashMap::new();
+    let mut approvals = Approvals::default();
     for event in &batch.events {
         // Where it is another's by now, it is not among those of the groups.
         let owner = owners.get(&event.account).copied();
@@ -100,14 +102,21 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
             feed_no,
             receive_time_ms: batch.receive_time_ms,
         };
+        let before = stored(&mut transaction, event.id).await?;
         let is_new = insert(&mut transaction, event, &place).await?;
         if is_new {
+            approvals
+                .take(&mut transaction, (event, owner), None)
+                .await?;
             tally
                 .entry(account_no)
                 .or_default()
                 .count(event.event_time_ms);
             dirty.insert(owner);
         } else if replace(&mut transaction, event, owner).await? {
+            approvals
+                .take(&mut transaction, (event, owner), before)
+                .await?;
             let times_ms = Some((event.event_time_ms, event.event_time_ms));
             tally
                 .entry(account_no)
@@ -123,10 +132,70 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
         count_account(&mut transaction, *account_no, tally).await?;
     }
     count_feed(&mut transaction, feed_no, batch, &all).await?;
+    outage::count(&mut transaction, &approvals.changes).await?;
     dirty::mark(&mut transaction, dirty).await?;
     dirty::mark_waiting(&mut transaction).await?;
     transaction.commit().await.map_err(engine(ADD))?;
     Ok(results)
+}
+
+/// Changes of how many sign-ins have succeeded, by provider and step.
+#[derive(Debug, Default)]
+struct Approvals {
+    changes: BTreeMap<(String, i64), i64>,
+    /// Newest event of each owner that retention has removed.
+    removed_until_ms: HashMap<IdentityId, i64>,
+}
+
+impl Approvals {
+    /// Takes an event that is stored now, in place of what was stored as it before.
+    async fn take(
+        &mut self,
+        connection: &mut SqliteConnection,
+        (event, owner): (&NewMfaEvent, IdentityId),
+        before: Option<(bool, i64)>,
+    ) -> Result<(), StoreError> {
+        let now = (event.is_approval, event.event_time_ms);
+        let changes = before.map(|was| (was, -1)).into_iter().chain([(now, 1)]);
+        for ((_, time_ms), change) in changes.filter(|((is_approval, _), _)| *is_approval) {
+            if time_ms > self.removed_until(connection, owner).await? {
+                let step = (event.account.provider.clone(), outage_step(time_ms));
+                *self.changes.entry(step).or_default() += change;
+            }
+        }
+        Ok(())
+    }
+
+    async fn removed_until(
+        &mut self,
+        connection: &mut SqliteConnection,
+        owner: IdentityId,
+    ) -> Result<i64, StoreError> {
+        if let Some(known) = self.removed_until_ms.get(&owner) {
+            return Ok(*known);
+        }
+        let read: Option<i64> =
+            sqlx::query_scalar("SELECT removed_until_ms FROM identity WHERE id = ?")
+                .bind(owner.as_bytes().as_slice())
+                .fetch_optional(connection)
+                .await
+                .map_err(engine(ADD))?;
+        let until_ms = read.unwrap_or(0);
+        self.removed_until_ms.insert(owner, until_ms);
+        Ok(until_ms)
+    }
+}
+
+/// Whether a record is stored, and then whether it is an approval, and its time.
+async fn stored(
+    connection: &mut SqliteConnection,
+    id: MfaEventId,
+) -> Result<Option<(bool, i64)>, StoreError> {
+    sqlx::query_as("SELECT is_approval, event_time_ms FROM mfa_event WHERE id = ?")
+        .bind(id.as_bytes().as_slice())
+        .fetch_optional(connection)
+        .await
+        .map_err(engine(ADD))
 }
 
 /// Number and owner of each account of the groups.
@@ -198,8 +267,8 @@ async fn insert(
     place: &Place,
 ) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
-        "INSERT INTO mfa_event (id, account_no, feed_no, event_time_ms, receive_time_ms, event, raw, raw_sha256, said) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO mfa_event (id, account_no, feed_no, event_time_ms, receive_time_ms, event, raw, raw_sha256, said, \
+         is_approval) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     )
     .bind(event.id.as_bytes().as_slice())
     .bind(place.account_no)
@@ -210,6 +279,7 @@ async fn insert(
     .bind(event.raw.as_slice())
     .bind(event.raw_sha256.as_slice())
     .bind(event.said.as_deref())
+    .bind(event.is_approval)
     .execute(connection)
     .await
     .map_err(engine(ADD))?;
@@ -225,7 +295,8 @@ async fn replace(
     owner: IdentityId,
 ) -> Result<bool, StoreError> {
     let replaced = sqlx::query(
-        "UPDATE mfa_event SET event = ?1, raw = ?2, raw_sha256 = ?3, event_time_ms = ?4, said = ?7 \
+        "UPDATE mfa_event SET event = ?1, raw = ?2, raw_sha256 = ?3, event_time_ms = ?4, said = ?7, \
+         is_approval = ?9 \
          WHERE id = ?5 AND (length(coalesce(said, event)) < length(?8) \
          OR (length(coalesce(said, event)) = length(?8) AND coalesce(said, event) < ?8)) \
          AND account_no IN (SELECT no FROM account WHERE identity = ?6)",
@@ -238,6 +309,7 @@ async fn replace(
     .bind(owner.as_bytes().as_slice())
     .bind(event.said.as_deref())
     .bind(event.said.as_ref().unwrap_or(&event.event).as_slice())
+    .bind(event.is_approval)
     .execute(connection)
     .await
     .map_err(engine(ADD))?;
