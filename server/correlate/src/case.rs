@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tocsin_proto::id::MfaEventId;
 
 use crate::attempt::{Attempt, AttemptResult};
-use crate::baseline::{DAY_MS, HOUR_MS, Standing, same_device};
+use crate::baseline::{DAY_MS, HOUR_MS, Standing, same_device, same_place};
 use crate::episode::Episode;
 use crate::input::{MfaEventKind, Origin, TimeSpan};
 use crate::provenance::{Confidence, Judged, Judgements, ProvenanceVerdict, Sight};
@@ -16,6 +16,9 @@ use crate::timeline::Item;
 const CONSEQUENCE_MS: i64 = HOUR_MS;
 /// A sign-in or enrollment follows from a reset within this time.
 pub(crate) const AFTER_RESET_MS: i64 = DAY_MS;
+
+/// A device of the person's at a place says something of others there within this time.
+const NEAR_MS: i64 = 4 * DAY_MS;
 
 /// An episode, with what follows from it.
 #[derive(Debug)]
@@ -148,6 +151,33 @@ impl<'t, 'a> Case<'t, 'a> {
         judged.into_iter().filter_map(active).collect()
     }
 
+    /// Sign-ins from an unusual place, not on a machine of the person's or a phone that may be theirs.
+    pub(crate) fn strange_sign_ins(&self) -> impl Iterator<Item = &'t Item<'a>> {
+        let is_strange = |item: &&Item<'a>| {
+            item.is_sign_in() && item.place == Standing::Unusual && !may_be_own(item)
+        };
+        self.items.iter().copied().filter(is_strange)
+    }
+
+    /// A sign-in on a device of the person's at the same place, some days before or after; none where anything else
+    /// speaks of an attack.
+    pub(crate) fn own_device_at(&self, strange: &Item<'a>) -> Option<&'t Item<'a>> {
+        let is_quiet = self.hostile.is_empty()
+            && self.factor_changes.is_empty()
+            && self.of_kind(MfaEventKind::SessionMoved).next().is_none();
+        let is_witness = |item: &&Item<'a>| {
+            item.is_sign_in()
+                && may_be_own(item)
+                && (item.time_ms - strange.time_ms).abs() <= NEAR_MS
+                && same_place(item.origin(), strange.origin())
+        };
+        self.items
+            .iter()
+            .copied()
+            .filter(|_| is_quiet)
+            .find(is_witness)
+    }
+
     /// A sign-in from where neither place nor machine is the person's, or from a new country, while their endpoints, which
     /// would have shown it, did not; or from an unusual place, not on a machine of theirs, while they were at work at another address.
     pub(crate) fn has_strangers_sign_in(&self) -> bool {
@@ -158,6 +188,7 @@ impl<'t, 'a> Case<'t, 'a> {
                 && (item.is_foreign() || item.is_new_country)
                 && judged.provenance.verdict == ProvenanceVerdict::Elsewhere
                 && judged.provenance.confidence >= Confidence::Medium
+                && self.own_device_at(item).is_none()
         };
         let is_apart = |(item, _): &(&Item<'a>, &Sight)| {
             item.is_sign_in()
@@ -239,6 +270,11 @@ impl<'t, 'a> Case<'t, 'a> {
                 .attempt()
                 .is_some_and(|attempt| attempt.result == AttemptResult::Prompted)
     }
+}
+
+/// A device that the person uses, or a phone of a kind that they use and that has no name.
+fn may_be_own(item: &Item<'_>) -> bool {
+    item.device == Standing::Usual || (item.is_mobile() && item.device == Standing::Unknown)
 }
 
 /// A prompt that led to no sign-in, but for those of the person's own phone.

@@ -139,6 +139,12 @@ impl Story {
         self.from(machine(place, "laptop", "Linux", "FIREFOX"))
     }
 
+    /// Somebody else's computer where she stays abroad.
+    pub(crate) fn borrowed_machine(self) -> Self {
+        let place = place("198.51.100.9", 64_510, "JP", "Osaka");
+        self.from(machine(place, "borrowed", "Windows", "EDGE"))
+    }
+
     pub(crate) fn attacker(self) -> Self {
         let place = place("203.0.113.66", 64_666, "RO", "Bucharest");
         self.from(machine(place, "attacker", "Windows", "CHROME"))

@@ -21,6 +21,7 @@ mod help_desk_reset;
 mod locked_at_prompt;
 mod mixed_factors;
 mod new_login_source;
+mod own_device_there;
 mod owner_returned;
 mod password_pending;
 mod person_active_elsewhere;
@@ -64,6 +65,7 @@ pub(crate) const KINDS: &[&dyn Evidence] = &[
     &locked_at_prompt::LockedAtPrompt,
     &mixed_factors::MixedFactors,
     &new_login_source::NewLoginSource,
+    &own_device_there::OwnDeviceThere,
     &owner_returned::OwnerReturned,
     &password_pending::PasswordPending,
     &person_active_elsewhere::PersonActiveElsewhere,

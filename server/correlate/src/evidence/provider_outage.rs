@@ -29,7 +29,7 @@ impl Evidence for ProviderOutage {
         let is_strange = |item: &&Item<'_>| item.is_sign_in() && item.place == Standing::Unusual;
         if !case.confirmed.is_empty()
             || !case.hostile.is_empty()
-            || case.items.iter().any(|item| is_strange(&item))
+            || case.items.iter().any(is_strange)
         {
             return None;
         }
