@@ -19,8 +19,10 @@ pub(crate) struct Found {
     pub outages: (usize, usize),
     /// Steps that were found, and those of them in no outage.
     pub steps: (usize, usize),
-    /// Incidents of harmless people with a prompt in an outage of its provider, and those of medium and above.
-    pub incidents: (usize, usize),
+    /// Incidents of harmless people with a prompt in an outage of its provider, and those of low and above.
+    pub low: (usize, usize),
+    /// The same, and those of medium and above.
+    pub medium: (usize, usize),
 }
 
 impl Found {
@@ -29,7 +31,8 @@ impl Found {
         for (own, other) in [
             (&mut self.outages, other.outages),
             (&mut self.steps, other.steps),
-            (&mut self.incidents, other.incidents),
+            (&mut self.low, other.low),
+            (&mut self.medium, other.medium),
         ] {
             *own = (own.0 + other.0, own.1 + other.1);
         }
@@ -49,8 +52,13 @@ impl Found {
             incident.attempts.iter().any(is_out) && !incident.event_ids.iter().any(is_labelled)
         });
         for incident in concerned {
-            self.incidents.0 += 1;
-            self.incidents.1 += usize::from(incident.severity >= Severity::Medium);
+            for (counts, least) in [
+                (&mut self.low, Severity::Low),
+                (&mut self.medium, Severity::Medium),
+            ] {
+                counts.0 += 1;
+                counts.1 += usize::from(incident.severity >= least);
+            }
         }
     }
 

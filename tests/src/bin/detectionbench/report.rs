@@ -142,8 +142,12 @@ fn outages(totals: &Totals) -> Vec<String> {
         counted("outages of a provider, found", found.outages),
         counted("steps of outages, where there was none", found.steps),
         counted(
+            "incidents with a prompt in an outage, low and above",
+            found.low,
+        ),
+        counted(
             "incidents with a prompt in an outage, medium and above",
-            found.incidents,
+            found.medium,
         ),
     ]
 }
@@ -246,7 +250,8 @@ pub(crate) fn object(totals: &Totals) -> Value {
         "outages": {
             "found": pair(totals.outages.outages),
             "steps_without": pair(totals.outages.steps),
-            "incidents_medium": pair(totals.outages.incidents),
+            "incidents_low": pair(totals.outages.low),
+            "incidents_medium": pair(totals.outages.medium),
         },
         "months": totals.seeds,
         "people": totals.people,

@@ -2,7 +2,12 @@
 
 use super::*;
 
-const PEOPLE: i64 = 8;
+/// Whom it hits.
+const PEOPLE: u32 = 8;
+
+fn people() -> usize {
+    usize::try_from(PEOPLE).unwrap()
+}
 
 /// So many people with a fortnight of work whose prompts fail again and again within half an hour, and one who is bombed
 /// meanwhile.
@@ -40,11 +45,11 @@ async fn told(bench: &Bench) -> (usize, usize) {
 
 #[tokio::test]
 async fn an_outage_is_told_to_all_whom_it_hit_in_any_order() {
-    let events = company(PEOPLE);
+    let events = company(PEOPLE.into());
     let whole = Bench::new().await;
     whole.import(&events).await;
     let expected = whole.seen().await;
-    assert_eq!(told(&whole).await, (PEOPLE as usize, 1));
+    assert_eq!(told(&whole).await, (people(), 1));
 
     for by in [7, 13, 29] {
         let bench = Bench::new().await;
@@ -68,8 +73,8 @@ async fn a_few_people_are_no_outage_and_neither_are_many_among_more_who_get_in()
     assert_eq!(told(&few).await.0, 0);
 
     let bench = Bench::new().await;
-    bench.import(&company(PEOPLE)).await;
-    assert_eq!(told(&bench).await.0, PEOPLE as usize);
+    bench.import(&company(PEOPLE.into())).await;
+    assert_eq!(told(&bench).await.0, people());
     // Late records: others got in all the time.
     let from_ms = START_MS + 30 * DAY_MS;
     for n in 0..60 {
@@ -85,7 +90,7 @@ async fn a_few_people_are_no_outage_and_neither_are_many_among_more_who_get_in()
 #[tokio::test]
 async fn an_outage_outlives_the_records_of_those_whom_it_hit() {
     let bench = Bench::new().await;
-    bench.import(&company(PEOPLE)).await;
+    bench.import(&company(PEOPLE.into())).await;
     let expected = bench.seen().await;
     assert!(bench.correlator.remove_mfa_events(2).await.unwrap() > 0);
     assert_eq!(bench.seen().await, expected, "the records are gone");
