@@ -52,6 +52,7 @@ mod severity;
 mod stage;
 mod timeline;
 mod title;
+mod weights;
 
 #[cfg(test)]
 mod properties;

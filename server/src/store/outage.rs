@@ -20,8 +20,17 @@ use super::StoreError;
 pub(crate) const OUTAGES_MAX: u32 = 10_000;
 /// Failures of one provider that are read for an hour: of more, those are enough.
 pub(crate) const FAILURES_MAX: u32 = 100_000;
+/// Approvals and outages are kept by steps of this length: the engine's.
+pub(crate) const STEP_MS: i64 = 300_000;
+/// Failures near a step from which on one more approval may change what follows: no more than the engine's people.
+pub(crate) const FAILURES_MIN: i64 = 5;
 /// An hour, the unit in which outages are looked for.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
+
+/// When the step begins that this time lies in.
+pub(crate) fn step(time_ms: i64) -> i64 {
+    time_ms - time_ms.rem_euclid(STEP_MS)
+}
 
 /// An attempt that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,15 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tocsin_correlate::{Failure, Outage, Provider, outages};
+use tocsin_correlate::{Failure, OUTAGE_PEOPLE_MIN, OUTAGE_STEP_MS, Outage, Provider, outages};
 
 use super::Correlator;
 use super::input::provider;
 use crate::store::StoreError;
-use crate::store::outage::{HOUR_MS, HourChange, HourFacts, ProviderHour};
+use crate::store::outage::{FAILURES_MIN, HOUR_MS, HourChange, HourFacts, ProviderHour, STEP_MS};
 
 /// Hours that are looked at before people are again.
 const HOURS: u32 = 64;
+
+// What the store keeps is what the engine asks for.
+const _: () = assert!(STEP_MS == OUTAGE_STEP_MS && FAILURES_MIN == 5 && OUTAGE_PEOPLE_MIN == 5);
 
 impl Correlator {
     /// Looks at some hours. Answers whether there were any.

@@ -20,7 +20,7 @@ pub(crate) struct Curve {
 }
 
 /// Ours from a score on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
     pub score: u32,
     pub precision: Share,

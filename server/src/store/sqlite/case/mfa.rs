@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::{Row, SqliteConnection, SqlitePool};
-use tocsin_correlate::outage_step;
 use tocsin_proto::id::{IdentityId, MfaEventId};
 
 use super::{dirty, identity, identity_id, outage};
@@ -11,6 +10,7 @@ use crate::store::StoreError;
 use crate::store::case::{
     AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent, REFUSED_FILES_MAX, RefusedRecords,
 };
+use crate::store::outage::step;
 use crate::store::sqlite::{Database, engine};
 
 const ADD: &str = "store MFA events";
@@ -159,8 +159,8 @@ impl Approvals {
         let changes = before.map(|was| (was, -1)).into_iter().chain([(now, 1)]);
         for ((_, time_ms), change) in changes.filter(|((is_approval, _), _)| *is_approval) {
             if time_ms > self.removed_until(connection, owner).await? {
-                let step = (event.account.provider.clone(), outage_step(time_ms));
-                *self.changes.entry(step).or_default() += change;
+                let key = (event.account.provider.clone(), step(time_ms));
+                *self.changes.entry(key).or_default() += change;
             }
         }
         Ok(())

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use sqlx::{SqliteConnection, SqlitePool};
-use tocsin_correlate::{OUTAGE_PEOPLE_MIN, OUTAGE_STEP_MS, outage_step};
 use tocsin_proto::id::{IdentityId, MfaEventId};
 
 use super::{id_bytes, identity_id};
 use crate::store::StoreError;
 use crate::store::outage::{
-    FAILURES_MAX, FailureRow, HOUR_MS, HourChange, HourFacts, OUTAGES_MAX, OutageStore,
-    ProviderHour,
+    FAILURES_MAX, FAILURES_MIN, FailureRow, HOUR_MS, HourChange, HourFacts, OUTAGES_MAX,
+    OutageStore, ProviderHour, STEP_MS, step,
 };
 use crate::store::sqlite::{Database, SqliteState, engine};
 
@@ -70,7 +69,7 @@ fn counts(rows: Vec<(i64, i64)>) -> impl Iterator<Item = (i64, u64)> {
 
 async fn facts(reader: &SqlitePool, hour: &ProviderHour) -> Result<HourFacts, StoreError> {
     let (from_ms, until_ms) = (hour.hour_ms, hour.hour_ms + HOUR_MS);
-    let around = (from_ms - OUTAGE_STEP_MS, until_ms + OUTAGE_STEP_MS);
+    let around = (from_ms - STEP_MS, until_ms + STEP_MS);
     let failures: Vec<(Vec<u8>, Vec<u8>, i64)> = sqlx::query_as(
         "SELECT identity, attempt, time_ms FROM failure WHERE provider = ? AND time_ms >= ? AND time_ms < ? \
          ORDER BY time_ms, attempt LIMIT ?",
@@ -146,7 +145,7 @@ async fn settle(file: &Database, change: &HourChange) -> Result<(), StoreError> 
         )
         .bind(provider)
         .bind(step_ms)
-        .bind(step_ms + OUTAGE_STEP_MS)
+        .bind(step_ms + STEP_MS)
         .execute(&mut *transaction)
         .await
         .map_err(engine(WRITE))?;
@@ -163,11 +162,11 @@ async fn settle(file: &Database, change: &HourChange) -> Result<(), StoreError> 
 
 /// The hours whose outages depend on what happened at a time.
 fn hours(provider: &str, time_ms: i64) -> BTreeSet<ProviderHour> {
-    let step_ms = outage_step(time_ms);
-    let around = [-OUTAGE_STEP_MS, 0, OUTAGE_STEP_MS].into_iter();
+    let at = step(time_ms);
+    let around = [-STEP_MS, 0, STEP_MS].into_iter();
     around
         .map(|away_ms| {
-            let at_ms = step_ms + away_ms;
+            let at_ms = at + away_ms;
             ProviderHour {
                 provider: provider.to_owned(),
                 hour_ms: at_ms - at_ms.rem_euclid(HOUR_MS),
@@ -263,13 +262,13 @@ pub(super) async fn count(
             "SELECT count(*) FROM (SELECT 1 FROM failure WHERE provider = ? AND time_ms >= ? AND time_ms < ? LIMIT ?)",
         )
         .bind(provider)
-        .bind(step_ms - 2 * OUTAGE_STEP_MS)
-        .bind(step_ms + 3 * OUTAGE_STEP_MS)
-        .bind(i64::try_from(OUTAGE_PEOPLE_MIN).unwrap_or(i64::MAX))
+        .bind(step_ms - 2 * STEP_MS)
+        .bind(step_ms + 3 * STEP_MS)
+        .bind(FAILURES_MIN)
         .fetch_one(&mut *connection)
         .await
         .map_err(engine(WRITE))?;
-        if near.unsigned_abs() >= OUTAGE_PEOPLE_MIN as u64 {
+        if near >= FAILURES_MIN {
             mark(connection, hours(provider, *step_ms)).await?;
         }
     }
@@ -296,11 +295,11 @@ pub(super) async fn take_in(
         .iter()
         .flat_map(|(provider, time_ms)| hours(provider, *time_ms))
         .collect();
-    for step in [
+    for statement in [
         "UPDATE OR IGNORE failure SET identity = ?1 WHERE identity = ?2",
         "DELETE FROM failure WHERE identity = ?2 AND ?1 != ?2",
     ] {
-        sqlx::query(step)
+        sqlx::query(statement)
             .bind(into.as_bytes().as_slice())
             .bind(former.as_bytes().as_slice())
             .execute(&mut *connection)
