@@ -2179,6 +2179,83 @@ pub struct KillTerminalRequest {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
 }
+/// Recordings of terminals, newest first.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRecordingsRequest {
+    /// Only of this endpoint, as in GetEndpoint; empty for all.
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// Only of this analyst; empty for all.
+    #[prost(string, tag = "2")]
+    pub analyst: ::prost::alloc::string::String,
+    /// At most so many; 0 for as many as one answer may have.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    /// From the answer before; empty for the first page.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRecordingsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub recordings: ::prost::alloc::vec::Vec<Recording>,
+    /// Empty where nothing follows.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Recording {
+    /// As it ended; while it is open, and where the server was ended first, as it was asked for.
+    #[prost(message, optional, tag = "1")]
+    pub terminal: ::core::option::Option<Terminal>,
+    /// Bytes on the server's disk.
+    #[prost(uint64, tag = "2")]
+    pub stored_bytes: u64,
+    /// The last hash of its chain, 64 hexadecimal digits, as the audit log has it (terminal.end); empty without an end.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlayTerminalRequest {
+    /// Id of a terminal, or an unambiguous beginning of at least 4 characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// First recording, then lines, last end.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlayTerminalResponse {
+    #[prost(oneof = "play_terminal_response::Message", tags = "1, 2, 3")]
+    pub message: ::core::option::Option<play_terminal_response::Message>,
+}
+/// Nested message and enum types in `PlayTerminalResponse`.
+pub mod play_terminal_response {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Recording(::prost::alloc::boxed::Box<super::Recording>),
+        /// Whole lines of asciicast v2; the first is its header.
+        #[prost(bytes, tag = "2")]
+        Lines(::prost::alloc::vec::Vec<u8>),
+        #[prost(message, tag = "3")]
+        End(super::RecordingEnd),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordingEnd {
+    /// All hashes of the chain fit, to its end.
+    #[prost(bool, tag = "1")]
+    pub whole: bool,
+    /// Otherwise why not, in one sentence.
+    #[prost(string, tag = "2")]
+    pub problem: ::prost::alloc::string::String,
+}
 #[derive(serde::Serialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2241,6 +2318,8 @@ pub enum TerminalEnd {
     Refused = 9,
     /// The endpoint broke the protocol.
     Protocol = 10,
+    /// The server could not record it any more.
+    NotRecorded = 11,
 }
 impl TerminalEnd {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2260,6 +2339,7 @@ impl TerminalEnd {
             Self::ServerStopped => "TERMINAL_END_SERVER_STOPPED",
             Self::Refused => "TERMINAL_END_REFUSED",
             Self::Protocol => "TERMINAL_END_PROTOCOL",
+            Self::NotRecorded => "TERMINAL_END_NOT_RECORDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2276,6 +2356,7 @@ impl TerminalEnd {
             "TERMINAL_END_SERVER_STOPPED" => Some(Self::ServerStopped),
             "TERMINAL_END_REFUSED" => Some(Self::Refused),
             "TERMINAL_END_PROTOCOL" => Some(Self::Protocol),
+            "TERMINAL_END_NOT_RECORDED" => Some(Self::NotRecorded),
             _ => None,
         }
     }
@@ -3429,6 +3510,60 @@ pub mod console_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// What terminals printed, as the server has recorded it.
+        pub async fn list_recordings(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRecordingsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRecordingsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ListRecordings",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "ListRecordings"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// In the audit log.
+        pub async fn play_terminal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlayTerminalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::PlayTerminalResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/PlayTerminal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "PlayTerminal"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         pub async fn list_releases(
             &mut self,
             request: impl tonic::IntoRequest<super::ListReleasesRequest>,
@@ -3854,6 +3989,28 @@ pub mod console_service_server {
             &self,
             request: tonic::Request<super::KillTerminalRequest>,
         ) -> std::result::Result<tonic::Response<super::Terminal>, tonic::Status>;
+        /// What terminals printed, as the server has recorded it.
+        async fn list_recordings(
+            &self,
+            request: tonic::Request<super::ListRecordingsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRecordingsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the PlayTerminal method.
+        type PlayTerminalStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::PlayTerminalResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// In the audit log.
+        async fn play_terminal(
+            &self,
+            request: tonic::Request<super::PlayTerminalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::PlayTerminalStream>,
+            tonic::Status,
+        >;
         async fn list_releases(
             &self,
             request: tonic::Request<super::ListReleasesRequest>,
@@ -5212,6 +5369,98 @@ pub mod console_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ListRecordings" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRecordingsSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::ListRecordingsRequest>
+                    for ListRecordingsSvc<T> {
+                        type Response = super::ListRecordingsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRecordingsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::list_recordings(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRecordingsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/PlayTerminal" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlayTerminalSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::ServerStreamingService<super::PlayTerminalRequest>
+                    for PlayTerminalSvc<T> {
+                        type Response = super::PlayTerminalResponse;
+                        type ResponseStream = T::PlayTerminalStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlayTerminalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::play_terminal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlayTerminalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
