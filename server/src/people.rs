@@ -17,9 +17,11 @@
 //!
 //! Accounts of the system are nobody's: see [`is_system`].
 
+pub(crate) mod device;
 pub(crate) mod sheet;
 pub(crate) mod sight;
 pub(crate) mod suggest;
+mod table;
 
 use tocsin_correlate::fold_login;
 use tocsin_proto::id::IdentityId;

@@ -6,6 +6,7 @@
 //! recorded facts in `tocsin-correlate`, and from events to facts in the server.
 
 mod clock;
+mod device;
 mod machines;
 mod tool;
 

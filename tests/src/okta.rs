@@ -70,6 +70,8 @@ pub struct Origin {
     pub client: (&'static str, &'static str, &'static str),
     /// Whether Okta calls place and device new.
     pub is_new: bool,
+    /// Okta's own id of the machine, where it has registered it.
+    pub device: Option<String>,
 }
 
 impl Origin {
@@ -86,6 +88,7 @@ impl Origin {
                 "FIREFOX",
             ),
             is_new: false,
+            device: None,
         }
     }
 
@@ -102,6 +105,7 @@ impl Origin {
                 "CHROME",
             ),
             is_new: true,
+            device: None,
         }
     }
 }

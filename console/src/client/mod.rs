@@ -19,13 +19,14 @@ use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::console::v1::import_feed_request::Message as ImportMessage;
 use tocsin_proto::console::v1::import_identities_request::Message as PeopleMessage;
 use tocsin_proto::console::v1::{
-    AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification, Changes, Endpoint, EventRow,
-    Feed, GetEndpointRequest, GetIdentityRequest, GetIncidentRequest, GetServerRequest,
-    GetServerResponse, Identity, ImportFeedRequest, ImportFeedResponse, ImportHeader,
-    ImportIdentitiesHeader, ImportIdentitiesRequest, ImportIdentitiesResponse, Incident,
-    IncidentSummary, LinkIdentityRequest, ListFeedsRequest, RevokeEndpointRequest,
-    SearchEventsRequest, SearchEventsResponse, SetIncidentStateRequest, SetIncidentVerdictRequest,
-    TagEndpointRequest, UnlinkIdentityRequest, VerifyAuditRequest, WatchChangesRequest,
+    AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification, BindDeviceRequest, Changes,
+    DevicesImported, Endpoint, EventRow, Feed, GetEndpointRequest, GetIdentityRequest,
+    GetIncidentRequest, GetServerRequest, GetServerResponse, Identity, ImportDevicesRequest,
+    ImportFeedRequest, ImportFeedResponse, ImportHeader, ImportIdentitiesHeader,
+    ImportIdentitiesRequest, ImportIdentitiesResponse, Incident, IncidentSummary,
+    LinkIdentityRequest, ListFeedsRequest, RevokeEndpointRequest, SearchEventsRequest,
+    SearchEventsResponse, SetIncidentStateRequest, SetIncidentVerdictRequest, TagEndpointRequest,
+    UnbindDeviceRequest, UnlinkIdentityRequest, VerifyAuditRequest, WatchChangesRequest,
     WatchIncidentsRequest,
 };
 use tocsin_proto::limits::MESSAGE_BYTES_MAX;
@@ -47,6 +48,9 @@ const UNARY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Verifying the audit log reads all of it.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// An import of device ids answers when everybody whom they concern was looked at.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Pieces of a file that wait to be sent.
 const IMPORT_CHUNKS_WAITING_MAX: usize = 4;
@@ -193,6 +197,46 @@ impl Client {
             &format!("tag endpoint '{}'", request.id),
             request,
             async |mut s, r| s.tag_endpoint(r).await,
+        )
+        .await
+    }
+
+    /// Says what a provider calls an endpoint.
+    pub(crate) async fn bind_device(
+        &self,
+        request: BindDeviceRequest,
+    ) -> Result<Endpoint, ClientError> {
+        self.once(
+            &format!("bind a device id to endpoint '{}'", request.endpoint),
+            request,
+            async |mut s, r| s.bind_device(r).await,
+        )
+        .await
+    }
+
+    /// Says that a provider does not call an endpoint so.
+    pub(crate) async fn unbind_device(
+        &self,
+        request: UnbindDeviceRequest,
+    ) -> Result<Endpoint, ClientError> {
+        self.once(
+            &format!("unbind a device id from endpoint '{}'", request.endpoint),
+            request,
+            async |mut s, r| s.unbind_device(r).await,
+        )
+        .await
+    }
+
+    /// Sends a file of device ids; the answer comes when incidents know of them.
+    pub(crate) async fn import_devices(
+        &self,
+        request: ImportDevicesRequest,
+    ) -> Result<DevicesImported, ClientError> {
+        self.within(
+            IMPORT_TIMEOUT,
+            "import device ids",
+            request,
+            async |mut s, r| s.import_devices(r).await,
         )
         .await
     }

@@ -1,5 +1,7 @@
 //! `tocsin endpoints`: enrolled machines.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use tocsin_proto::console::v1::{
     Endpoint, EndpointState, ListEndpointsRequest, ListProcessesRequest, ProcessRow,
@@ -7,6 +9,7 @@ use tocsin_proto::console::v1::{
 };
 
 use super::Session;
+use super::endpoints_devices::{self, Device};
 use super::events::command_line;
 use super::watch_list::Watch;
 use crate::client::Pages;
@@ -45,6 +48,25 @@ pub(crate) enum Endpoints {
         #[arg(long, value_name = "TAG")]
         remove: Vec<String>,
     },
+    /// Say what a provider calls this machine: a sign-in with that device id was made on it.
+    Bind {
+        #[command(flatten)]
+        device: Device,
+        /// Take the id over from the endpoint that has it.
+        #[arg(long = "move")]
+        is_move: bool,
+    },
+    /// Say that a provider does not call this machine so. No import binds it again.
+    Unbind {
+        #[command(flatten)]
+        device: Device,
+    },
+    /// Import what providers call machines, from a CSV file in UTF-8: endpoint,provider,device_id.
+    #[command(after_long_help = endpoints_devices::IMPORT_HELP)]
+    ImportDevices {
+        /// The file; - for standard input.
+        file: PathBuf,
+    },
     /// Cut it off at once and for good: its key is refused until the machine is enrolled anew.
     Revoke {
         /// Id or hostname.
@@ -68,6 +90,13 @@ impl Endpoints {
                 return session.list_or_watch(listing, watch).await;
             }
             Self::Processes { id } => return processes(session, id).await,
+            Self::Bind { device, is_move } => {
+                return endpoints_devices::bind(session, device, is_move).await;
+            }
+            Self::Unbind { device } => return endpoints_devices::unbind(session, device).await,
+            Self::ImportDevices { file } => {
+                return endpoints_devices::import(session, &file).await;
+            }
             Self::Show { id } => {
                 let endpoint = client.endpoint(&id).await?;
                 session.out.object(&endpoint, describe)?;
@@ -149,7 +178,7 @@ async fn processes(mut session: Session, endpoint: String) -> Result<Exit, Failu
 }
 
 /// Hostname and short id: the hostname alone is only what the machine calls itself.
-fn name(endpoint: &Endpoint) -> String {
+pub(super) fn name(endpoint: &Endpoint) -> String {
     format!("{} ({})", endpoint.hostname, super::short(&endpoint.id))
 }
 
@@ -192,6 +221,9 @@ fn describe(endpoint: &Endpoint, page: &mut Page) {
             time::second(skew.measured_time_ms)
         );
         page.field("Clock", &said);
+    }
+    for device in &endpoint.devices {
+        page.field("Device id", &endpoints_devices::said(device));
     }
     conflicts(endpoint, page);
     health(endpoint, page);
@@ -365,7 +397,9 @@ impl Row for ProcessRow {
 
 #[cfg(test)]
 mod tests {
-    use tocsin_proto::console::v1::{AgentHealth, Conflict, PublicAddress, SensorStatus};
+    use tocsin_proto::console::v1::{
+        AgentHealth, Conflict, DeviceBinding, PublicAddress, SensorStatus,
+    };
 
     use super::*;
 
@@ -396,6 +430,28 @@ mod tests {
         let said = "from 203.0.113.7 (site map, office\\x1b, shared with others";
         assert!(page.contains(said), "{page}");
         assert!(!page.contains("192.0.2.9"), "{page}");
+    }
+
+    #[test]
+    fn what_providers_call_it_stands_on_its_page() {
+        let device = DeviceBinding {
+            provider: "okta".into(),
+            device_id: "guo1\x1b[2J".into(),
+            source: "import".into(),
+            confidence: "certain".into(),
+            bound_by: "kim".into(),
+            bound_time_ms: 1_773_000_000_000,
+            ..DeviceBinding::default()
+        };
+        let endpoint = Endpoint {
+            devices: vec![device],
+            ..Endpoint::default()
+        };
+        let mut page = Page::new(Some(120), false);
+        describe(&endpoint, &mut page);
+        let said =
+            "Device id     okta guo1\\x1b[2J (certain, from import, bound by kim 2026-03-08 20:00)";
+        assert!(page.finish().contains(said));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tocsin_proto::console::v1::{
 
 use super::habits::{self, HoursIn};
 use super::watch_list::Watch;
-use super::{Session, identities_import, identities_unmapped};
+use super::{Session, endpoints_devices, identities_import, identities_unmapped};
 use crate::exit::{Exit, Failure};
 use crate::output::Row;
 use crate::output::page::Page;
@@ -280,6 +280,7 @@ fn describe(identity: &Identity, page: &mut Page) {
         let name = format!("{} on {}", user(account), account.hostname);
         page.item("-", &with(&name, &about));
     }
+    devices(identity, page);
     usual(identity, page);
     if let Some(coverage) = &identity.coverage {
         page.section("Coverage: of how many attempts it is known where they came from");
@@ -298,6 +299,17 @@ fn usual(identity: &Identity, page: &mut Page) {
     };
     for (name, said, style) in habits::lines(identity.usual.as_ref(), hours, time::minute) {
         page.field_styled(name, &said, style);
+    }
+}
+
+/// What providers call the person's endpoints.
+fn devices(identity: &Identity, page: &mut Page) {
+    if !identity.devices.is_empty() {
+        page.section("These endpoints at providers");
+    }
+    for device in &identity.devices {
+        let said = format!("{}: {}", device.hostname, endpoints_devices::said(device));
+        page.item("-", &said);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod endpoints;
+mod endpoints_devices;
 mod event_words;
 pub(crate) mod events;
 mod export;

@@ -51,6 +51,32 @@ impl Source {
             bytes: metadata.is_file().then_some(metadata.len()),
         })
     }
+
+    /// The whole of a small one.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is longer than `bytes_max`.
+    pub(super) async fn read(self, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+        let mut content = Vec::new();
+        let mut reader = self.reader.take(bytes_max as u64 + 1);
+        let read = reader.read_to_end(&mut content).await;
+        let is_long = content.len() > bytes_max;
+        let long = || {
+            io::Error::other(format!(
+                "it has more than {} MiB: split it",
+                bytes_max >> 20
+            ))
+        };
+        match read {
+            Ok(_) if is_long => Err(long()),
+            Ok(_) => Ok(content),
+            Err(error) => Err(error),
+        }
+        .map_err(|source| Failure::Input {
+            file: self.name,
+            source,
+        })
+    }
 }
 
 /// Sends the file while the server answers; ends as soon as either fails.

@@ -147,6 +147,46 @@ async fn a_file_of_people_is_sent_whole_and_its_bad_rows_are_named() {
 }
 
 #[tokio::test]
+async fn a_file_of_device_ids_reaches_the_server_and_its_refused_rows_are_told() {
+    let people = IdentitiesImported {
+        rows: 3,
+        changed: 2,
+        refused: 1,
+        problems: vec![ImportProblem {
+            line: 4,
+            reason: format!("there is no endpoint '{HOSTILE}'"),
+        }],
+        ..IdentitiesImported::default()
+    };
+    let fake = Fake::start_with(Script {
+        people,
+        ..Script::default()
+    })
+    .await;
+    let file = fake.dir.path().join("devices.csv");
+    let content = "endpoint,provider,device_id\r\nlab-7,okta,guo1\r\n";
+    std::fs::write(&file, content).unwrap();
+    let import = ["endpoints", "import-devices", file.to_str().unwrap()];
+    let done = fake.run(&import).await;
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(
+        done.error.starts_with("line 4: there is no endpoint"),
+        "{done:?}"
+    );
+    assert!(done.out.contains("devices.csv: 3 rows read"), "{done:?}");
+    assert!(done.out.contains("Bound         2"), "{done:?}");
+    assert_harmless(&done.out);
+    assert_harmless(&done.error);
+    assert_eq!(fake.script.lock().unwrap().imported, content.as_bytes());
+
+    std::fs::write(&file, vec![b'x'; (3 << 20) + 1]).unwrap();
+    let done = fake.run(&import).await;
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.error.contains("split it"), "{done:?}");
+    assert_eq!(fake.calls().len(), 1, "nothing was sent");
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_kinds_and_reasons() {
     let kind = |outcome: &str, what: &str, records| ImportKind {
         outcome: outcome.to_owned(),

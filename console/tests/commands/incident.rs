@@ -216,6 +216,14 @@ async fn work_on_endpoints_reaches_the_server() {
             r#"RevokeEndpointRequest { id: "lab", reason: "stolen" }"#,
         ),
         (
+            &["endpoints", "bind", "lab", "--provider", "okta", "--device", "guo1"],
+            r#"BindDeviceRequest { endpoint: "lab", provider: "okta", device_id: "guo1", reason: "", r#move: false }"#,
+        ),
+        (
+            &["endpoints", "unbind", "lab", "--provider", "okta", "--device", "guo1", "--reason", "sold"],
+            r#"UnbindDeviceRequest { endpoint: "lab", provider: "okta", device_id: "guo1", reason: "sold" }"#,
+        ),
+        (
             &["endpoints", "show", "lab"],
             r#"GetEndpointRequest { id: "lab" }"#,
         ),

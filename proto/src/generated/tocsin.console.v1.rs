@@ -44,6 +44,123 @@ pub struct AuditVerification {
     pub head_hash: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Feed {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    /// "file".
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub mfa_events: u64,
+    /// Newest record, by the provider's clock.
+    #[prost(int64, tag = "5")]
+    #[serde(rename = "last_event_time", serialize_with = "crate::json::time_ms")]
+    pub last_event_time_ms: i64,
+    #[prost(int64, tag = "6")]
+    #[serde(rename = "last_receive_time", serialize_with = "crate::json::time_ms")]
+    pub last_receive_time_ms: i64,
+    #[prost(uint64, tag = "7")]
+    pub malformed: u64,
+}
+/// First the header, then the file's bytes in order.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportFeedRequest {
+    #[prost(oneof = "import_feed_request::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<import_feed_request::Message>,
+}
+/// Nested message and enum types in `ImportFeedRequest`.
+pub mod import_feed_request {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Header(super::ImportHeader),
+        #[prost(bytes, tag = "2")]
+        Chunk(::prost::alloc::vec::Vec<u8>),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportHeader {
+    #[prost(string, tag = "1")]
+    pub provider: ::prost::alloc::string::String,
+    /// Shown in the audit log only.
+    #[prost(string, tag = "2")]
+    pub file_name: ::prost::alloc::string::String,
+    /// A mapping file (TOML, at most 64 KiB): provider "generic" needs one, no other takes one.
+    #[prost(bytes = "vec", tag = "3")]
+    pub mapping: ::prost::alloc::vec::Vec<u8>,
+    /// Reads and counts, stores nothing.
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+}
+/// Progress while it runs; the last message has `summary`.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportFeedResponse {
+    #[prost(uint64, tag = "1")]
+    pub bytes_read: u64,
+    #[prost(uint64, tag = "2")]
+    pub records_read: u64,
+    #[prost(message, optional, tag = "3")]
+    pub summary: ::core::option::Option<ImportSummary>,
+}
+/// Every record read is counted exactly once in imported, repeated, unused or malformed.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportSummary {
+    #[prost(uint64, tag = "1")]
+    pub records: u64,
+    #[prost(uint64, tag = "2")]
+    pub imported: u64,
+    /// Had been imported before.
+    #[prost(uint64, tag = "3")]
+    pub repeated: u64,
+    /// Valid records of kinds that are not used.
+    #[prost(uint64, tag = "4")]
+    pub unused: u64,
+    #[prost(uint64, tag = "5")]
+    pub malformed: u64,
+    #[prost(uint64, tag = "6")]
+    pub blank_lines: u64,
+    /// The first of them; `malformed` counts all.
+    #[prost(message, repeated, tag = "7")]
+    pub problems: ::prost::alloc::vec::Vec<ImportProblem>,
+    #[prost(uint64, tag = "8")]
+    pub incidents_opened: u64,
+    #[prost(uint64, tag = "9")]
+    pub incidents_updated: u64,
+    /// What the records were, most frequent first: every record is in one row; the last row may be of the rest.
+    #[prost(message, repeated, tag = "10")]
+    pub kinds: ::prost::alloc::vec::Vec<ImportKind>,
+}
+/// Records of a file that are alike.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportKind {
+    /// "used", "unused", "malformed".
+    #[prost(string, tag = "1")]
+    pub outcome: ::prost::alloc::string::String,
+    /// used: the MFA events made of it; unused: the provider's kind; malformed: the reason.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub records: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportProblem {
+    /// Physical line, from 1, on which the record begins.
+    #[prost(uint64, tag = "1")]
+    pub line: u64,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Endpoint {
     #[prost(string, tag = "1")]
@@ -110,6 +227,61 @@ pub struct Endpoint {
     /// Endpoints that it was enrolled anew as; only of GetEndpoint. Only what showed its key counts.
     #[prost(string, repeated, tag = "26")]
     pub successors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What providers call this machine, by provider and id; only of GetEndpoint.
+    #[prost(message, repeated, tag = "27")]
+    pub devices: ::prost::alloc::vec::Vec<DeviceBinding>,
+}
+/// A provider's own id of an endpoint: Entra's deviceDetail.deviceId, Okta's device.id, Duo's epkey. A sign-in with it was
+/// made on that endpoint.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeviceBinding {
+    /// "okta", "entra", "duo", "generic".
+    #[prost(string, tag = "1")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub device_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub hostname: ::prost::alloc::string::String,
+    /// "analyst", "import".
+    #[prost(string, tag = "5")]
+    pub source: ::prost::alloc::string::String,
+    /// "certain".
+    #[prost(string, tag = "6")]
+    pub confidence: ::prost::alloc::string::String,
+    /// Who bound it, and why where a reason was given.
+    #[prost(string, tag = "7")]
+    pub bound_by: ::prost::alloc::string::String,
+    #[prost(int64, tag = "8")]
+    #[serde(rename = "bound_time", serialize_with = "crate::json::time_ms")]
+    pub bound_time_ms: i64,
+}
+/// What an import of device ids came to.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DevicesImported {
+    /// Rows below the header that are not blank.
+    #[prost(uint64, tag = "1")]
+    pub rows: u64,
+    /// Rows that changed something.
+    #[prost(uint64, tag = "2")]
+    pub changed: u64,
+    #[prost(uint64, tag = "3")]
+    pub unchanged: u64,
+    #[prost(uint64, tag = "4")]
+    pub refused: u64,
+    /// The first of them; the rest are counted.
+    #[prost(message, repeated, tag = "5")]
+    pub problems: ::prost::alloc::vec::Vec<ImportProblem>,
+    #[prost(uint64, tag = "6")]
+    pub incidents_opened: u64,
+    #[prost(uint64, tag = "7")]
+    pub incidents_updated: u64,
+    /// Of the file, hex, as the audit log has it.
+    #[prost(string, tag = "8")]
+    pub file_sha256: ::prost::alloc::string::String,
 }
 /// From where an endpoint was on the Internet, and when, by the server's clock.
 #[derive(serde::Serialize)]
@@ -644,123 +816,6 @@ pub struct FileActorRef {
     pub uid: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Feed {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub provider: ::prost::alloc::string::String,
-    /// "file".
-    #[prost(string, tag = "3")]
-    pub kind: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "4")]
-    pub mfa_events: u64,
-    /// Newest record, by the provider's clock.
-    #[prost(int64, tag = "5")]
-    #[serde(rename = "last_event_time", serialize_with = "crate::json::time_ms")]
-    pub last_event_time_ms: i64,
-    #[prost(int64, tag = "6")]
-    #[serde(rename = "last_receive_time", serialize_with = "crate::json::time_ms")]
-    pub last_receive_time_ms: i64,
-    #[prost(uint64, tag = "7")]
-    pub malformed: u64,
-}
-/// First the header, then the file's bytes in order.
-#[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ImportFeedRequest {
-    #[prost(oneof = "import_feed_request::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<import_feed_request::Message>,
-}
-/// Nested message and enum types in `ImportFeedRequest`.
-pub mod import_feed_request {
-    #[derive(serde::Serialize)]
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Message {
-        #[prost(message, tag = "1")]
-        Header(super::ImportHeader),
-        #[prost(bytes, tag = "2")]
-        Chunk(::prost::alloc::vec::Vec<u8>),
-    }
-}
-#[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ImportHeader {
-    #[prost(string, tag = "1")]
-    pub provider: ::prost::alloc::string::String,
-    /// Shown in the audit log only.
-    #[prost(string, tag = "2")]
-    pub file_name: ::prost::alloc::string::String,
-    /// A mapping file (TOML, at most 64 KiB): provider "generic" needs one, no other takes one.
-    #[prost(bytes = "vec", tag = "3")]
-    pub mapping: ::prost::alloc::vec::Vec<u8>,
-    /// Reads and counts, stores nothing.
-    #[prost(bool, tag = "4")]
-    pub dry_run: bool,
-}
-/// Progress while it runs; the last message has `summary`.
-#[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ImportFeedResponse {
-    #[prost(uint64, tag = "1")]
-    pub bytes_read: u64,
-    #[prost(uint64, tag = "2")]
-    pub records_read: u64,
-    #[prost(message, optional, tag = "3")]
-    pub summary: ::core::option::Option<ImportSummary>,
-}
-/// Every record read is counted exactly once in imported, repeated, unused or malformed.
-#[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ImportSummary {
-    #[prost(uint64, tag = "1")]
-    pub records: u64,
-    #[prost(uint64, tag = "2")]
-    pub imported: u64,
-    /// Had been imported before.
-    #[prost(uint64, tag = "3")]
-    pub repeated: u64,
-    /// Valid records of kinds that are not used.
-    #[prost(uint64, tag = "4")]
-    pub unused: u64,
-    #[prost(uint64, tag = "5")]
-    pub malformed: u64,
-    #[prost(uint64, tag = "6")]
-    pub blank_lines: u64,
-    /// The first of them; `malformed` counts all.
-    #[prost(message, repeated, tag = "7")]
-    pub problems: ::prost::alloc::vec::Vec<ImportProblem>,
-    #[prost(uint64, tag = "8")]
-    pub incidents_opened: u64,
-    #[prost(uint64, tag = "9")]
-    pub incidents_updated: u64,
-    /// What the records were, most frequent first: every record is in one row; the last row may be of the rest.
-    #[prost(message, repeated, tag = "10")]
-    pub kinds: ::prost::alloc::vec::Vec<ImportKind>,
-}
-/// Records of a file that are alike.
-#[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ImportKind {
-    /// "used", "unused", "malformed".
-    #[prost(string, tag = "1")]
-    pub outcome: ::prost::alloc::string::String,
-    /// used: the MFA events made of it; unused: the provider's kind; malformed: the reason.
-    #[prost(string, tag = "2")]
-    pub what: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "3")]
-    pub records: u64,
-}
-#[derive(serde::Serialize)]
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ImportProblem {
-    /// Physical line, from 1, on which the record begins.
-    #[prost(uint64, tag = "1")]
-    pub line: u64,
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-}
-#[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Identity {
     #[prost(string, tag = "1")]
@@ -789,6 +844,9 @@ pub struct Identity {
     /// What says that they hold administrative rights: "records", "import".
     #[prost(string, repeated, tag = "11")]
     pub privileged_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What providers call the endpoints of local_accounts; only of GetIdentity.
+    #[prost(message, repeated, tag = "12")]
+    pub devices: ::prost::alloc::vec::Vec<DeviceBinding>,
     /// What is usual for them, as of their last event; absent before any sign-in was taken as their own. Not in lists.
     #[prost(message, optional, tag = "13")]
     pub usual: ::core::option::Option<Habits>,
@@ -2561,6 +2619,46 @@ pub struct RevokeEndpointRequest {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+/// An endpoint has this id at a provider.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BindDeviceRequest {
+    /// Id or hostname.
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// "okta", "entra", "duo", "generic".
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub device_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// Take the id over from the endpoint that has it.
+    #[prost(bool, tag = "5")]
+    pub r#move: bool,
+}
+/// An endpoint does not have this id at a provider. No import binds it again.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnbindDeviceRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub device_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// CSV in UTF-8, as docs/people.md describes it. As a whole in one message.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportDevicesRequest {
+    #[prost(string, tag = "1")]
+    pub file_name: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListIdentitiesRequest {
@@ -3169,6 +3267,78 @@ pub mod console_service_client {
             req.extensions_mut()
                 .insert(
                     GrpcMethod::new("tocsin.console.v1.ConsoleService", "RevokeEndpoint"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn bind_device(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BindDeviceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Endpoint>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/BindDevice",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "BindDevice"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn unbind_device(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnbindDeviceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Endpoint>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/UnbindDevice",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "UnbindDevice"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn import_devices(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImportDevicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DevicesImported>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/ImportDevices",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "ImportDevices"),
                 );
             self.inner.unary(req, path, codec).await
         }
@@ -3875,6 +4045,18 @@ pub mod console_service_server {
             &self,
             request: tonic::Request<super::RevokeEndpointRequest>,
         ) -> std::result::Result<tonic::Response<super::Endpoint>, tonic::Status>;
+        async fn bind_device(
+            &self,
+            request: tonic::Request<super::BindDeviceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Endpoint>, tonic::Status>;
+        async fn unbind_device(
+            &self,
+            request: tonic::Request<super::UnbindDeviceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Endpoint>, tonic::Status>;
+        async fn import_devices(
+            &self,
+            request: tonic::Request<super::ImportDevicesRequest>,
+        ) -> std::result::Result<tonic::Response<super::DevicesImported>, tonic::Status>;
         async fn list_identities(
             &self,
             request: tonic::Request<super::ListIdentitiesRequest>,
@@ -4759,6 +4941,141 @@ pub mod console_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeEndpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/BindDevice" => {
+                    #[allow(non_camel_case_types)]
+                    struct BindDeviceSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::BindDeviceRequest>
+                    for BindDeviceSvc<T> {
+                        type Response = super::Endpoint;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BindDeviceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::bind_device(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BindDeviceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/UnbindDevice" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnbindDeviceSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::UnbindDeviceRequest>
+                    for UnbindDeviceSvc<T> {
+                        type Response = super::Endpoint;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnbindDeviceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::unbind_device(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnbindDeviceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/ImportDevices" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportDevicesSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::ImportDevicesRequest>
+                    for ImportDevicesSvc<T> {
+                        type Response = super::DevicesImported;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImportDevicesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::import_devices(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportDevicesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

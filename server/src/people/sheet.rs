@@ -11,70 +11,37 @@
 //! | `name` | `display_name` | how the person is called |
 //! | `endpoint` | `hostname` | the one endpoint of the account; without it the row is about all |
 //!
-//! Columns come in any order, letters of their names in any case, `_` may be missing or a blank or `-`; an unknown one
-//! refuses the file. A BOM, CRLF and quoted fields with line breaks are understood. What is wrong with a row is told with
-//! the physical line on which it begins; the others count. Of several rows of one person, privilege is yes where any says
-//! so, and the name is the last.
+//! How columns and rows are read is said in `table.rs`. Of several rows of one person, privilege is yes where any says so,
+//! and the name is the last.
 
 use std::collections::BTreeMap;
 
-use csv::{ByteRecord, ReaderBuilder};
 use tocsin_correlate::{fold_login, is_address};
-use tocsin_proto::limits::TEXT_BYTES_MAX;
 
 use super::fold_user;
+use super::table::{self, Columns, TableError, repeated};
 use crate::store::people::Claim;
 
 /// Bytes of a file: a hundred thousand people have less.
 pub(crate) const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// Rows of a file.
-pub(crate) const ROWS_MAX: usize = 100_000;
-
 /// Names that are on every machine: no person's everywhere.
 const EVERYWHERE: [&str; 3] = ["root", "administrator", "admin"];
 
-/// Characters of foreign text that a problem repeats.
-const REPEATED_CHARS_MAX: usize = 64;
-
-/// Columns in their order within [`Fields`].
-const COLUMNS: [(&str, &str); 8] = [
-    ("mail", "mail"),
-    ("upn", "user_principal_name"),
-    ("sid", "object_sid"),
-    ("sam_account_name", "sam_account_name"),
-    ("uid", "uid_number"),
-    ("privilege", "privileged"),
-    ("name", "display_name"),
-    ("endpoint", "hostname"),
-];
-
-/// Why a file as a whole is not taken.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum SheetError {
-    /// No header.
-    #[error(
-        "the file is empty: its first line must name the columns, as mail,upn,sid,sam_account_name,uid,privilege"
-    )]
-    Empty,
-    /// UTF-16, as spreadsheets write it.
-    #[error("the file is UTF-16: save it as CSV in UTF-8")]
-    Utf16,
-    /// A column that is none of ours.
-    #[error(
-        "column '{0}' is not known: mail, upn, sid, sam_account_name, uid, privilege, name, endpoint are"
-    )]
-    Unknown(String),
-    /// The same column twice.
-    #[error("column '{0}' stands there twice")]
-    Twice(&'static str),
-    /// Nothing to know people by.
-    #[error("there must be a column mail or upn")]
-    Nameless,
-    /// Too many rows.
-    #[error("the file has more than {ROWS_MAX} rows: split it")]
-    Long,
-}
+/// Columns in their order within the fields of a row.
+const COLUMNS: Columns<8> = Columns {
+    names: [
+        ("mail", "mail"),
+        ("upn", "user_principal_name"),
+        ("sid", "object_sid"),
+        ("sam_account_name", "sam_account_name"),
+        ("uid", "uid_number"),
+        ("privilege", "privileged"),
+        ("name", "display_name"),
+        ("endpoint", "hostname"),
+    ],
+    one_of: &[&[0, 1]],
+};
 
 /// One row that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,138 +77,20 @@ pub(crate) struct Sheet {
 ///
 /// # Errors
 /// Where the header does not make sense, or there are too many rows.
-pub(crate) fn read(bytes: &[u8]) -> Result<Sheet, SheetError> {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(SheetError::Utf16);
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(bytes);
-    let mut record = ByteRecord::new();
-    let mut lines = Lines::new(bytes);
-    let mut places: Option<Vec<usize>> = None;
+pub(crate) fn read(bytes: &[u8]) -> Result<Sheet, TableError> {
     let mut sheet = Sheet::default();
-    // Reading from memory does not fail, and bytes are not decoded here.
-    while reader.read_byte_record(&mut record).unwrap_or(false) {
-        let line = lines.of(record.position().map_or(0, csv::Position::byte));
-        if record.iter().all(|field| field.trim_ascii().is_empty()) {
-            continue;
-        }
-        let Some(places) = &places else {
-            places = Some(header(&record)?);
-            continue;
-        };
-        if sheet.rows_read >= ROWS_MAX as u64 {
-            return Err(SheetError::Long);
-        }
-        sheet.rows_read += 1;
-        match row(line, &record, places) {
+    sheet.rows_read = table::read(bytes, &COLUMNS, |line, fields| {
+        match fields.and_then(|fields| row(line, fields)) {
             Ok(row) => sheet.rows.push(row),
             Err(why) => sheet.problems.push((line, why)),
         }
-    }
-    if places.is_none() {
-        return Err(SheetError::Empty);
-    }
+    })?;
     agree(&mut sheet.rows);
     Ok(sheet)
 }
 
-/// Counts the lines up to a place, each once.
-struct Lines<'b> {
-    bytes: &'b [u8],
-    at: usize,
-    line: u64,
-}
-
-impl<'b> Lines<'b> {
-    fn new(bytes: &'b [u8]) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            line: 1,
-        }
-    }
-
-    /// The line on which the record begins that is read from this byte on: blank lines before it are not its own.
-    fn of(&mut self, byte: u64) -> u64 {
-        let from = usize::try_from(byte).unwrap_or(usize::MAX);
-        let rest = self.bytes.get(from..).unwrap_or_default();
-        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let begin = from.saturating_add(blank.count());
-        let passed = self.bytes.get(self.at..begin).unwrap_or_default();
-        let breaks = passed.iter().filter(|byte| **byte == b'\n').count();
-        self.line += breaks as u64;
-        self.at = begin;
-        self.line
-    }
-}
-
-/// Which column each field is.
-fn header(record: &ByteRecord) -> Result<Vec<usize>, SheetError> {
-    let plain = |name: &str| -> String {
-        let letters = name.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
-        letters.collect::<String>().to_lowercase()
-    };
-    let mut places = Vec::with_capacity(record.len());
-    for field in record {
-        let name = String::from_utf8_lossy(field);
-        let wanted = plain(name.trim());
-        let found = COLUMNS
-            .iter()
-            .position(|(one, other)| plain(one) == wanted || plain(other) == wanted);
-        let place = found.ok_or_else(|| SheetError::Unknown(repeated(name.trim())))?;
-        if places.contains(&place) {
-            let (name, _) = COLUMNS.get(place).copied().unwrap_or_default();
-            return Err(SheetError::Twice(name));
-        }
-        places.push(place);
-    }
-    if !places.contains(&0) && !places.contains(&1) {
-        return Err(SheetError::Nameless);
-    }
-    Ok(places)
-}
-
-/// The fields of a row in the order of [`COLUMNS`]; empty where the file has no such column.
-type Fields = [String; COLUMNS.len()];
-
-fn fields(record: &ByteRecord, places: &[usize]) -> Result<Fields, String> {
-    if record.len() != places.len() {
-        return Err(format!(
-            "{} fields, the header has {}",
-            record.len(),
-            places.len()
-        ));
-    }
-    let mut fields = Fields::default();
-    for (bytes, place) in record.iter().zip(places) {
-        let (column, _) = COLUMNS.get(*place).copied().unwrap_or_default();
-        let text = std::str::from_utf8(bytes).map_err(|_| format!("{column} is not UTF-8"))?;
-        let text = text.trim();
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(format!("{column} has more than {TEXT_BYTES_MAX} bytes"));
-        }
-        // A line break in a name is a blank.
-        let text: String = text
-            .split(['\r', '\n', '\t'])
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
-        if text.chars().any(char::is_control) {
-            return Err(format!("{column} has control characters"));
-        }
-        if let Some(field) = fields.get_mut(*place) {
-            *field = text;
-        }
-    }
-    Ok(fields)
-}
-
-fn row(line: u64, record: &ByteRecord, places: &[usize]) -> Result<SheetRow, String> {
-    let [mail, upn, sid, sam, uid, privilege, name, endpoint] = fields(record, places)?;
+fn row(line: u64, fields: [String; 8]) -> Result<SheetRow, String> {
+    let [mail, upn, sid, sam, uid, privilege, name, endpoint] = fields;
     let mut addresses = Vec::new();
     for (column, text) in [("mail", &mail), ("upn", &upn)] {
         let folded = fold_login(text);
@@ -305,11 +154,6 @@ fn privileged(text: &str) -> Result<Option<bool>, String> {
             repeated(text)
         )),
     }
-}
-
-/// Foreign text as a problem repeats it.
-fn repeated(text: &str) -> String {
-    text.chars().take(REPEATED_CHARS_MAX).collect()
 }
 
 /// Makes rows of one person say the same of the person.

@@ -11,7 +11,7 @@
 //! | endpoint | all of `AgentService`, `Enroll` (anew) |
 //! | viewer | read incidents, endpoints, identities, events, feeds |
 //! | analyst | also work on incidents, tag, link, import, watch and play terminals, read and verify the audit log |
-//! | responder | also act on endpoints: revoke, open and kill terminals; pause, resume and abort rollouts |
+//! | responder | also act on endpoints: revoke, say what providers call them, open and kill terminals; pause, resume and abort rollouts |
 //! | admin | everything |
 //!
 //! Every handler begins with [`Auth::authorize`]. A refusal is in the audit log before the caller learns of it.
@@ -100,6 +100,9 @@ methods! {
     ListProcesses: "tocsin.console.v1.ConsoleService/ListProcesses", "endpoints.processes", VIEWER;
     TagEndpoint: "tocsin.console.v1.ConsoleService/TagEndpoint", "endpoints.tag", ANALYST;
     RevokeEndpoint: "tocsin.console.v1.ConsoleService/RevokeEndpoint", "endpoints.revoke", RESPONDER;
+    BindDevice: "tocsin.console.v1.ConsoleService/BindDevice", "endpoints.bind", RESPONDER;
+    UnbindDevice: "tocsin.console.v1.ConsoleService/UnbindDevice", "endpoints.unbind", RESPONDER;
+    ImportDevices: "tocsin.console.v1.ConsoleService/ImportDevices", "endpoints.import_devices", RESPONDER;
     ListIdentities: "tocsin.console.v1.ConsoleService/ListIdentities", "identities.list", VIEWER;
     GetIdentity: "tocsin.console.v1.ConsoleService/GetIdentity", "identities.show", VIEWER;
     LinkIdentity: "tocsin.console.v1.ConsoleService/LinkIdentity", "identities.link", ANALYST;

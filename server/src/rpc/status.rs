@@ -88,7 +88,9 @@ impl From<StoreError> for Status {
         let code = match &error {
             StoreError::NotFound { .. } => ErrorCode::NotFound,
             StoreError::Ambiguous { .. } => ErrorCode::Invalid,
-            StoreError::State { .. } | StoreError::Taken { .. } => ErrorCode::State,
+            StoreError::State { .. } | StoreError::Taken { .. } | StoreError::Bound { .. } => {
+                ErrorCode::State
+            }
             StoreError::Full { .. } => ErrorCode::Busy,
             StoreError::Damaged { .. } | StoreError::Engine { .. } => ErrorCode::Internal,
         };

@@ -28,6 +28,9 @@ pub(crate) mod campaign;
 #[path = "conformance/tests/people.rs"]
 pub(crate) mod people;
 
+#[path = "conformance/tests/device.rs"]
+pub(crate) mod device;
+
 #[path = "conformance/tests/lineage.rs"]
 pub(crate) mod lineage;
 

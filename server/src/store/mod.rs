@@ -5,6 +5,7 @@
 //!            + CaseStore    MFA events, identities, incidents                  (case.rs)
 //!            + OutageStore  outages of providers                              (outage.rs)
 //!            + PeopleStore  accounts of endpoints and whose they are           (people.rs)
+//!            + DeviceStore  what providers call endpoints                      (device.rs)
 //!            + RolloutStore rollouts and how far each endpoint is             (rollout.rs)
 //! TelemetryStore            event batches and what is read from them           (telemetry.rs)
 //! ```
@@ -16,6 +17,7 @@
 pub(crate) mod case;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub(crate) mod device;
 pub(crate) mod outage;
 pub(crate) mod people;
 pub(crate) mod rollout;
@@ -25,6 +27,7 @@ pub(crate) mod trace;
 pub(crate) mod trust;
 
 use case::CaseStore;
+use device::DeviceStore;
 use outage::OutageStore;
 use people::PeopleStore;
 use rollout::RolloutStore;
@@ -32,11 +35,14 @@ use trust::TrustStore;
 
 /// All state but telemetry.
 pub(crate) trait StateStore:
-    TrustStore + CaseStore + OutageStore + PeopleStore + RolloutStore
+    TrustStore + CaseStore + OutageStore + PeopleStore + DeviceStore + RolloutStore
 {
 }
 
-impl<T: TrustStore + CaseStore + OutageStore + PeopleStore + RolloutStore> StateStore for T {}
+impl<T: TrustStore + CaseStore + OutageStore + PeopleStore + DeviceStore + RolloutStore> StateStore
+    for T
+{
+}
 
 /// Why a store did not do it. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +79,14 @@ pub(crate) enum StoreError {
         /// The account and where it is.
         account: String,
         /// Who has it.
+        holder: String,
+    },
+    /// A provider's id of a device is another endpoint's.
+    #[error("device id {device} is that of {holder}: unbind it there, or move it")]
+    Bound {
+        /// The id and whose it is.
+        device: String,
+        /// Which endpoint has it.
         holder: String,
     },
     /// Something stored cannot be read back: damage, or a newer program's.

@@ -98,6 +98,16 @@ const CHANGES: &[&str] = &[
     "ImportFeed",
 ];
 
+/// In the order of the contract.
+const ACTS: &[&str] = &[
+    "RevokeEndpoint",
+    "BindDevice",
+    "UnbindDevice",
+    "ImportDevices",
+    "OpenTerminal",
+    "KillTerminal",
+];
+
 /// Methods of the console that a role may not call.
 async fn refused(server: &Server, role: &str) -> Vec<String> {
     let client = server.analyst(role);
@@ -118,10 +128,9 @@ async fn a_viewer_cannot_act_and_its_refusals_are_recorded() {
     let server = Server::start();
     let mut refused = refused(&server, "viewer").await;
     refused.sort();
-    let acts = ["RevokeEndpoint", "OpenTerminal", "KillTerminal"];
     let mut expect = [
         CHANGES,
-        &acts,
+        ACTS,
         &["WatchTerminal", "ListAudit", "VerifyAudit"],
     ]
     .concat();
@@ -146,8 +155,7 @@ async fn a_viewer_cannot_act_and_its_refusals_are_recorded() {
 #[tokio::test]
 async fn acting_on_endpoints_is_for_responders() {
     let server = Server::start();
-    let acts = ["RevokeEndpoint", "OpenTerminal", "KillTerminal"];
-    assert_eq!(refused(&server, "analyst").await, acts);
+    assert_eq!(refused(&server, "analyst").await, ACTS);
     assert!(refused(&server, "responder").await.is_empty());
 }
 

@@ -82,7 +82,7 @@ pub(super) fn record(engine: Engine, uuid: &str, request: &Request<'_>, row: &Ro
     let (origin, person) = (request.origin, request.person);
     let (agent, os, browser) = origin.client;
     let (number, network) = origin.network;
-    json!({
+    let mut record = json!({
         "uuid": uuid,
         "published": time(row.time_ms),
         "eventType": row.event_type,
@@ -133,7 +133,20 @@ pub(super) fn record(engine: Engine, uuid: &str, request: &Request<'_>, row: &Ro
             "source": null,
             "geographicalContext": { "city": origin.city, "country": origin.country },
         }] },
-    })
+    });
+    if let Some(device) = &origin.device {
+        record["device"] = json!({
+            "id": device,
+            "name": "porto-17",
+            "os_platform": os,
+            "managed": false,
+            "registered": true,
+            "device_integrator": null,
+            "disk_encryption_type": "FULL",
+            "screen_lock_type": "PASSCODE",
+        });
+    }
+    record
 }
 
 /// Every value is a text; `behaviors` and `risk` only look like maps.

@@ -538,6 +538,7 @@ fn identities(foreign: &impl Fn(&str) -> String) -> Vec<Identity> {
                 text: foreign("tell the public addresses of the site of dana-laptop"),
             }],
         }),
+        devices: Vec::new(),
     };
     let robin = Identity {
         id: id(0x2d),

@@ -293,6 +293,34 @@ impl ConsoleService for Service {
         Ok(Response::new(story::endpoint(0xe1)))
     }
 
+    async fn bind_device(&self, request: Request<BindDeviceRequest>) -> Answer<Endpoint> {
+        self.called("bind_device", request.get_ref())?;
+        Ok(Response::new(story::endpoint(0xe1)))
+    }
+
+    async fn unbind_device(&self, request: Request<UnbindDeviceRequest>) -> Answer<Endpoint> {
+        self.called("unbind_device", request.get_ref())?;
+        Ok(Response::new(story::endpoint(0xe1)))
+    }
+
+    async fn import_devices(
+        &self,
+        request: Request<ImportDevicesRequest>,
+    ) -> Answer<DevicesImported> {
+        let request = request.into_inner();
+        self.called("import_devices", &request.file_name)?;
+        let mut script = self.0.lock().unwrap();
+        script.imported.extend(request.content);
+        let people = &script.people;
+        Ok(Response::new(DevicesImported {
+            rows: people.rows,
+            changed: people.changed,
+            refused: people.refused,
+            problems: people.problems.clone(),
+            ..DevicesImported::default()
+        }))
+    }
+
     async fn revoke_endpoint(&self, request: Request<RevokeEndpointRequest>) -> Answer<Endpoint> {
         self.called("revoke_endpoint", request.get_ref())?;
         Ok(Response::new(Endpoint {

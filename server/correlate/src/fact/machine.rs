@@ -133,9 +133,18 @@ pub struct DeviceBinding {
     /// Whose.
     pub provider: Provider,
     /// The id, as in [`Origin::device_id`](crate::Origin): Entra `deviceDetail.deviceId`, Okta `device.id`, Duo
-    /// `epkey`.
+    /// `epkey`; as [`fold_device_id`] writes it.
     pub device_id: String,
     /// Since when it is valid, by the server's clock; `None`: always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<TimeSpan>,
+}
+
+/// A provider's device id to compare by. Entra's are GUIDs, which its own exports and logs write in either case; all
+/// others are texts in which the case of letters counts.
+pub fn fold_device_id(provider: Provider, id: &str) -> String {
+    match provider {
+        Provider::Entra => id.trim().to_ascii_lowercase(),
+        _ => id.trim().to_owned(),
+    }
 }

@@ -24,7 +24,7 @@ pub use flow::{
 };
 pub use machine::{
     AddressSource, ClockSpan, DeviceBinding, PowerSpan, PowerState, PublicAddress, Sensor,
-    SensorSpan, SensorState, Sharing,
+    SensorSpan, SensorState, Sharing, fold_device_id,
 };
 pub use session::{
     LocalAccount, SessionFact, SessionLock, SessionLockSpan, SessionPlace, SessionUse,

@@ -19,7 +19,9 @@ use super::{Confidence, Provenance, ProvenanceVerdict, credit};
 use crate::attempt::Attempt;
 use crate::baseline::{DAY_MS, HOUR_MS};
 use crate::directory::{Gateway, SignInDirectory};
-use crate::fact::{AddressSource, LOOK_BACK_MS, LoginFact, PublicAddress, RemoteControl, Sharing};
+use crate::fact::{
+    AddressSource, LOOK_BACK_MS, LoginFact, PublicAddress, RemoteControl, Sharing, fold_device_id,
+};
 use crate::input::{LinkedEndpoint, MfaEvent, MfaEventKind, TimeSpan};
 use crate::timeline::Item;
 
@@ -317,7 +319,8 @@ impl<'e> Seen<'e> {
         let mut last: BTreeMap<bool, (core::net::IpAddr, i64)> = BTreeMap::new();
         for first in firsts.iter().filter(|first| is_known(first.item)) {
             let window = first.anchor.window;
-            let Some(skew) = skew(&self.endpoint.facts.clock, window) else {
+            let skew = skew(&self.endpoint.facts.clock, window);
+            let Some(skew) = skew.filter(|skew| skew.off_ms().is_none()) else {
                 continue;
             };
             if self.traffic(first, skew).traffic != Traffic::Named {
@@ -429,6 +432,11 @@ impl Walk<'_, '_> {
         let window = first.anchor.window;
         let (endpoint, origin) = (seen.endpoint, &first.attempt.origin);
         let skew = skew(&endpoint.facts.clock, window);
+        let clock = match skew.map(Skew::off_ms) {
+            None => Clock::Unknown,
+            Some(Some(_)) => Clock::Off,
+            Some(None) => Clock::Known,
+        };
         // Without a clock nothing below is used but for reasons.
         let used = skew.unwrap_or(Skew {
             min_ms: 0,
@@ -441,11 +449,7 @@ impl Walk<'_, '_> {
             Traffic::Named => self.frequency(seen, first),
             _ => (Frequency::Unknown, None),
         };
-        let binding = endpoint.facts.devices.iter().any(|device| {
-            device.provider == first.attempt.provider
-                && Some(&device.device_id) == origin.device_id.as_ref()
-                && device.span.is_none_or(|span| span.overlaps(window))
-        });
+        let binding = is_bound(endpoint, first.attempt, window);
         let facts = Facts {
             binding: if binding {
                 Binding::Mapped
@@ -454,23 +458,23 @@ impl Walk<'_, '_> {
             },
             likeness: likeness(endpoint, first.attempt, &found),
             route: first.way.route(self.directory),
-            clock: if skew.is_some() {
-                Clock::Known
-            } else {
-                Clock::Unknown
-            },
+            clock,
             traffic: found.traffic,
             frequency,
             address,
             watch,
-            presence: machine::presence(endpoint, window, used),
+            // Nor is it known when it was locked or off.
+            presence: match clock {
+                Clock::Known => machine::presence(endpoint, window, used),
+                Clock::Unknown | Clock::Off => Presence::Unknown,
+            },
             control: seen.control(first),
         };
         let detail = Detail {
             flow: found.flow.cloned(),
             doubt: found.doubt,
             blind,
-            uncertain_ms: skew.map_or(0, Skew::width_ms),
+            uncertain_ms: skew.map_or(0, |skew| skew.off_ms().unwrap_or(skew.width_ms())),
             window,
             span: used.endpoint_span(window),
             is_password: first.anchor.is_password,
@@ -553,6 +557,20 @@ impl Walk<'_, '_> {
             self.known.push((time_ms, is_shown, is_mobile));
         }
     }
+}
+
+/// Whether the provider's own id of the device is one of this endpoint's.
+fn is_bound(endpoint: &LinkedEndpoint, attempt: &Attempt<'_>, window: TimeSpan) -> bool {
+    let provider = attempt.provider;
+    let Some(id) = attempt.origin.device_id.as_deref() else {
+        return false;
+    };
+    let id = fold_device_id(provider, id);
+    endpoint.facts.devices.iter().any(|device| {
+        device.provider == provider
+            && fold_device_id(provider, &device.device_id) == id
+            && device.span.is_none_or(|span| span.overlaps(window))
+    })
 }
 
 /// Whether the client that the provider saw can be a program of this endpoint.

@@ -96,22 +96,35 @@ fn the_providers_device_binding_is_here_strong_and_a_contradiction_weakens_it() 
             });
         })
     };
-    let told = |os: &str| {
+    let sign_in = |os: &str, provider: Provider, id: &str| {
         let mut story = Story::new().usual_sign_ins(10).at(AT).prompt().events();
         let mut origin = story.pop().unwrap().origin;
-        origin.device_id = Some("gu1".into());
+        origin.device_id = Some(id.into());
         origin.os = Some(os.into());
-        Story::new()
-            .usual_sign_ins(10)
-            .at(AT)
-            .from(origin)
-            .prompt()
-            .approved()
+        let mut story = Story::new().usual_sign_ins(10).at(AT).at_provider(provider);
+        story = story.from(origin);
+        story.prompt().approved()
     };
+    let told = |os: &str| sign_in(os, Provider::Okta, "gu1");
     assert_eq!(says(told("Linux"), bound()).0, "here");
     assert_eq!(says(told("Linux"), bound()).1, "strong");
-    assert_eq!(says(told("Windows"), bound()).1, "weak");
+    let contradicted = says(told("Windows"), bound());
+    assert_eq!(contradicted.1, "weak");
+    let said = "the provider saw another system or browser than porto-17 has";
+    assert!(contradicted.2.contains(said), "{contradicted:?}");
     unknown(own(), bound(), "shows no traffic for it");
+    for (provider, id) in [(Provider::Okta, "GU1"), (Provider::Duo, "gu1")] {
+        assert_ne!(says(sign_in("Linux", provider, id), bound()).1, "strong");
+    }
+    let entra = with(|endpoint| {
+        endpoint.facts.devices.push(DeviceBinding {
+            provider: Provider::Entra,
+            device_id: "0f3c-ab".into(),
+            span: None,
+        });
+    });
+    let told = sign_in("Linux", Provider::Entra, "0F3C-AB");
+    assert_eq!(says(told, entra).1, "strong", "a GUID in other letters");
 }
 
 #[test]
@@ -384,14 +397,73 @@ fn each_thing_that_is_missing_is_named() {
 }
 
 #[test]
+fn a_clock_that_nobody_keeps_says_neither_here_nor_elsewhere() {
+    let off = |ahead_ms: i64| {
+        move |endpoint: &mut LinkedEndpoint| {
+            endpoint.facts.clock[0].ahead_min_ms = ahead_ms;
+            endpoint.facts.clock[0].ahead_max_ms = ahead_ms + 10;
+        }
+    };
+    let shows = |ahead_ms: i64| {
+        let mut endpoint = with_flow(|flow| {
+            flow.opened = Moment::exact(ms(AT) - 4_000 - ahead_ms);
+            flow.closed = Some(Moment::exact(ms(AT) + 20_000 - ahead_ms));
+        });
+        off(ahead_ms)(&mut endpoint);
+        endpoint
+    };
+    assert_eq!(says(own(), shows(29_000)).0, "here", "it is reckoned with");
+    for ahead_ms in [90_000, -90_000, 30_001] {
+        let said = format!("its clock was off by {} s around 02:10 UTC", {
+            let off_ms: i64 = ahead_ms;
+            off_ms.abs().max((off_ms + 10).abs()) / 1000
+        });
+        unknown(own(), shows(ahead_ms), &said);
+        unknown(attack(), with(off(ahead_ms)), &said);
+        let mut bound = with(off(ahead_ms));
+        bound.facts.devices.push(DeviceBinding {
+            provider: Provider::Okta,
+            device_id: "gu1".into(),
+            span: None,
+        });
+        let mut origin = own().events().pop().unwrap().origin;
+        origin.device_id = Some("gu1".into());
+        let known = Story::new().usual_sign_ins(10).at(AT).from(origin).prompt();
+        assert_eq!(says(known, bound).1, "strong", "the provider's own word");
+    }
+}
+
+#[test]
+fn what_matters_most_is_said_first_whichever_endpoint_lacks_it() {
+    // Of two endpoints the first shows another account's connection, the second was not reporting.
+    let mut first = with_flow(|flow| flow.uid = Some(4_000));
+    for flow in &mut first.facts.flows {
+        flow.owner = None;
+    }
+    let mut second = porto(11);
+    second.id = EndpointId::from_public_key(b"second");
+    second.reporting.clear();
+    let found = judged(attack().endpoint(first.clone()).endpoint(second));
+    let what: Vec<MissingKind> = found.missing.iter().map(|one| one.what).collect();
+    assert_eq!(what[0], MissingKind::NotReporting, "{found:?}");
+    assert_eq!(what.last(), Some(&MissingKind::OtherUser), "{found:?}");
+    assert!(found.reasons[0].contains("was not reporting"), "{found:?}");
+    // On one endpoint too.
+    first.reporting.clear();
+    let found = judged(attack().endpoint(first));
+    let what: Vec<MissingKind> = found.missing.iter().map(|one| one.what).collect();
+    assert_eq!(what, [MissingKind::NotReporting, MissingKind::OtherUser]);
+}
+
+#[test]
 fn a_skew_that_changes_the_answer_is_unknown_and_names_the_skew() {
     let skewed = |endpoint: &mut LinkedEndpoint| {
-        endpoint.facts.clock[0].ahead_min_ms = -43_000;
-        endpoint.facts.clock[0].ahead_max_ms = 43_000;
+        endpoint.facts.clock[0].ahead_min_ms = -26_000;
+        endpoint.facts.clock[0].ahead_max_ms = 26_000;
     };
     let mut endpoint = with_flow(|_| ());
     skewed(&mut endpoint);
-    unknown(own(), endpoint, "clock uncertain by 90 s around 02:10 UTC");
+    unknown(own(), endpoint, "clock uncertain by 56 s around 02:10 UTC");
     // A flow that overlaps whatever the skew is here all the same.
     let mut endpoint = with_flow(|flow| {
         flow.opened = Moment::exact(ms(AT) - 120_000);

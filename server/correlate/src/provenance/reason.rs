@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use tocsin_proto::id::{EndpointId, EventId};
 
 use super::machine::Blind;
-use super::table::{Facts, Habit, Lack, Presence, Reading, Traffic};
+use super::table::{Facts, Habit, Lack, Likeness, Presence, Reading, Traffic};
 use super::traffic::Doubt;
 use super::{Confidence, Missing, MissingKind, Provenance, ProvenanceVerdict};
 use crate::fact::{LOOK_BACK_MS, ProviderFlow};
@@ -18,6 +18,7 @@ pub(crate) struct Detail {
     pub flow: Option<ProviderFlow>,
     pub doubt: Option<Doubt>,
     pub blind: Option<Blind>,
+    /// How far its clock was off, where nobody keeps it; else how uncertain it is.
     pub uncertain_ms: i64,
     /// By the provider's clock.
     pub window: TimeSpan,
@@ -67,6 +68,11 @@ impl Said {
             self.reasons.push(format!(
                 "the provider's own device id of this sign-in is that of {name}"
             ));
+            if detail.facts.likeness == Likeness::Contradicts {
+                self.reasons.push(format!(
+                    "but the provider saw another system or browser than {name} has"
+                ));
+            }
         }
         if let Some(flow) = detail
             .flow
@@ -146,6 +152,11 @@ impl Said {
                 "no endpoint is linked to this person".to_owned(),
             );
         }
+        if verdict == ProvenanceVerdict::Unknown && self.reasons.len() == self.missing.len() {
+            let mut both: Vec<_> = self.missing.into_iter().zip(self.reasons).collect();
+            both.sort_by_key(|(missing, _)| rank(missing.what));
+            (self.missing, self.reasons) = both.into_iter().unzip();
+        }
         if verdict == ProvenanceVerdict::Elsewhere {
             match habit {
                 Habit::Seldom => {}
@@ -166,6 +177,20 @@ impl Said {
             missing: self.missing,
             event_ids: self.event_ids,
         }
+    }
+}
+
+/// What is said first of all that is missing: what nothing could have been seen without, then what could be the sign-in,
+/// then what is lacking for saying that it was not there. Somebody else's traffic is last.
+fn rank(what: MissingKind) -> u8 {
+    use MissingKind::*;
+    match what {
+        NoEndpoint | TooManyEndpoints | NotJudged => 0,
+        NotReporting | LostEvents | NoFlows | SensorDown | ClockUnknown | ClockUncertain => 1,
+        AlreadyOpen | SharedAddress | HiddenName | Relay | UnsureTime => 2,
+        OtherAddress | AlwaysOn | Contradiction => 2,
+        RouteUntold | AddressUnknown | SameAddress | Quic | NoControl => 3,
+        OtherUser => 4,
     }
 }
 
@@ -235,6 +260,13 @@ fn lacking(lack: Lack, name: &str, detail: &Detail) -> (MissingKind, String) {
             MissingKind::ClockUncertain,
             format!(
                 "endpoint {name}: clock uncertain by {} s around {at}, which decides whether a connection to {way} was this sign-in",
+                detail.uncertain_ms / 1000
+            ),
+        ),
+        Lack::ClockOff => (
+            MissingKind::ClockUncertain,
+            format!(
+                "endpoint {name}: its clock was off by {} s around {at}, so that nobody keeps it and what it says of a moment is not sure",
                 detail.uncertain_ms / 1000
             ),
         ),

@@ -32,6 +32,8 @@ pub(crate) enum Route {
 pub(crate) enum Clock {
     Known,
     Unknown,
+    /// It is known, and so much that nobody keeps this clock.
+    Off,
 }
 
 /// The nearest thing to sign-in traffic in the window.
@@ -123,6 +125,7 @@ pub(crate) enum Lack {
     BoundButDown,
     Route,
     Clock,
+    ClockOff,
     Skew,
     CouldBe,
     OtherUser,
@@ -161,8 +164,10 @@ pub(crate) fn read(facts: &Facts) -> Reading {
     if facts.route == Route::Untold {
         return Reading::Unable(vec![Lack::Route]);
     }
-    if facts.clock == Clock::Unknown {
-        return Reading::Unable(vec![Lack::Clock]);
+    match facts.clock {
+        Clock::Known => {}
+        Clock::Unknown => return Reading::Unable(vec![Lack::Clock]),
+        Clock::Off => return Reading::Unable(vec![Lack::ClockOff]),
     }
     if is_down {
         // A machine that sleeps sends nothing, whatever connection it left open.
@@ -174,11 +179,18 @@ pub(crate) fn read(facts: &Facts) -> Reading {
     let lack = match facts.traffic {
         Traffic::None => return silent(facts),
         Traffic::Named => return named(facts),
+        // Somebody else's traffic says nothing of what was not seen of the person's.
+        Traffic::OtherUser if facts.watch == Watch::Blind => {
+            return Reading::Unable(vec![Lack::Watch, Lack::OtherUser]);
+        }
         Traffic::OtherUser => Lack::OtherUser,
         Traffic::CouldBe => Lack::CouldBe,
         Traffic::Skewed => Lack::Skew,
     };
-    Reading::Unable(vec![lack])
+    match facts.watch {
+        Watch::Complete => Reading::Unable(vec![lack]),
+        Watch::Blind => Reading::Unable(vec![lack, Lack::Watch]),
+    }
 }
 
 fn named(facts: &Facts) -> Reading {

@@ -7,7 +7,7 @@ const BINDINGS: &[Binding] = &[Binding::None, Binding::Mapped];
 const LIKENESSES: &[Likeness] = &[Likeness::Fits, Likeness::Contradicts];
 const ROUTES: &[Route] = &[Route::Seen, Route::Quic, Route::Untold];
 const TOLD: &[Route] = &[Route::Seen, Route::Quic];
-const CLOCKS: &[Clock] = &[Clock::Known, Clock::Unknown];
+const CLOCKS: &[Clock] = &[Clock::Known, Clock::Unknown, Clock::Off];
 const TRAFFICS: &[Traffic] = &[
     Traffic::None,
     Traffic::OtherUser,
@@ -116,6 +116,7 @@ const ROWS: &[Row] = &[
     // What cannot be shown at all.
     Row { route: &[Route::Untold], says: Says::Unable(Lack::Route), ..ANY },
     Row { route: TOLD, clock: &[Clock::Unknown], says: Says::Unable(Lack::Clock), ..ANY },
+    Row { route: TOLD, clock: &[Clock::Off], says: Says::Unable(Lack::ClockOff), ..ANY },
     // Off or asleep.
     Row { presence: &[Presence::Down], control: &[Control::Shown], says: Says::SilentAway, ..ON },
     Row { presence: &[Presence::Down], control: &[Control::Missing], says: Says::Unable(Lack::Control), ..ON },
@@ -131,7 +132,8 @@ const ROWS: &[Row] = &[
     // A flow that could be it.
     Row { traffic: &[Traffic::CouldBe], says: Says::Unable(Lack::CouldBe), ..ON },
     Row { traffic: &[Traffic::Skewed], says: Says::Unable(Lack::Skew), ..ON },
-    Row { traffic: &[Traffic::OtherUser], says: Says::Unable(Lack::OtherUser), ..ON },
+    Row { traffic: &[Traffic::OtherUser], watch: &[Watch::Complete], says: Says::Unable(Lack::OtherUser), ..ON },
+    Row { traffic: &[Traffic::OtherUser], watch: &[Watch::Blind], says: Says::Unable(Lack::Watch), ..ON },
     // No such flow.
     Row { watch: &[Watch::Blind], says: Says::Unable(Lack::Watch), ..QUIET },
     Row { watch: &[Watch::Complete], route: &[Route::Quic], says: Says::Unable(Lack::Quic), ..QUIET },
@@ -204,7 +206,7 @@ fn every_combination_has_exactly_one_stated_reading() {
         }
         count += 1;
     }
-    assert_eq!(count, 2 * 2 * 3 * 2 * 5 * 4 * 4 * 2 * 4 * 2);
+    assert_eq!(count, 2 * 2 * 3 * 3 * 5 * 4 * 4 * 2 * 4 * 2);
 }
 
 #[test]

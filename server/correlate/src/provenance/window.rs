@@ -16,6 +16,11 @@ const PROMPT_MS: (i64, i64) = (2 * MINUTE_MS, 5_000);
 /// Providers' clocks against the server's: kept by NTP, rounded to the second.
 const PROVIDER_CLOCK_MS: i64 = 2_000;
 
+/// A clock that is further off than this is one that nobody keeps: what keeps clocks (NTP, Windows' time service) holds them
+/// within a second or two, and puts right what is more. It may have been set at any time, also between two measurements,
+/// so that what it says of a moment is no fact (docs/decisions/0006-correlation.md).
+const KEPT_MS: i64 = 30_000;
+
 /// Where traffic is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Anchor {
@@ -74,6 +79,20 @@ impl Skew {
             from_ms: window.from_ms.saturating_sub(self.max_ms),
             until_ms: window.until_ms.saturating_sub(self.min_ms),
         }
+    }
+
+    /// How far the clock is off that nobody keeps; `None` where it is one that somebody does.
+    pub(crate) fn off_ms(self) -> Option<i64> {
+        let farthest_ms = self
+            .min_ms
+            .saturating_add(PROVIDER_CLOCK_MS)
+            .saturating_abs()
+            .max(
+                self.max_ms
+                    .saturating_sub(PROVIDER_CLOCK_MS)
+                    .saturating_abs(),
+            );
+        (farthest_ms > KEPT_MS).then_some(farthest_ms)
     }
 
     /// How uncertain the clock is.

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const KNOWN: &str = "mail, upn, sid, sam_account_name, uid, privilege, name, endpoint";
+
 fn good(text: &str) -> Vec<SheetRow> {
     let sheet = read(text.as_bytes()).unwrap();
     assert_eq!(sheet.problems, []);
@@ -62,8 +64,11 @@ fn a_header_that_makes_no_sense_refuses_the_file() {
     assert!(refused("mail;upn\na;b\n").contains("'mail;upn' is not known"));
     assert!(refused("mail,hostname,endpoint\n").contains("'endpoint' stands there twice"));
     assert!(refused("uid,name\n").contains("mail or upn"));
-    assert_eq!(read(b"\n \n").unwrap_err(), SheetError::Empty);
-    assert_eq!(read(b"\xff\xfem\0a\0").unwrap_err(), SheetError::Utf16);
+    assert_eq!(
+        read(b"\n \n").unwrap_err(),
+        TableError::Empty(KNOWN.to_owned())
+    );
+    assert_eq!(read(b"\xff\xfem\0a\0").unwrap_err(), TableError::Utf16);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use tocsin_proto::limits::{REASON_BYTES_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use tocsin_proto::telemetry::v1::Health;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Context, page_size, sensor_word};
+use super::identity::Hostnames;
+use super::{Answer, Context, device, page_size, sensor_word};
 use crate::audit::AuditEntry;
 use crate::rpc::auth::Method;
 use crate::rpc::status::ErrorCode;
@@ -139,7 +140,7 @@ pub(super) async fn revoke(
     show(context, id).await
 }
 
-async fn show(context: &Context, id: EndpointId) -> Answer<wire::Endpoint> {
+pub(super) async fn show(context: &Context, id: EndpointId) -> Answer<wire::Endpoint> {
     let row = context.state.endpoint(id).await?;
     let totals = context.telemetry.totals(&[id]).await?;
     let totals = totals.into_iter().next().unwrap_or_default();
@@ -147,7 +148,9 @@ async fn show(context: &Context, id: EndpointId) -> Answer<wire::Endpoint> {
     let addresses = context.state.public_addresses(id, 0, i64::MAX).await?;
     let newest = addresses.into_iter().rev().take(PUBLIC_ADDRESSES_SHOWN_MAX);
     let successors = context.state.successors(id).await?;
+    let devices = device::of(context, id, &mut Hostnames::default()).await?;
     Ok(Response::new(wire::Endpoint {
+        devices,
         successors: successors.iter().map(ToString::to_string).collect(),
         public_addresses: newest.map(public_address).collect(),
         ..endpoint(row, live, totals)

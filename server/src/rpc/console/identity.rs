@@ -1,6 +1,6 @@
 //! Identities: list, show, link, unlink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tocsin_correlate::{Coverage, Habit, Habits, NextStep};
@@ -9,7 +9,7 @@ use tocsin_proto::id::EndpointId;
 use tocsin_proto::limits::{REASON_BYTES_MAX, TEXT_BYTES_MAX};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Context, fit, page_size};
+use super::{Answer, Context, device, fit, page_size};
 use crate::audit::AuditEntry;
 use crate::clock::now_ms;
 use crate::people::{BY_IMPORT, CERTAIN, IMPORT_PROVIDER, is_number};
@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::case::{AccountRow, IdentityRow, LinkRow};
 
 /// Source of what an analyst says.
-const BY_ANALYST: &str = "analyst";
+pub(super) const BY_ANALYST: &str = "analyst";
 
 /// `ListIdentities`, by id.
 pub(super) async fn list(
@@ -85,9 +85,18 @@ pub(super) async fn get(
 
 async fn show(context: &Context, id: tocsin_proto::id::IdentityId) -> Answer<wire::Identity> {
     let row = context.state.identity(id).await?;
-    Ok(Response::new(
-        Hostnames::default().identity(context, row).await?,
-    ))
+    let endpoints: BTreeSet<EndpointId> = row.links.iter().map(|link| link.endpoint).collect();
+    let mut hostnames = Hostnames::default();
+    let mut identity = hostnames.identity(context, row).await?;
+    // An id that a machine kept when it was enrolled anew is found with both of its endpoints.
+    let mut devices = BTreeMap::new();
+    for endpoint in endpoints {
+        let of = device::of(context, endpoint, &mut hostnames).await?;
+        let key = |one: &wire::DeviceBinding| (one.provider.clone(), one.device_id.clone());
+        devices.extend(of.into_iter().map(|one| (key(&one), one)));
+    }
+    identity.devices = devices.into_values().collect();
+    Ok(Response::new(identity))
 }
 
 /// `LinkIdentity`: a local account on an endpoint belongs to this person.
@@ -159,12 +168,16 @@ pub(super) async fn unlink(
 
 fn account_and_reason<'t>(user: &'t str, reason: &'t str) -> Result<(&'t str, &'t str), Status> {
     let user = bounded("user", user.trim(), TEXT_BYTES_MAX)?;
-    let reason = bounded("reason", reason.trim(), REASON_BYTES_MAX)?;
+    let reason = bounded_reason(reason)?;
     if user.is_empty() {
         let why = "user must name an account of the endpoint, or be its uid";
         return Err(ErrorCode::Invalid.status(why));
     }
     Ok((user, reason))
+}
+
+pub(super) fn bounded_reason(reason: &str) -> Result<&str, Status> {
+    bounded("reason", reason.trim(), REASON_BYTES_MAX)
 }
 
 fn bounded<'t>(field: &str, text: &'t str, limit: usize) -> Result<&'t str, Status> {
@@ -215,6 +228,7 @@ impl Hostnames {
             aliases: row.aliases.iter().map(ToString::to_string).collect(),
             coverage: coverage(covered),
             usual: habits(usual),
+            devices: Vec::new(),
         })
     }
 

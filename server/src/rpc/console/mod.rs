@@ -12,6 +12,7 @@ use super::{Context, Replies};
 
 mod audit;
 mod change;
+mod device;
 mod endpoint;
 mod event;
 mod feed;
@@ -167,6 +168,27 @@ impl ConsoleService for Consoles {
         request: Request<wire::RevokeEndpointRequest>,
     ) -> Answer<wire::Endpoint> {
         endpoint::revoke(&self.0, request).await
+    }
+
+    async fn bind_device(
+        &self,
+        request: Request<wire::BindDeviceRequest>,
+    ) -> Answer<wire::Endpoint> {
+        device::bind(&self.0, request).await
+    }
+
+    async fn unbind_device(
+        &self,
+        request: Request<wire::UnbindDeviceRequest>,
+    ) -> Answer<wire::Endpoint> {
+        device::unbind(&self.0, request).await
+    }
+
+    async fn import_devices(
+        &self,
+        request: Request<wire::ImportDevicesRequest>,
+    ) -> Answer<wire::DevicesImported> {
+        device::import(&self.0, request).await
     }
 
     async fn list_identities(

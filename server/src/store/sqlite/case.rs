@@ -13,6 +13,7 @@ use crate::store::case::{
 };
 
 mod apply;
+mod device;
 mod dirty;
 mod identity;
 mod incident;
@@ -25,6 +26,7 @@ mod prefix;
 mod retain;
 mod sighting;
 
+pub(super) use device::follow_devices;
 pub(super) use link::{follow_links, mark_linked};
 
 #[async_trait]

@@ -106,6 +106,14 @@ conform! {
 }
 
 conform! {
+    crate::store::conformance::device:
+    a_device_id_is_one_endpoints,
+    what_was_unbound_is_not_imported_again,
+    device_ids_are_bounded,
+    device_ids_follow_a_machine_that_is_enrolled_anew,
+}
+
+conform! {
     crate::store::conformance::trace:
     traces_are_found_by_class_and_time,
     traces_come_once_and_outlive_their_batch,

@@ -23,8 +23,8 @@ mod tools;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use tocsin_correlate::fact::{AROUND_MS, EndpointFacts, LOOK_BACK_MS, LeftOut};
-use tocsin_correlate::{LinkedEndpoint, MfaEvent, TelemetryGap, TimeSpan};
+use tocsin_correlate::fact::{AROUND_MS, DeviceBinding, EndpointFacts, LOOK_BACK_MS, LeftOut};
+use tocsin_correlate::{LinkedEndpoint, MfaEvent, Provider, TelemetryGap, TimeSpan};
 use tocsin_proto::id::EndpointId;
 use tocsin_proto::telemetry::v1::Gap;
 
@@ -32,6 +32,7 @@ use self::accounts::Accounts;
 pub(super) use self::load::{fingerprint, source};
 use self::read::{Runs, Traces};
 use crate::rpc::console::{place_word, reason_word};
+use crate::store::device::DeviceRow;
 use crate::store::telemetry::RunSpan;
 use crate::store::trace::{Class, ClassState, StoredTrace};
 use crate::store::trust::{ClockSkewRow, PublicAddressRow};
@@ -101,6 +102,7 @@ pub(super) struct Source {
     pub(super) traces: Vec<StoredTrace>,
     pub(super) clock: Vec<ClockSkewRow>,
     pub(super) addresses: Vec<PublicAddressRow>,
+    pub(super) devices: Vec<DeviceRow>,
 }
 
 /// The times around a person's events, and the addresses that they came from.
@@ -187,11 +189,21 @@ pub(super) fn endpoint(source: &Source, tracer: &Tracer) -> LinkedEndpoint {
             addresses: address::addresses(&source.addresses, &source.clients, window),
             clock: clock::clock(&source.clock, window),
             sensors,
-            devices: Vec::new(),
+            devices: source.devices.iter().filter_map(device).collect(),
             remote_control: tools::tools(&traces, tracer, &runs, window),
             left_out,
         },
     }
+}
+
+/// `None`: of a provider that this build does not know.
+fn device(row: &DeviceRow) -> Option<DeviceBinding> {
+    let mut known = Provider::ALL.iter();
+    Some(DeviceBinding {
+        provider: *known.find(|provider| provider.word() == row.provider)?,
+        device_id: row.device_id.clone(),
+        span: None,
+    })
 }
 
 /// Since when a class lacks nothing, where that is within the window.

@@ -10,7 +10,7 @@ use super::people::person;
 use super::{Engine, endpoint, run};
 use crate::store::trust::{ConflictRow, Enrollment, TokenRow};
 
-async fn token(store: &dyn StateStore) {
+pub(super) async fn token(store: &dyn StateStore) {
     let token = TokenRow {
         id: [1; 8],
         secret_sha256: [2; 32],
@@ -22,7 +22,7 @@ async fn token(store: &dyn StateStore) {
     store.create_token(&token, &entry()).await.unwrap();
 }
 
-async fn enroll(store: &dyn StateStore, number: u8, former: Option<EndpointId>) {
+pub(super) async fn enroll(store: &dyn StateStore, number: u8, former: Option<EndpointId>) {
     let enrollment = Enrollment {
         token_id: [1; 8],
         secret_sha256: [2; 32],
@@ -38,7 +38,7 @@ async fn enroll(store: &dyn StateStore, number: u8, former: Option<EndpointId>) 
     store.enroll(&enrollment, &entry()).await.unwrap();
 }
 
-fn of_dana(endpoint: EndpointId) -> LinkRow {
+pub(super) fn of_dana(endpoint: EndpointId) -> LinkRow {
     LinkRow {
         endpoint,
         user: "dana".into(),

@@ -8,7 +8,7 @@ use super::super::{Database, blob, engine};
 use super::{audit, key};
 use crate::audit::AuditEntry;
 use crate::store::StoreError;
-use crate::store::sqlite::case::{follow_links, mark_linked};
+use crate::store::sqlite::case::{follow_devices, follow_links, mark_linked};
 use crate::store::trust::{EnrollError, Enrollment, Renewal, TokenRow};
 
 /// Keeps a token.
@@ -98,6 +98,7 @@ async fn follow(
     if contested.is_some() {
         return mark_linked(connection, former).await;
     }
+    follow_devices(connection, (former, enrollment.endpoint)).await?;
     follow_links(
         connection,
         (former, enrollment.endpoint),

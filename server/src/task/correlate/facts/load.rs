@@ -66,6 +66,7 @@ pub(in crate::task::correlate) async fn source(
         traces,
         clock: clock(state, endpoint, window).await?,
         addresses: addresses(state, endpoint, window).await?,
+        devices: state.devices(endpoint).await?,
     })
 }
 

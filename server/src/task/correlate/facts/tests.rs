@@ -46,6 +46,7 @@ impl Scene {
             traces: Vec::new(),
             clock: Vec::new(),
             addresses: Vec::new(),
+            devices: Vec::new(),
         };
         Self {
             source,
