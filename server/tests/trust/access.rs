@@ -98,7 +98,6 @@ const CHANGES: &[&str] = &[
     "ImportFeed",
 ];
 
-/// In the order of the contract.
 const ACTS: &[&str] = &[
     "RevokeEndpoint",
     "BindDevice",
@@ -106,9 +105,13 @@ const ACTS: &[&str] = &[
     "ImportDevices",
     "OpenTerminal",
     "KillTerminal",
+    "SetRolloutState",
 ];
 
-/// Methods of the console that a role may not call.
+/// What only administrators may do.
+const RULES: &[&str] = &["PublishReleases", "CreateRollout"];
+
+/// Methods of the console that a role may not call, sorted.
 async fn refused(server: &Server, role: &str) -> Vec<String> {
     let client = server.analyst(role);
     let mut refused = Vec::new();
@@ -120,21 +123,23 @@ async fn refused(server: &Server, role: &str) -> Vec<String> {
             refused.push(name.to_owned());
         }
     }
+    refused.sort();
     refused
+}
+
+/// All of some lists, sorted.
+fn sorted(lists: &[&[&'static str]]) -> Vec<&'static str> {
+    let mut all = lists.concat();
+    all.sort_unstable();
+    all
 }
 
 #[tokio::test]
 async fn a_viewer_cannot_act_and_its_refusals_are_recorded() {
     let server = Server::start();
-    let mut refused = refused(&server, "viewer").await;
-    refused.sort();
-    let mut expect = [
-        CHANGES,
-        ACTS,
-        &["WatchTerminal", "ListAudit", "VerifyAudit"],
-    ]
-    .concat();
-    expect.sort_unstable();
+    let refused = refused(&server, "viewer").await;
+    let looks: &[&str] = &["WatchTerminal", "PlayTerminal", "ListAudit", "VerifyAudit"];
+    let expect = sorted(&[CHANGES, ACTS, RULES, looks]);
     assert_eq!(refused, expect);
     let mut admin = server.admin().console().await;
     let audit = admin
@@ -155,8 +160,10 @@ async fn a_viewer_cannot_act_and_its_refusals_are_recorded() {
 #[tokio::test]
 async fn acting_on_endpoints_is_for_responders() {
     let server = Server::start();
-    assert_eq!(refused(&server, "analyst").await, ACTS);
-    assert!(refused(&server, "responder").await.is_empty());
+    let acts = sorted(&[ACTS, RULES]);
+    assert_eq!(refused(&server, "analyst").await, acts);
+    assert_eq!(refused(&server, "responder").await, sorted(&[RULES]));
+    assert!(refused(&server, "admin").await.is_empty());
 }
 
 #[tokio::test]
