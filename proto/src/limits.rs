@@ -67,6 +67,12 @@ pub const IMPORT_KINDS_MAX: usize = 200;
 /// Bytes of a mapping file; a mapping of every field and a hundred kinds has a tenth of it.
 pub const MAPPING_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of a live feed's secret: tokens and keys have tens, a private key in PEM a few thousand.
+pub const FEED_SECRET_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of the authorities that a live feed trusts, PEM: a company has a handful.
+pub const FEED_CA_BYTES_MAX: usize = 64 << 10;
+
 /// Rows of one page where the caller names no size, and the most it can ask for.
 pub const PAGE_SIZE_DEFAULT: u32 = 500;
 

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,7 @@ use crate::store::trust::TrustStore;
 use crate::store::{StateStore, StoreError};
 use crate::task::accounts::Accounts;
 use crate::task::correlate::Correlator;
+use crate::task::feed::{Feeds, Parts as FeedParts};
 use crate::task::{Tasks, retention, rollout};
 use crate::trace::Tracer;
 
@@ -169,10 +171,11 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     };
     let parts = Parts {
         releases: Releases::new(data.releases()),
-        tracer: config.tracer(),
+        tracer: Arc::new(config.tracer()),
         recordings: open_recordings(data, &config, stores.state.as_ref()).await?,
         config,
         geo,
+        feed_key: data.feed_key(),
         authority,
         connections: connections.clone(),
         state: stores.state.clone(),
@@ -224,7 +227,8 @@ struct Parts {
     config: Arc<Config>,
     geo: Arc<Geo>,
     recordings: Recordings,
-    tracer: Tracer,
+    feed_key: PathBuf,
+    tracer: Arc<Tracer>,
     authority: Arc<Authority>,
     connections: Arc<Connections>,
     state: Arc<dyn StateStore>,
@@ -233,12 +237,23 @@ struct Parts {
 }
 
 impl Parts {
+    /// The live feeds, not at work yet.
+    fn feeds(&self, correlator: &Arc<Correlator>) -> Arc<Feeds> {
+        Arc::new(Feeds::new(FeedParts {
+            state: self.state.clone(),
+            correlator: correlator.clone(),
+            geo: self.geo.clone(),
+            key: self.feed_key.clone(),
+            stopping: self.stopping.clone(),
+        }))
+    }
+
     /// Joins the parts that handlers use, and starts the tasks beside them. The tasks end after the context is dropped
     /// and `stopping` is cancelled.
     fn join(self) -> (Context, Tasks) {
         let mut tasks = Tasks::default();
-        let config = self.config;
-        let tracer = Arc::new(self.tracer);
+        let config = self.config.clone();
+        let tracer = self.tracer.clone();
         let rate = config.limit.events_per_second;
         let (ingest, writer) = Ingest::new(self.telemetry.clone(), rate, tracer.clone());
         tasks.spawn("ingest", writer);
@@ -264,6 +279,8 @@ impl Parts {
             correlator.clone(),
         ));
         tasks.spawn("accounts", accounts.clone().run(self.stopping.clone()));
+        let feeds = self.feeds(&correlator);
+        tasks.spawn("feeds", feeds.clone().run());
         let presence = presence::run(
             registry.clone(),
             self.state.clone(),
@@ -293,6 +310,8 @@ impl Parts {
             imports: Semaphore::new(IMPORTS_MAX),
             correlator,
             accounts,
+            feeds,
+            feed_key: self.feed_key,
             authority: self.authority,
             enroller: Enroller::default(),
             revocations,

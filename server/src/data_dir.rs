@@ -5,6 +5,7 @@
 //!   config.toml         what the operator says
 //!   ca.key  ca.crt      the CA; whoever has the key can enroll anything
 //!   server.key .crt     the server's certificate, renewed by the server
+//!   feed.key            opens the secrets of live feeds that state.db holds sealed; made with the first
 //!   admin.profile       the first administrator's console profile
 //!   state.db            trust, audit log, MFA events, identities, incidents
 //!   telemetry.db        events of endpoints
@@ -178,6 +179,11 @@ impl DataDir {
     /// The first administrator's profile.
     pub(crate) fn admin_profile(&self) -> PathBuf {
         self.path.join("admin.profile")
+    }
+
+    /// The key of sealed secrets.
+    pub(crate) fn feed_key(&self) -> PathBuf {
+        self.path.join("feed.key")
     }
 
     /// Trust, audit log, cases.

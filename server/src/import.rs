@@ -7,9 +7,11 @@
 //! ```
 //!
 //! Every record is counted once: imported, repeated, unused or malformed. What was committed stays where an import is
-//! broken off; the same file again repeats it and goes on.
+//! broken off; the same file again repeats it and goes on. Pages of live feeds take the same way ([`page`]), so that a
+//! record becomes the same events however it comes.
 
 mod kinds;
+pub(crate) mod page;
 pub(crate) mod people;
 mod read;
 mod run;
@@ -25,6 +27,7 @@ pub(crate) use run::Import;
 
 use crate::geo::{Geo, Lookup};
 use crate::store::case::{AccountRow, CaseError, MfaBatch, NewMfaEvent, RefusedRecords};
+use crate::store::connection::Advance;
 use crate::store::{StateStore, StoreError};
 
 /// Kind of the feed that imported files are.
@@ -59,12 +62,16 @@ pub(crate) struct Added {
 pub(crate) struct Portion {
     /// Whose records they are.
     pub(crate) provider: Provider,
+    /// [`FILE`], or the name of the connection that they came by.
+    pub(crate) kind: String,
     /// Each names an account.
     pub(crate) records: Vec<Record>,
     /// By what network and country are looked up where the records do not say.
     pub(crate) geo: Arc<Geo>,
     /// With the last portion of a file: what of it could not be read.
     pub(crate) refused: Option<RefusedRecords>,
+    /// With the last portion of a page: how far its connection has come.
+    pub(crate) advance: Option<Advance>,
     /// Now.
     pub(crate) receive_time_ms: i64,
 }
@@ -90,11 +97,12 @@ pub(crate) async fn add(
     let events = packed.unwrap_or(Err(StoreError::Damaged { what: "record" }))?;
     let mut batch = MfaBatch {
         provider: portion.provider.word().to_owned(),
-        kind: FILE.to_owned(),
+        kind: portion.kind,
         receive_time_ms: portion.receive_time_ms,
         events,
         groups: Vec::new(),
         refused: portion.refused,
+        advance: portion.advance,
     };
     for _ in 0..TRIES {
         batch.groups = people::groups(&state.groups(&keys).await?, &accounts);

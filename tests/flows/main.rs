@@ -11,6 +11,7 @@ mod campaign;
 mod certificate;
 mod enrollment;
 mod evidence;
+mod feed;
 mod files;
 mod hostile;
 mod import;

@@ -11,6 +11,7 @@
 //! desk               a stand-in for logind: somebody's session, and its lock (root only)
 //! figures, meter     what benchmarks print, and what programs use
 //! okta               records in the shapes of Okta's System Log
+//! provider           stand-ins for the interfaces of identity providers, which misbehave as those do
 //! sign_in            a browser that speaks with a stand-in for a provider's sign-in service
 //! workload           process events as a busy machine makes them
 //! ```
@@ -30,6 +31,7 @@ pub mod network;
 pub mod okta;
 pub mod process;
 pub mod program;
+pub mod provider;
 pub mod rpc;
 pub mod sandbox;
 pub mod screens;

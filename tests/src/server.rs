@@ -220,6 +220,15 @@ impl<'a> Server<'a> {
         Ok(run(&mut command)?.trim().to_owned())
     }
 
+    /// All that it has logged.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn log(&self) -> Result<String> {
+        let bytes = fs::read(&self.log).with_context(|| format!("read {}", self.log.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     fn log_end(&self) -> String {
         crate::process::log_end(&self.log)
     }

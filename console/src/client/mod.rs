@@ -19,13 +19,14 @@ use tocsin_proto::console::v1::console_service_client::ConsoleServiceClient;
 use tocsin_proto::console::v1::import_feed_request::Message as ImportMessage;
 use tocsin_proto::console::v1::import_identities_request::Message as PeopleMessage;
 use tocsin_proto::console::v1::{
-    AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification, BindDeviceRequest, Changes,
-    DevicesImported, Endpoint, EventRow, Feed, GetEndpointRequest, GetIdentityRequest,
-    GetIncidentRequest, GetServerRequest, GetServerResponse, Identity, ImportDevicesRequest,
-    ImportFeedRequest, ImportFeedResponse, ImportHeader, ImportIdentitiesHeader,
-    ImportIdentitiesRequest, ImportIdentitiesResponse, Incident, IncidentSummary,
-    LinkIdentityRequest, ListFeedsRequest, RevokeEndpointRequest, SearchEventsRequest,
-    SearchEventsResponse, SetIncidentStateRequest, SetIncidentVerdictRequest, TagEndpointRequest,
+    AddFeedRequest, AddIncidentNoteRequest, AssignIncidentRequest, AuditVerification,
+    BindDeviceRequest, Changes, DevicesImported, Endpoint, EventRow, Feed, GetEndpointRequest,
+    GetIdentityRequest, GetIncidentRequest, GetServerRequest, GetServerResponse, Identity,
+    ImportDevicesRequest, ImportFeedRequest, ImportFeedResponse, ImportHeader,
+    ImportIdentitiesHeader, ImportIdentitiesRequest, ImportIdentitiesResponse, Incident,
+    IncidentSummary, LinkIdentityRequest, ListFeedsRequest, RemoveFeedRequest, RemoveFeedResponse,
+    RevokeEndpointRequest, SearchEventsRequest, SearchEventsResponse, SetIncidentStateRequest,
+    SetIncidentVerdictRequest, TagEndpointRequest, TestFeedRequest, TestFeedResponse,
     UnbindDeviceRequest, UnlinkIdentityRequest, VerifyAuditRequest, WatchChangesRequest,
     WatchIncidentsRequest,
 };
@@ -327,6 +328,34 @@ impl Client {
         })
         .await
         .map(|response| response.feeds)
+    }
+
+    /// Makes a live feed.
+    pub(crate) async fn add_feed(&self, request: AddFeedRequest) -> Result<Feed, ClientError> {
+        self.once("add a live feed", request, async |mut s, r| {
+            s.add_feed(r).await
+        })
+        .await
+    }
+
+    /// Asks a live feed's provider for its newest records.
+    pub(crate) async fn test_feed(
+        &self,
+        request: TestFeedRequest,
+    ) -> Result<TestFeedResponse, ClientError> {
+        let attempt = format!("test the live feed '{}'", request.name);
+        self.once(&attempt, request, async |mut s, r| s.test_feed(r).await)
+            .await
+    }
+
+    /// Ends a live feed.
+    pub(crate) async fn remove_feed(
+        &self,
+        request: RemoveFeedRequest,
+    ) -> Result<RemoveFeedResponse, ClientError> {
+        let attempt = format!("remove the live feed '{}'", request.name);
+        self.once(&attempt, request, async |mut s, r| s.remove_feed(r).await)
+            .await
     }
 
     /// Sends a file, piece by piece as they come from `chunks`, and returns what the server says about it.

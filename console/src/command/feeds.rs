@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use super::Session;
+use super::feeds_live::{self, Add};
 use super::upload::{Source, cut_bytes, transfer};
 use super::watch_list::Watch;
 use crate::client::{Client, ClientError, import_channel};
@@ -46,6 +47,25 @@ pub(crate) enum Feeds {
         /// Store nothing: only tell what the records are, and why some are refused.
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Make a live feed: the server asks the provider for its records from now on.
+    ///
+    /// The secret is sealed by the server and shown to nobody. How the feed is: tocsin feeds status.
+    Add(Add),
+    /// Ask a live feed's provider for its newest records; nothing is stored. Exit code 1 where it refuses.
+    Test {
+        /// Its name.
+        name: String,
+    },
+    /// How live feeds are: what each is doing, how far it is behind, its last error and next try.
+    Status {
+        /// One alone.
+        name: Option<String>,
+    },
+    /// End a live feed and forget its secret. Its records stay.
+    Remove {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -88,6 +108,13 @@ impl Feeds {
                 };
                 import(connect().await?, source, header).await
             }
+            Self::Add(add) => {
+                let request = add.request().await?;
+                feeds_live::add(connect().await?, request).await
+            }
+            Self::Test { name } => feeds_live::test(connect().await?, name).await,
+            Self::Status { name } => feeds_live::status(connect().await?, name).await,
+            Self::Remove { name } => feeds_live::remove(connect().await?, name).await,
         }
     }
 }
@@ -205,7 +232,7 @@ fn progress_line(answer: &ImportFeedResponse, bytes: Option<u64>) -> String {
     }
 }
 
-const KINDS: &[Column] = &[
+pub(super) const KINDS: &[Column] = &[
     Column::number("RECORDS"),
     Column::whole("OUTCOME"),
     Column::text("KIND OR REASON", 20),
@@ -247,7 +274,7 @@ fn describe(name: &str, summary: &ImportSummary, page: &mut Page, is_dry: bool) 
     }
 }
 
-fn kind_row(kind: &ImportKind) -> Vec<Cell> {
+pub(super) fn kind_row(kind: &ImportKind) -> Vec<Cell> {
     vec![
         kind.records.to_string().into(),
         kind.outcome.as_str().into(),
@@ -261,6 +288,7 @@ impl Row for Feed {
         Column::text("ID", 8),
         Column::text("PROVIDER", 8),
         Column::whole("KIND"),
+        Column::whole("STATE").optional(3),
         Column::number("MFA EVENTS"),
         Column::number("MALFORMED").optional(1),
         Column::whole("NEWEST RECORD (UTC)"),
@@ -272,6 +300,7 @@ impl Row for Feed {
             self.id.as_str().into(),
             self.provider.as_str().into(),
             self.kind.as_str().into(),
+            Cell::styled(self.state.as_str(), feeds_live::state_style(self)),
             self.mfa_events.to_string().into(),
             self.malformed.to_string().into(),
             time::second(self.last_event_time_ms).into(),

@@ -7,6 +7,7 @@ mod event_words;
 pub(crate) mod events;
 mod export;
 pub(crate) mod feeds;
+pub(crate) mod feeds_live;
 pub(crate) mod habits;
 pub(crate) mod identities;
 mod identities_import;

@@ -75,6 +75,16 @@ impl Watched for Feed {
     fn id(&self) -> &str {
         &self.id
     }
+
+    fn settled(&self) -> Self {
+        Self {
+            behind_ms: 0,
+            last_success_time_ms: 0,
+            next_try_time_ms: 0,
+            pages: 0,
+            ..self.clone()
+        }
+    }
 }
 
 impl Watched for Identity {

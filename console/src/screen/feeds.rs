@@ -6,13 +6,14 @@ use tocsin_proto::console::v1::Feed;
 
 use super::listing::{Listing, NONE_AS_ASKED, rows_of};
 use super::{ago, freshness, heading};
+use crate::command::feeds_live::state_style;
 use crate::output::style::Style;
 use crate::state::State;
 use crate::widget::table::{Cell, Column, Rows, column};
 
 const COLUMNS: &[Column] = &[
     column("PROVIDER", 8, 20),
-    column("KIND", 4, 12),
+    column("KIND", 4, 18),
     column("NEWEST RECORD", 13, 20),
     column("AT", 16, 16).optional(3),
     column("RECEIVED", 10, 20).optional(1),
@@ -40,11 +41,24 @@ pub(super) fn draw(state: &State, frame: &mut Frame, area: Rect) -> Option<Rows>
     listing.draw(frame, area, |at| list.row(at).map(|one| cells(one, state)))
 }
 
+/// "file", or "live" with what it is doing where that is not all well.
+pub(super) fn kind(feed: &Feed) -> Cell {
+    let style = match feed.state.as_str() {
+        "" | "current" => Style::Plain,
+        _ => state_style(feed),
+    };
+    let text = match feed.state.as_str() {
+        "" | "current" => feed.kind.clone(),
+        state => format!("{} {}", feed.kind, state.replace('_', " ")),
+    };
+    (text, style)
+}
+
 fn cells(feed: &Feed, state: &State) -> Vec<Cell> {
     let plain = |text: String| (text, Style::Plain);
     vec![
         plain(feed.provider.clone()),
-        plain(feed.kind.clone()),
+        kind(feed),
         plain(ago(feed.last_event_time_ms, state)),
         plain(state.zone.minute(feed.last_event_time_ms)),
         plain(ago(feed.last_receive_time_ms, state)),

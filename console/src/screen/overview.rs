@@ -134,22 +134,19 @@ fn feeds(state: &State) -> Vec<Line<'static>> {
         let title = if lines.is_empty() { "Feeds" } else { "" };
         let newest = ago(feed.last_event_time_ms, state);
         let events = count(feed.mfa_events, "MFA event");
+        let (kind, style) = super::feeds::kind(feed);
         let malformed = match feed.malformed {
             0 => String::new(),
             n => format!(", {n} malformed"),
         };
         let text = format!(
-            "{} ({}): {events}{malformed}, newest {newest}, received {}",
+            "{} ({kind}): {events}{malformed}, newest {newest}, received {}",
             feed.provider,
-            feed.kind,
             ago(feed.last_receive_time_ms, state)
         );
         let room = usize::from(state.size.0).saturating_sub(NAME_COLUMNS);
-        let plain = state.theme.look(Style::Plain);
-        lines.push(Line::from(vec![
-            name(title, state),
-            fit(&text, room, plain),
-        ]));
+        let look = state.theme.look(style);
+        lines.push(Line::from(vec![name(title, state), fit(&text, room, look)]));
     }
     if let Some(more) = feeds.len().checked_sub(FEEDS_MAX + 1) {
         let faint = state.theme.look(Style::Faint);

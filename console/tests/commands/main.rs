@@ -9,6 +9,7 @@
 
 mod failure;
 mod fake;
+mod feed;
 mod import;
 mod incident;
 mod list;

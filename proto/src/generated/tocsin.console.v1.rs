@@ -50,7 +50,7 @@ pub struct Feed {
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub provider: ::prost::alloc::string::String,
-    /// "file".
+    /// "file", "live".
     #[prost(string, tag = "3")]
     pub kind: ::prost::alloc::string::String,
     #[prost(uint64, tag = "4")]
@@ -64,6 +64,119 @@ pub struct Feed {
     pub last_receive_time_ms: i64,
     #[prost(uint64, tag = "7")]
     pub malformed: u64,
+    /// Why the newest malformed record of a live feed could not be read.
+    #[prost(string, tag = "8")]
+    pub malformed_reason: ::prost::alloc::string::String,
+    /// Of a live feed: its connection. Empty for files.
+    #[prost(string, tag = "9")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub url: ::prost::alloc::string::String,
+    /// "starting", "catching_up", "current", "waiting" (the provider's limit is reached), "failing", "removed".
+    #[prost(string, tag = "11")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(int64, tag = "12")]
+    #[serde(rename = "state_time", serialize_with = "crate::json::time_ms")]
+    pub state_time_ms: i64,
+    /// How far behind the provider's log: 0 is up to date.
+    #[prost(uint64, tag = "13")]
+    pub behind_ms: u64,
+    /// The last answer of the provider that was good.
+    #[prost(int64, tag = "14")]
+    #[serde(rename = "last_success_time", serialize_with = "crate::json::time_ms")]
+    pub last_success_time_ms: i64,
+    #[prost(string, tag = "15")]
+    pub last_error: ::prost::alloc::string::String,
+    #[prost(int64, tag = "16")]
+    #[serde(rename = "last_error_time", serialize_with = "crate::json::time_ms")]
+    pub last_error_time_ms: i64,
+    /// When it asks again, where it waits.
+    #[prost(int64, tag = "17")]
+    #[serde(rename = "next_try_time", serialize_with = "crate::json::time_ms")]
+    pub next_try_time_ms: i64,
+    /// Pages fetched and stored since it was added.
+    #[prost(uint64, tag = "18")]
+    pub pages: u64,
+}
+/// Makes a live feed, which begins at once. The secret is sealed by the server and never given to anybody.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddFeedRequest {
+    #[prost(string, tag = "1")]
+    pub provider: ::prost::alloc::string::String,
+    /// Letters, digits, - and \_; empty = the provider's word.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Where the provider's interface is: <https://example.okta.com.>
+    #[prost(string, tag = "3")]
+    pub url: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub secret: ::prost::alloc::vec::Vec<u8>,
+    /// Authorities to trust instead of the system's, PEM.
+    #[prost(string, tag = "5")]
+    pub ca_pem: ::prost::alloc::string::String,
+    /// Entra ID: the application's id; Duo: the integration key.
+    #[prost(string, tag = "6")]
+    pub client_id: ::prost::alloc::string::String,
+    /// Entra ID: the directory's id.
+    #[prost(string, tag = "7")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Entra ID: where tokens are given out; empty = Microsoft's.
+    #[prost(string, tag = "8")]
+    pub login_url: ::prost::alloc::string::String,
+    /// How old the oldest records may be that it begins with; 0 = 30 days.
+    #[prost(uint64, tag = "9")]
+    pub history_ms: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestFeedRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// What the newest page of a live feed holds. Nothing of it is stored.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestFeedResponse {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether the provider let it read.
+    #[prost(bool, tag = "2")]
+    pub ok: bool,
+    /// Why not, and what to do.
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub advice: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub records: u64,
+    #[prost(uint64, tag = "6")]
+    pub used: u64,
+    #[prost(uint64, tag = "7")]
+    pub unused: u64,
+    #[prost(uint64, tag = "8")]
+    pub malformed: u64,
+    /// Newest MFA event among them, by the provider's clock.
+    #[prost(int64, tag = "9")]
+    #[serde(rename = "newest_event_time", serialize_with = "crate::json::time_ms")]
+    pub newest_event_time_ms: i64,
+    #[prost(message, repeated, tag = "10")]
+    pub kinds: ::prost::alloc::vec::Vec<ImportKind>,
+    #[prost(uint64, tag = "11")]
+    pub took_ms: u64,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveFeedRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// The feed as it is left: its records stay.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveFeedResponse {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
 }
 /// First the header, then the file's bytes in order.
 #[derive(serde::Serialize)]
@@ -3574,6 +3687,79 @@ pub mod console_service_client {
                 );
             self.inner.streaming(req, path, codec).await
         }
+        pub async fn add_feed(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddFeedRequest>,
+        ) -> std::result::Result<tonic::Response<super::Feed>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/AddFeed",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tocsin.console.v1.ConsoleService", "AddFeed"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks the provider for its newest records and stores none.
+        pub async fn test_feed(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TestFeedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestFeedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/TestFeed",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tocsin.console.v1.ConsoleService", "TestFeed"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends it and forgets its secret; what it has brought stays.
+        pub async fn remove_feed(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveFeedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveFeedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tocsin.console.v1.ConsoleService/RemoveFeed",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tocsin.console.v1.ConsoleService", "RemoveFeed"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// A terminal at an endpoint, for as long as this call lasts.
         pub async fn open_terminal(
             &mut self,
@@ -4131,6 +4317,26 @@ pub mod console_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::ImportFeedRequest>>,
         ) -> std::result::Result<tonic::Response<Self::ImportFeedStream>, tonic::Status>;
+        async fn add_feed(
+            &self,
+            request: tonic::Request<super::AddFeedRequest>,
+        ) -> std::result::Result<tonic::Response<super::Feed>, tonic::Status>;
+        /// Asks the provider for its newest records and stores none.
+        async fn test_feed(
+            &self,
+            request: tonic::Request<super::TestFeedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestFeedResponse>,
+            tonic::Status,
+        >;
+        /// Ends it and forgets its secret; what it has brought stays.
+        async fn remove_feed(
+            &self,
+            request: tonic::Request<super::RemoveFeedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveFeedResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the OpenTerminal method.
         type OpenTerminalStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::TerminalNews, tonic::Status>,
@@ -5502,6 +5708,141 @@ pub mod console_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/AddFeed" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddFeedSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::AddFeedRequest>
+                    for AddFeedSvc<T> {
+                        type Response = super::Feed;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddFeedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::add_feed(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddFeedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/TestFeed" => {
+                    #[allow(non_camel_case_types)]
+                    struct TestFeedSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::TestFeedRequest>
+                    for TestFeedSvc<T> {
+                        type Response = super::TestFeedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TestFeedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::test_feed(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TestFeedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tocsin.console.v1.ConsoleService/RemoveFeed" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveFeedSvc<T: ConsoleService>(pub Arc<T>);
+                    impl<
+                        T: ConsoleService,
+                    > tonic::server::UnaryService<super::RemoveFeedRequest>
+                    for RemoveFeedSvc<T> {
+                        type Response = super::RemoveFeedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveFeedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ConsoleService>::remove_feed(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveFeedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

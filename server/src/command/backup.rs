@@ -3,7 +3,7 @@
 //! ```text
 //! OUT/            0700, files 0600
 //!   manifest.toml   written last: a folder without it is an incomplete backup
-//!   config.toml ca.key ca.crt server.key server.crt admin.profile state.db telemetry.db
+//!   config.toml ca.key ca.crt server.key server.crt feed.key admin.profile state.db telemetry.db
 //!   recordings/     of terminals that had ended; each tells by itself whether it is whole
 //! ```
 //!
@@ -36,18 +36,23 @@ pub(super) const MANIFEST: &str = "manifest.toml";
 /// Databases, in the order in which they are copied.
 pub(super) const DATABASES: [&str; 2] = ["state.db", "telemetry.db"];
 
-/// Other files; the configuration last, as in `init`. The profile may have been moved away.
-pub(super) const FILES: [&str; 6] = [
+/// Other files; the configuration last, as in `init`.
+pub(super) const FILES: [&str; 7] = [
     "ca.key",
     "ca.crt",
     "server.key",
     "server.crt",
+    "feed.key",
     "admin.profile",
     "config.toml",
 ];
 
 /// Recordings of terminals, in both places.
 pub(super) const RECORDINGS: &str = "recordings";
+
+/// Of these, those that need not be there: the key of live feeds' secrets is made with the first of them, the profile may
+/// have been moved away.
+pub(super) const OPTIONAL: [&str; 2] = ["feed.key", "admin.profile"];
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
@@ -96,7 +101,7 @@ pub(super) async fn backup(args: BackupArgs) -> Result<(), CommandError> {
     }
     for name in DATABASES.into_iter().chain(FILES) {
         let path = out.join(name);
-        if name == "admin.profile" && !path.exists() {
+        if OPTIONAL.contains(&name) && !path.exists() {
             continue;
         }
         data_dir::restrict(&path, 0o600).map_err(wrap("restrict", &path))?;

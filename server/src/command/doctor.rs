@@ -14,9 +14,12 @@ use crate::config::Config;
 use crate::data_dir::{self, DataDir, DataDirError};
 use crate::geo;
 use crate::rpc::status::chain;
+use crate::seal;
 use crate::store::StoreError;
+use crate::store::connection::ConnectionStore;
 use crate::store::sqlite::{SqliteState, SqliteTelemetry};
 use crate::store::trust::TrustStore;
+use crate::task::feed::bound_to;
 
 /// Bytes that should be free, and that must be.
 const FREE_WANTED_BYTES: u64 = 5 << 30;
@@ -92,6 +95,7 @@ pub(super) async fn doctor(args: DoctorArgs) -> Result<(), CommandError> {
             let (audit, newest_ms) = audit(&state).await;
             report.say("audit log", audit)?;
             report.say("clock", clock(newest_ms))?;
+            report.say("live feeds", feeds(&data, &state).await)?;
             state.close().await;
         }
     }
@@ -146,6 +150,7 @@ fn rights(data: &DataDir) -> Finding {
         data.path().to_owned(),
         data.ca_key(),
         data.server_key(),
+        data.feed_key(),
         data.state(),
         data.telemetry(),
         data.admin_profile(),
@@ -265,6 +270,24 @@ fn clock(newest_ms: i64) -> Finding {
     } else {
         Good(time)
     }
+}
+
+/// Whether the secrets of live feeds open.
+async fn feeds(data: &DataDir, state: &SqliteState) -> Finding {
+    let rows = match state.connections().await {
+        Ok(rows) => rows,
+        Err(error) => return Bad(chain(&error)),
+    };
+    for row in &rows {
+        let bound = bound_to(&row.name, &row.provider, &row.settings);
+        if let Err(error) = seal::open(&data.feed_key(), &row.secret, &bound) {
+            return Bad(format!("{}: {}", row.name, chain(&error)));
+        }
+    }
+    Good(match rows.len() {
+        0 => "none".to_owned(),
+        n => format!("{n}, whose secrets open (tocsin feeds status says how they are)"),
+    })
 }
 
 async fn telemetry(data: &DataDir, full: bool) -> Finding {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::backup::{
-    DATABASES, FILES, FORMAT, MANIFEST, Manifest, RECORDINGS, copy, copy_recordings, hash,
+    DATABASES, FILES, FORMAT, MANIFEST, Manifest, OPTIONAL, RECORDINGS, copy, copy_recordings, hash,
 };
 use super::{CommandError, DataArgs, tell};
 use crate::audit::AuditEntry;
@@ -34,7 +34,7 @@ pub(super) async fn restore(args: RestoreArgs) -> Result<(), CommandError> {
                     path.display()
                 )));
             }
-            None if name == "admin.profile" => {}
+            None if OPTIONAL.contains(&name) => {}
             None => {
                 return Err(CommandError::NotInOrder(format!(
                     "{name} is not in the backup: use another one"

@@ -16,6 +16,7 @@ mod duo;
 mod entra;
 mod generic;
 mod google;
+pub(crate) mod live;
 mod okta;
 mod onelogin;
 mod secret;
@@ -33,6 +34,7 @@ use tocsin_correlate::{AccountKey, FlowIds, MfaEvent, MfaEventKind, Novelty, Ori
 use tocsin_proto::id::MfaEventId;
 
 use self::generic::{Mapping, MappingError};
+use self::live::{Connection, Draft, MfaFeed};
 use self::split::EnvelopePath;
 
 /// MFA events that one record may hold. Google writes several into one; nobody writes so many.
@@ -178,6 +180,25 @@ impl Format {
             Self::OneLogin => onelogin::ENVELOPES,
             Self::Auth0 => auth0::ENVELOPES,
             Self::Mapped(_) => generic::ENVELOPES,
+        }
+    }
+
+    /// Its provider's interface over a connection; `None` where records come by files only.
+    pub(crate) fn live(&self, connection: Connection) -> Option<Box<dyn MfaFeed>> {
+        match self {
+            Self::Okta => Some(Box::new(okta::live::OktaFeed::new(connection))),
+            _ => None,
+        }
+    }
+
+    /// Fills in what a connection to this provider needs and nobody said.
+    ///
+    /// # Errors
+    /// What is missing, or does not belong to it.
+    pub(crate) fn complete<'a>(&self, draft: Draft<'a>) -> Result<Draft<'a>, &'static str> {
+        match self {
+            Self::Okta => okta::live::complete(draft),
+            _ => Err("there is no live feed of this provider: import its files"),
         }
     }
 

@@ -16,6 +16,7 @@
 //! is whom it is done to, so that what the help desk does is the victim's event.
 
 mod kind;
+pub(super) mod live;
 mod security;
 
 use serde_json::Value;

@@ -16,6 +16,9 @@ const STEP_BYTES: usize = 64 << 10;
 /// Bytes of one problem's reason.
 const REASON_BYTES_MAX: usize = 512;
 
+/// Malformed records whose hashes are kept; more are counted with the last of them.
+const REFUSED_MAX: usize = 1_000;
+
 /// How far ahead of this server's clock a record may be dated. By the newest record of a provider its prompts are
 /// known to be unanswered: one from next year would make every prompt that waits look ignored.
 const AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1000;
@@ -39,6 +42,10 @@ pub(super) struct Reader {
     pub(super) summary: ImportSummary,
     /// What the records were.
     pub(super) kinds: Kinds,
+    /// SHA-256 of each malformed record.
+    pub(super) refused: Vec<[u8; 32]>,
+    /// Why the last of them is malformed.
+    pub(super) refused_reason: String,
 }
 
 impl Reader {
@@ -54,6 +61,8 @@ impl Reader {
             bytes_read: 0,
             summary: ImportSummary::default(),
             kinds: Kinds::default(),
+            refused: Vec::new(),
+            refused_reason: String::new(),
         }
     }
 
@@ -91,7 +100,11 @@ impl Reader {
         self.summary.records += 1;
         let (line, bytes) = match piece {
             Piece::Record { line, bytes } => (line, bytes),
-            Piece::Problem { line, reason } => return self.problem(line, &reason),
+            Piece::Problem { line, reason } => {
+                // It has no bytes of its own: it is known by where it stands.
+                let place = [self.sha256().as_slice(), &line.to_be_bytes()].concat();
+                return self.problem(line, &place, &reason);
+            }
         };
         match self.format.parse(&bytes) {
             Ok(Parsed::Unused(kind)) => {
@@ -99,10 +112,14 @@ impl Reader {
                 self.summary.unused += 1;
             }
             Ok(Parsed::Events(events, _)) if events.iter().any(is_nobodys) => {
-                self.problem(line, "names no account");
+                self.problem(line, &bytes, "names no account");
             }
             Ok(Parsed::Events(events, _)) if events.iter().any(|e| e.time_ms > self.latest_ms) => {
-                self.problem(line, "is dated more than a day after this server's time");
+                self.problem(
+                    line,
+                    &bytes,
+                    "is dated more than a day after this server's time",
+                );
             }
             Ok(Parsed::Events(events, raw)) => {
                 self.kinds.count(Outcome::Used, &kinds::of(&events));
@@ -112,12 +129,16 @@ impl Reader {
                     raw: raw.into_owned(),
                 });
             }
-            Err(error) => self.problem(line, &error.to_string()),
+            Err(error) => self.problem(line, &bytes, &error.to_string()),
         }
     }
 
-    fn problem(&mut self, line: u64, reason: &str) {
+    fn problem(&mut self, line: u64, record: &[u8], reason: &str) {
         self.summary.malformed += 1;
+        if self.refused.len() < REFUSED_MAX {
+            self.refused.push(Sha256::digest(record).into());
+            reason.clone_into(&mut self.refused_reason);
+        }
         self.kinds.count(Outcome::Malformed, reason);
         if self.summary.problems.len() < IMPORT_PROBLEMS_MAX {
             let mut end = reason.len().min(REASON_BYTES_MAX);

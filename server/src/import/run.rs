@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tocsin_proto::console::v1::ImportSummary;
 
 use super::read::Reader;
-use super::{Portion, Record, add};
+use super::{FILE, Portion, Record, add};
 use crate::clock::now_ms;
 use crate::feed::Format;
 use crate::geo::Geo;
@@ -14,7 +14,7 @@ use crate::store::{StateStore, StoreError};
 use crate::task::correlate::{Correlator, Tally};
 
 /// Records in one transaction.
-const RECORDS_MAX: usize = 500;
+pub(super) const RECORDS_MAX: usize = 500;
 
 /// Bytes of records in one transaction.
 const RECORD_BYTES_MAX: usize = 8 << 20;
@@ -140,9 +140,11 @@ impl Import {
             let is_last = records.peek().is_none();
             let portion = Portion {
                 provider: self.format.provider(),
+                kind: FILE.to_owned(),
                 records: part,
                 geo: Arc::clone(&self.geo),
                 refused: refused.take_if(|_| is_last),
+                advance: None,
                 receive_time_ms: now_ms(),
             };
             let watch = |people| self.tally.watch(people);

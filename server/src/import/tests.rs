@@ -55,9 +55,11 @@ impl Bench {
     async fn add(&self, record: Record, geo: &Arc<Geo>) -> (bool, String) {
         let portion = Portion {
             provider: Provider::Duo,
+            kind: FILE.to_owned(),
             records: vec![record],
             geo: Arc::clone(geo),
             refused: None,
+            advance: None,
             receive_time_ms: 1,
         };
         let added = add(&self.state, portion, |_| {}).await.unwrap();

@@ -12,7 +12,7 @@
 //! | viewer | read incidents, endpoints, identities, events, feeds |
 //! | analyst | also work on incidents, tag, link, import, watch and play terminals, read and verify the audit log |
 //! | responder | also act on endpoints: revoke, say what providers call them, open and kill terminals; pause, resume and abort rollouts |
-//! | admin | everything |
+//! | admin | everything: also add, test and remove live feeds |
 //!
 //! Every handler begins with [`Auth::authorize`]. A refusal is in the audit log before the caller learns of it.
 
@@ -112,6 +112,9 @@ methods! {
     SearchEvents: "tocsin.console.v1.ConsoleService/SearchEvents", "events.search", VIEWER;
     ListFeeds: "tocsin.console.v1.ConsoleService/ListFeeds", "feeds.list", VIEWER;
     ImportFeed: "tocsin.console.v1.ConsoleService/ImportFeed", "feeds.import", ANALYST;
+    AddFeed: "tocsin.console.v1.ConsoleService/AddFeed", "feeds.add", ADMIN;
+    TestFeed: "tocsin.console.v1.ConsoleService/TestFeed", "feeds.test", ADMIN;
+    RemoveFeed: "tocsin.console.v1.ConsoleService/RemoveFeed", "feeds.remove", ADMIN;
     OpenTerminal: "tocsin.console.v1.ConsoleService/OpenTerminal", "terminal.open", RESPONDER;
     ListTerminals: "tocsin.console.v1.ConsoleService/ListTerminals", "terminal.list", VIEWER;
     WatchTerminal: "tocsin.console.v1.ConsoleService/WatchTerminal", "terminal.watch", ANALYST;
@@ -405,7 +408,8 @@ mod tests {
             assert!(responders.contains(&method), "{method}");
         }
         assert!(responders.contains(&"rollouts.state"));
-        for method in ["releases.publish", "rollouts.create"] {
+        let admins = ["feeds.add", "feeds.test", "feeds.remove"];
+        for method in [&admins[..], &["releases.publish", "rollouts.create"]].concat() {
             assert!(!responders.contains(&method), "{method}");
         }
         let admin = allowed(&analyst(Role::Admin), false);

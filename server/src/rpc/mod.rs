@@ -1,6 +1,7 @@
 //! gRPC: handlers that say who may ([`auth`]), check what was sent, and hand over. A service's methods are
 //! one line each; a method's work is in its own file.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::store::StateStore;
 use crate::store::telemetry::TelemetryStore;
 use crate::task::accounts::Accounts;
 use crate::task::correlate::Correlator;
+use crate::task::feed::Feeds;
 
 pub(crate) mod auth;
 pub(crate) mod console;
@@ -63,6 +65,10 @@ pub(crate) struct Context {
     pub(crate) correlator: Arc<Correlator>,
     /// Knows the accounts of endpoints.
     pub(crate) accounts: Arc<Accounts>,
+    /// Live feeds at work.
+    pub(crate) feeds: Arc<Feeds>,
+    /// The file with the key of sealed secrets.
+    pub(crate) feed_key: PathBuf,
     /// Makes certificates.
     pub(crate) authority: Arc<Authority>,
     /// Bounds of enrollment.

@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use tocsin_proto::id::{EndpointId, IdentityId, IncidentId, MfaEventId};
 
 use super::StoreError;
+use super::connection::Advance;
 use super::outage::FailureRow;
 use crate::audit::AuditEntry;
 
@@ -54,16 +55,20 @@ pub(crate) enum CaseError {
 pub(crate) struct FeedRow {
     /// The provider's word.
     pub(crate) provider: String,
-    /// "file".
+    /// "file", or the name of the connection that it came by.
     pub(crate) kind: String,
     /// MFA events stored now.
     pub(crate) mfa_events: u64,
-    /// Records that could not be read, ever, each file counted once.
+    /// Records that could not be read, ever, each file, and each of a connection's records, counted once.
     pub(crate) malformed: u64,
+    /// Why the newest of a connection's could not be read.
+    pub(crate) malformed_reason: String,
     /// Newest event ever, by the provider's clock.
     pub(crate) event_time_max_ms: i64,
     /// When the last record came.
     pub(crate) receive_time_ms: i64,
+    /// Everything that the provider logged until then has come; 0 for files.
+    pub(crate) complete_until_ms: i64,
 }
 
 /// An account as records name it.
@@ -120,7 +125,7 @@ pub(crate) struct NewMfaEvent {
 pub(crate) struct MfaBatch {
     /// The provider's word.
     pub(crate) provider: String,
-    /// "file".
+    /// "file", or the name of a connection.
     pub(crate) kind: String,
     /// When they came.
     pub(crate) receive_time_ms: i64,
@@ -130,6 +135,8 @@ pub(crate) struct MfaBatch {
     pub(crate) groups: Vec<IdentityGroup>,
     /// With the last batch of a file: what of it could not be read.
     pub(crate) refused: Option<RefusedRecords>,
+    /// With the last batch of a connection's page: how far it has come.
+    pub(crate) advance: Option<Advance>,
 }
 
 /// What of a file could not be read.

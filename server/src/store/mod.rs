@@ -7,6 +7,7 @@
 //!            + PeopleStore  accounts of endpoints and whose they are           (people.rs)
 //!            + DeviceStore  what providers call endpoints                      (device.rs)
 //!            + RolloutStore rollouts and how far each endpoint is             (rollout.rs)
+//!            + ConnectionStore  connections to identity providers              (connection.rs)
 //! TelemetryStore            event batches and what is read from them           (telemetry.rs)
 //! ```
 //!
@@ -17,6 +18,7 @@
 pub(crate) mod case;
 #[cfg(test)]
 pub(crate) mod conformance;
+pub(crate) mod connection;
 pub(crate) mod device;
 pub(crate) mod outage;
 pub(crate) mod people;
@@ -27,6 +29,7 @@ pub(crate) mod trace;
 pub(crate) mod trust;
 
 use case::CaseStore;
+use connection::ConnectionStore;
 use device::DeviceStore;
 use outage::OutageStore;
 use people::PeopleStore;
@@ -35,12 +38,19 @@ use trust::TrustStore;
 
 /// All state but telemetry.
 pub(crate) trait StateStore:
-    TrustStore + CaseStore + OutageStore + PeopleStore + DeviceStore + RolloutStore
+    TrustStore + CaseStore + ConnectionStore + DeviceStore + OutageStore + PeopleStore + RolloutStore
 {
 }
 
-impl<T: TrustStore + CaseStore + OutageStore + PeopleStore + DeviceStore + RolloutStore> StateStore
-    for T
+impl<
+    T: TrustStore
+        + CaseStore
+        + ConnectionStore
+        + DeviceStore
+        + OutageStore
+        + PeopleStore
+        + RolloutStore,
+> StateStore for T
 {
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod correlate;
+pub(crate) mod feed;
 pub(crate) mod retention;
 pub(crate) mod rollout;
 

@@ -109,7 +109,13 @@ const ACTS: &[&str] = &[
 ];
 
 /// What only administrators may do.
-const RULES: &[&str] = &["PublishReleases", "CreateRollout"];
+const RULES: &[&str] = &[
+    "AddFeed",
+    "TestFeed",
+    "RemoveFeed",
+    "PublishReleases",
+    "CreateRollout",
+];
 
 /// Methods of the console that a role may not call, sorted.
 async fn refused(server: &Server, role: &str) -> Vec<String> {

@@ -93,6 +93,7 @@ impl Story {
                 last_event_time_ms: NIGHT_MS + 2_700_000,
                 last_receive_time_ms: NIGHT_MS + 3_000_000,
                 malformed: 2,
+                ..Feed::default()
             }],
             identities: identities(&foreign),
             events: events(&foreign),

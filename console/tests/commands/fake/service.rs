@@ -404,7 +404,31 @@ impl ConsoleService for Service {
 
     async fn list_feeds(&self, request: Request<ListFeedsRequest>) -> Answer<ListFeedsResponse> {
         self.called("list_feeds", request.get_ref())?;
-        Ok(Response::new(ListFeedsResponse { feeds: Vec::new() }))
+        Ok(Response::new(ListFeedsResponse {
+            feeds: vec![story::live_feed()],
+        }))
+    }
+
+    async fn add_feed(&self, request: Request<AddFeedRequest>) -> Answer<Feed> {
+        self.called("add_feed", request.get_ref())?;
+        Ok(Response::new(story::live_feed()))
+    }
+
+    async fn test_feed(&self, request: Request<TestFeedRequest>) -> Answer<TestFeedResponse> {
+        self.called("test_feed", request.get_ref())?;
+        Ok(Response::new(TestFeedResponse {
+            name: request.into_inner().name,
+            error: story::HOSTILE.into(),
+            advice: story::HOSTILE.into(),
+            ..TestFeedResponse::default()
+        }))
+    }
+
+    async fn remove_feed(&self, request: Request<RemoveFeedRequest>) -> Answer<RemoveFeedResponse> {
+        self.called("remove_feed", request.get_ref())?;
+        Ok(Response::new(RemoveFeedResponse {
+            name: request.into_inner().name,
+        }))
     }
 
     async fn import_feed(

@@ -140,6 +140,29 @@ pub(crate) fn incident() -> Incident {
     }
 }
 
+/// A feed that fails, with what its provider said.
+pub(crate) fn live_feed() -> Feed {
+    Feed {
+        id: "okta.okta".into(),
+        provider: "okta".into(),
+        kind: "live".into(),
+        name: "okta".into(),
+        url: "https://example.okta.com".into(),
+        state: "failing".into(),
+        state_time_ms: NIGHT_MS,
+        behind_ms: 7_200_000,
+        mfa_events: 17,
+        malformed: 1,
+        malformed_reason: HOSTILE.into(),
+        last_event_time_ms: NIGHT_MS,
+        last_success_time_ms: NIGHT_MS,
+        last_error: format!("Okta does not accept the token: {HOSTILE}"),
+        last_error_time_ms: NIGHT_MS,
+        next_try_time_ms: NIGHT_MS + 60_000,
+        ..Feed::default()
+    }
+}
+
 pub(crate) fn endpoint(n: u32) -> Endpoint {
     Endpoint {
         id: id(n),

@@ -13,12 +13,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Context};
+use super::{Answer, Context, connection};
 use crate::role::Role;
 use crate::rpc::Replies;
 use crate::rpc::auth::{Method, Who};
 use crate::rpc::status::ErrorCode;
-use crate::store::case::FeedRow;
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -83,7 +82,7 @@ struct Seen {
     audit: Option<u64>,
     sessions: u64,
     results: u64,
-    feeds: Vec<FeedRow>,
+    feeds: Vec<wire::Feed>,
     terminals: Vec<wire::Terminal>,
     batch: i64,
 }
@@ -101,7 +100,8 @@ impl Seen {
         }
         let results = replace(&mut self.results, context.correlator.results());
         changes.identities += u64::from(results || is_by_hand);
-        changes.feeds += u64::from(replace(&mut self.feeds, context.state.feeds().await?));
+        let feeds = connection::settled(context).await?;
+        changes.feeds += u64::from(replace(&mut self.feeds, feeds));
         let terminals = context.terminals.list();
         changes.terminals += u64::from(replace(&mut self.terminals, terminals));
         let batch = context.telemetry.last_number().await?;

@@ -1,4 +1,4 @@
-//! Feeds: list, import.
+//! Feeds: list, import. Live ones are in `connection.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use crate::import::Import;
 use crate::rpc::Replies;
 use crate::rpc::auth::Method;
 use crate::rpc::status::ErrorCode;
-use crate::store::case::FeedRow;
 
 /// Progress messages that wait for the caller.
 const REPLIES_MAX: usize = 4;
@@ -32,27 +31,8 @@ pub(super) async fn list(
     request: Request<wire::ListFeedsRequest>,
 ) -> Answer<wire::ListFeedsResponse> {
     context.auth.authorize(&request, Method::ListFeeds).await?;
-    let feeds = context.state.feeds().await?;
-    Ok(Response::new(wire::ListFeedsResponse {
-        feeds: feeds.iter().map(row).collect(),
-    }))
-}
-
-/// Id of a feed: "okta.file".
-pub(super) fn feed_id(feed: &FeedRow) -> String {
-    format!("{}.{}", feed.provider, feed.kind)
-}
-
-fn row(feed: &FeedRow) -> wire::Feed {
-    wire::Feed {
-        id: feed_id(feed),
-        provider: feed.provider.clone(),
-        kind: feed.kind.clone(),
-        mfa_events: feed.mfa_events,
-        last_event_time_ms: feed.event_time_max_ms,
-        last_receive_time_ms: feed.receive_time_ms,
-        malformed: feed.malformed,
-    }
+    let feeds = super::connection::rows(context).await?;
+    Ok(Response::new(wire::ListFeedsResponse { feeds }))
 }
 
 /// `ImportFeed`: first the header, then the file's bytes; progress and, last, the summary.

@@ -12,6 +12,7 @@ use super::{Context, Replies};
 
 mod audit;
 mod change;
+mod connection;
 mod device;
 mod endpoint;
 mod event;
@@ -252,6 +253,24 @@ impl ConsoleService for Consoles {
         request: Request<Streaming<wire::ImportFeedRequest>>,
     ) -> Answer<Self::ImportFeedStream> {
         feed::import(&self.0, request).await
+    }
+
+    async fn add_feed(&self, request: Request<wire::AddFeedRequest>) -> Answer<wire::Feed> {
+        connection::add(&self.0, request).await
+    }
+
+    async fn test_feed(
+        &self,
+        request: Request<wire::TestFeedRequest>,
+    ) -> Answer<wire::TestFeedResponse> {
+        connection::test(&self.0, request).await
+    }
+
+    async fn remove_feed(
+        &self,
+        request: Request<wire::RemoveFeedRequest>,
+    ) -> Answer<wire::RemoveFeedResponse> {
+        connection::remove(&self.0, request).await
     }
 
     async fn open_terminal(

@@ -13,6 +13,7 @@ use crate::store::case::{
 };
 
 mod apply;
+mod connection;
 mod device;
 mod dirty;
 mod identity;

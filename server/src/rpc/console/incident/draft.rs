@@ -9,6 +9,7 @@ use tocsin_proto::id::{IncidentId, MfaEventId};
 use tocsin_proto::json::Word;
 
 use crate::incident::Summary;
+use crate::rpc::console::connection;
 use crate::store::StoreError;
 use crate::store::case::{ActivityRow, FeedRow, IncidentRow, NoteRow};
 
@@ -274,12 +275,11 @@ fn missing(missing: MissingData) -> wire::MissingData {
     }
 }
 
-/// How old a feed's newest record is.
+/// How far a feed is behind.
 fn freshness(feed: &FeedRow, now_ms: i64) -> wire::Freshness {
-    let behind_ms = now_ms.saturating_sub(feed.event_time_max_ms).max(0);
     wire::Freshness {
-        feed: super::super::feed::feed_id(feed),
-        behind_ms: behind_ms.unsigned_abs(),
+        feed: connection::feed_id(feed),
+        behind_ms: connection::behind_ms(feed, now_ms),
     }
 }
 

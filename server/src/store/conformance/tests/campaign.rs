@@ -202,6 +202,7 @@ pub(crate) async fn sightings_follow_their_person(engine: &dyn Engine) {
         events: Vec::new(),
         groups: vec![one],
         refused: None,
+        advance: None,
     };
     store.add_mfa_events(&batch).await.unwrap();
     let rows = store.sightings_from(SOURCE).await.unwrap();

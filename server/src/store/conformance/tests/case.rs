@@ -56,6 +56,7 @@ fn batch(events: Vec<NewMfaEvent>, groups: Vec<IdentityGroup>) -> MfaBatch {
         events,
         groups,
         refused: None,
+        advance: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::StoreError;
 use crate::store::case::{
     AccountRow, CaseError, FeedRow, MfaBatch, NewMfaEvent, REFUSED_FILES_MAX, RefusedRecords,
 };
+use crate::store::connection::Advance;
 use crate::store::outage::step;
 use crate::store::sqlite::{Database, engine};
 
@@ -28,8 +29,10 @@ pub(super) async fn feeds(reader: &SqlitePool) -> Result<Vec<FeedRow>, StoreErro
             kind: row.try_get("kind")?,
             mfa_events: row.try_get::<i64, _>("mfa_events")?.unsigned_abs(),
             malformed: row.try_get::<i64, _>("malformed")?.unsigned_abs(),
+            malformed_reason: row.try_get("malformed_reason")?,
             event_time_max_ms: row.try_get("event_time_max_ms")?,
             receive_time_ms: row.try_get("receive_time_ms")?,
+            complete_until_ms: row.try_get("complete_until_ms")?,
         })
     };
     let feeds: Result<Vec<_>, _> = rows.iter().map(read).collect();
@@ -133,6 +136,9 @@ pub(super) async fn add(file: &Database, batch: &MfaBatch) -> Result<Vec<bool>, 
     }
     count_feed(&mut transaction, feed_no, batch, &all).await?;
     outage::count(&mut transaction, &approvals.changes).await?;
+    if let Some(page) = &batch.advance {
+        advance(&mut transaction, feed_no, batch, page).await?;
+    }
     dirty::mark(&mut transaction, dirty).await?;
     dirty::mark_waiting(&mut transaction).await?;
     transaction.commit().await.map_err(engine(ADD))?;
@@ -356,7 +362,55 @@ async fn count_feed(
     .bind(tally.count)
     .bind(i64::try_from(refused).unwrap_or(i64::MAX))
     .bind(tally.times_ms.map_or(0, |times| times.1))
+    // A connection's page may be empty: then nothing has come.
+    .bind(match batch.events.is_empty() && batch.advance.is_some() {
+        true => 0,
+        false => batch.receive_time_ms,
+    })
+    .bind(feed_no)
+    .execute(connection)
+    .await
+    .map_err(engine(ADD))?;
+    Ok(())
+}
+
+/// Moves a connection behind its page.
+async fn advance(
+    connection: &mut SqliteConnection,
+    feed_no: i64,
+    batch: &MfaBatch,
+    page: &Advance,
+) -> Result<(), StoreError> {
+    let moved = sqlx::query(
+        "UPDATE feed_connection SET cursor = ?, page_time_ms = ?, pages = pages + 1 WHERE no = ?",
+    )
+    .bind(&page.cursor)
     .bind(batch.receive_time_ms)
+    .bind(page.connection)
+    .execute(&mut *connection)
+    .await
+    .map_err(engine(ADD))?;
+    if moved.rows_affected() == 0 {
+        return Err(StoreError::NotFound {
+            what: "live feed",
+            id: batch.kind.clone(),
+        });
+    }
+    let mut malformed = 0;
+    for record in &page.malformed {
+        let refused = RefusedRecords {
+            file_sha256: *record,
+            count: 1,
+        };
+        malformed += count_refused(connection, feed_no, &refused).await?;
+    }
+    sqlx::query(
+        "UPDATE feed SET complete_until_ms = max(complete_until_ms, ?1), malformed = malformed + ?2, \
+         malformed_reason = CASE ?3 WHEN '' THEN malformed_reason ELSE ?3 END WHERE no = ?4",
+    )
+    .bind(page.complete_until_ms)
+    .bind(i64::try_from(malformed).unwrap_or(i64::MAX))
+    .bind(&page.malformed_reason)
     .bind(feed_no)
     .execute(connection)
     .await

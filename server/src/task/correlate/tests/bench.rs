@@ -58,6 +58,8 @@ impl Bench {
                 records: part.iter().map(record).collect(),
                 geo: Arc::default(),
                 refused: None,
+                kind: crate::import::FILE.to_owned(),
+                advance: None,
                 receive_time_ms: 1,
             };
             let watch = |people| {
