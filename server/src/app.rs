@@ -153,11 +153,8 @@ pub(crate) async fn run(data: &DataDir, config: Config) -> Result<(), RunError> 
     })?;
     let signal = signal().map_err(RunError::Signal)?;
     publish_address(data, &config, stores.state.as_ref(), address.port()).await?;
-    let entry = AuditEntry::server(
-        "server.start",
-        &address.to_string(),
-        env!("CARGO_PKG_VERSION"),
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    let entry = AuditEntry::server("server.start", &address.to_string(), version);
     stores.state.append_audit(&entry).await?;
 
     let stopping = CancellationToken::new();
@@ -248,6 +245,17 @@ impl Parts {
         }))
     }
 
+    /// Removes what is old.
+    fn retain(&self, correlator: Arc<Correlator>) -> impl Future<Output = ()> + Send + use<> {
+        retention::run(
+            self.telemetry.clone(),
+            correlator,
+            self.recordings.clone(),
+            self.config.retention,
+            self.stopping.clone(),
+        )
+    }
+
     /// Joins the parts that handlers use, and starts the tasks beside them. The tasks end after the context is dropped
     /// and `stopping` is cancelled.
     fn join(self) -> (Context, Tasks) {
@@ -264,14 +272,7 @@ impl Parts {
             registry.clone(),
             tracer,
         ));
-        let retain = retention::run(
-            self.telemetry.clone(),
-            correlator.clone(),
-            self.recordings.clone(),
-            config.retention,
-            self.stopping.clone(),
-        );
-        tasks.spawn("retention", retain);
+        tasks.spawn("retention", self.retain(correlator.clone()));
         tasks.spawn("correlate", correlator.clone().run(self.stopping.clone()));
         let accounts = Arc::new(Accounts::new(
             self.state.clone(),

@@ -27,6 +27,7 @@ mod snapshot;
 mod sources;
 mod telemetry;
 mod terminal;
+mod update;
 
 use std::time::Duration;
 
