@@ -260,10 +260,7 @@ async fn wire(stream: tokio::net::TcpStream, far: tokio::io::DuplexStream, cut: 
         let _closed = to_tls.shutdown().await;
     });
     let mut buffer = vec![0; 16 << 10];
-    loop {
-        let Ok(read @ 1..) = from_tls.read(&mut buffer).await else {
-            break;
-        };
+    while let Ok(read @ 1..) = from_tls.read(&mut buffer).await {
         let room = {
             let mut cut = cut.lock().unwrap_or_else(PoisonError::into_inner);
             let room = cut.map_or(read, |left| left.min(read));
