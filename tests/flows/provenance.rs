@@ -7,6 +7,7 @@
 
 mod clock;
 mod device;
+mod lost;
 mod machines;
 mod tool;
 

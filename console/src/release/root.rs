@@ -97,6 +97,7 @@ async fn add_signatures(
 ) -> Result<Progress, ReleaseError> {
     let mut signed = root;
     let own = signed.signed.clone();
+    let mut belongs = false;
     for holder in [Some(&own), former.map(|former| &former.signed)]
         .into_iter()
         .flatten()
@@ -105,6 +106,7 @@ async fn add_signatures(
         // Keys that this root does not know sign the other.
         if let Ok(role) = sign(own.clone(), &holder, keys).await {
             for signature in &role.signed().signatures {
+                belongs = true;
                 let is_there = |old: &tough::schema::Signature| old.keyid == signature.keyid;
                 if !signed.signatures.iter().any(is_there) {
                     signed.signatures.push(signature.clone());
@@ -112,7 +114,8 @@ async fn add_signatures(
             }
         }
     }
-    if signed.signatures.is_empty() {
+    // Also where others have signed before: who signs with a wrong key is to know.
+    if !belongs {
         return refuse("none of these keys belongs to this root or to the one before");
     }
     let is_complete = own.verify_role(&signed).is_ok()

@@ -437,11 +437,17 @@ async fn a_linked_endpoint_stands_in_the_incident() {
     };
     let shown = console.get_identity(request).await.unwrap().into_inner();
     assert_eq!(shown, identity);
+    // What is usual is not in a list.
+    assert_eq!(shown.usual.map(|usual| usual.sign_ins), Some(8));
+    let listed = console::Identity {
+        usual: None,
+        ..identity
+    };
     let all = console
         .list_identities(console::ListIdentitiesRequest::default())
         .await
         .unwrap();
-    assert_eq!(all.into_inner().identities, [identity]);
+    assert_eq!(all.into_inner().identities, [listed]);
 }
 
 #[tokio::test]
