@@ -17,7 +17,7 @@ const BEHIND_S: i64 = 90;
 
 /// How long after it was set right it is believed for sure: until it has been measured again, and what it said before lies
 /// outside of what is looked at.
-const RIGHT_MS: i64 = 75_000;
+const RIGHT_MS: i64 = 150_000;
 
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE

@@ -73,7 +73,10 @@ fn what_was_lost_around_a_sign_in_forbids_to_say_that_it_was_elsewhere() {
         // With nobody there and nothing lost it was not here.
         let away_ms = begin_ms + 46_000;
         cast.denies("dana", &hoster, away_ms)?;
-        wait_until(away_ms + 20_000);
+        wait_until(away_ms + 5_000);
+        cast.import(sandbox, &console)?;
+        cast.link(&console, &endpoint, "dana", DANA)?;
+        cast.told(&console, ("dana", away_ms), is("elsewhere"))?;
 
         let process = agent.process()?;
         process.signal(Signal::SIGSTOP)?;
@@ -82,10 +85,7 @@ fn what_was_lost_around_a_sign_in_forbids_to_say_that_it_was_elsewhere() {
         process.signal(Signal::SIGCONT)?;
         flooded?;
         cast.denies("dana", &hoster, lost_ms)?;
-        wait_until(now_ms() + 15_000);
         cast.import(sandbox, &console)?;
-        cast.link(&console, &endpoint, "dana", DANA)?;
-        cast.told(&console, ("dana", away_ms), is("elsewhere"))?;
         let told = cast.told(&console, ("dana", lost_ms), lacks("lost_events"))?;
         let reason = reason(&told, "lost")?;
         is_shown(&console, &cast.of("dana")?.login, &reason)?;
