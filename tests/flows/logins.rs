@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -24,6 +25,9 @@ use crate::{LIMIT, text};
 
 /// Ports that no kernel gives away by itself.
 const PORTS: std::ops::Range<u16> = 21_000..32_000;
+
+/// The one that is tried next.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(PORTS.start);
 
 /// What such a machine cannot show, and why.
 const NOT_SHOWN: &str = "not shown here: the audit stream's records of the same rows (auditing is off, and is the \
@@ -147,7 +151,11 @@ struct Ssh<'a> {
 impl<'a> Ssh<'a> {
     fn start(sandbox: &Sandbox, machine: &'a Machine) -> Result<Self> {
         machine.shell(FURNISH)?;
-        let mut ports = PORTS;
+        // Each port is tried once: another test may have found the same one free.
+        let mut ports = std::iter::from_fn(|| {
+            let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+            PORTS.contains(&port).then_some(port)
+        });
         let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
         let port = listener.context("a free port")?.local_addr()?.port();
         let mut syslog = machine.command(Path::new("rsyslogd"));
